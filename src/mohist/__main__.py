@@ -1,0 +1,5 @@
+"""`python -m mohist`."""
+
+from mohist.cli.main import entry
+
+entry()
