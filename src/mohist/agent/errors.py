@@ -1,0 +1,23 @@
+"""Errors of a run.
+
+MohistError
+├── RunError            the run can't start or go on; the user acts
+│   ├── LogError        the log can't be written or read; what was written stays
+│   └── TreeBusy        another run works in this tree
+"""
+
+from __future__ import annotations
+
+from mohist.base import MohistError
+
+
+class RunError(MohistError):
+    """The run can't start or go on."""
+
+
+class LogError(RunError):
+    """The log can't be written or read."""
+
+
+class TreeBusy(RunError):
+    """Another run works in this tree."""
