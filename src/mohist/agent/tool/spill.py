@@ -1,0 +1,104 @@
+"""Where long outputs go, so that the model can look at what it was not shown."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+PREFIX = "spill:"
+"""`spill:NAME` is how the model names a spilled output; the same on every machine and in every run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """One output that was put aside, whole."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    lines: int
+
+    @property
+    def address(self) -> str:
+        """What the model passes as `path` to read or search it."""
+        return PREFIX + self.name
+
+
+class SpillStore:
+    """A folder of outputs, each named by its kind and its content. Made on first use, for its owner only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, content: bytes, kind: str = "output") -> Spill:
+        """Stores `content`; the same content again is the same file."""
+        with self.open(kind) as writer:
+            writer.write(content)
+        return writer.close()
+
+    def open(self, kind: str = "output") -> SpillWriter:
+        """For output that comes in pieces; named once it is closed."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SpillWriter(self.folder, re.sub(r"[^a-z0-9]+", "-", kind.lower()) or "output")
+
+    def path(self, address: str) -> Path | None:
+        """The file behind `spill:NAME` or NAME; None when there is none of that name."""
+        name = address.removeprefix(PREFIX)
+        if not re.fullmatch(r"[a-z0-9-]+\.txt", name):
+            return None
+        path = self.folder / name
+        return path if path.is_file() and not path.is_symlink() else None
+
+
+class SpillWriter:
+    """Takes pieces of one output. `close` is idempotent and gives its name."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder = folder
+        self._kind = kind
+        self._partial = folder / f".{secrets.token_hex(8)}.part"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.fdopen(os.open(self._partial, flags, 0o600), "wb")
+        self._digest = hashlib.sha256()
+        self._size_bytes = 0
+        self._newlines = 0
+        self._last = b"\n"
+        self._spill: Spill | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def write(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._file.write(piece)
+        self._digest.update(piece)
+        self._size_bytes += len(piece)
+        self._newlines += piece.count(b"\n")
+        self._last = piece[-1:]
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> Spill:
+        if self._spill is None:
+            self._file.close()
+            digest = self._digest.hexdigest()
+            name = f"{self._kind}-{digest[:12]}.txt"
+            self._partial.replace(self._folder / name)
+            self._spill = Spill(name, digest, self._size_bytes, self._newlines + (self._last != b"\n"))
+        return self._spill
+
+    def __enter__(self) -> SpillWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
