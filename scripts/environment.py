@@ -22,7 +22,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-import venv
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
