@@ -19,5 +19,5 @@ class LogError(RunError):
     """The log can't be written or read."""
 
 
-class TreeBusy(RunError):
+class TreeBusyError(RunError):
     """Another run works in this tree."""

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
-from mohist.agent.errors import LogError, TreeBusy
+from mohist.agent.errors import LogError, TreeBusyError
 from mohist.agent.record import LOG_VERSION, Header, Record, from_json, to_json
 from mohist.base import Clock, canonical_json, sha256_hex
 
@@ -38,8 +38,9 @@ class Entry:
 class RunLog:
     """One run's log, open for appending by this process alone."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, blobs: Path | None = None) -> None:
         self.folder = folder
+        self.blobs = blobs or folder / "blobs"
         self.entries: list[Entry] = []
         self._clock = clock
         self._file: IO[bytes] | None = None
@@ -47,22 +48,25 @@ class RunLog:
         self._broken = ""
 
     @classmethod
-    def create(cls, folder: Path, header: Header, clock: Clock) -> RunLog:
-        """A new log with `header` as its first record; LogError when the folder exists."""
+    def create(cls, folder: Path, header: Header, clock: Clock, blobs: Path | None = None) -> RunLog:
+        """A new log with `header` as its first record; LogError when the folder exists.
+
+        A sub-agent's log shares the `blobs` of the run it belongs to, so that one undo covers both.
+        """
+        log = cls(folder, clock, blobs)
         try:
             folder.mkdir(parents=True, mode=0o700)
-            for name in ("blobs", "spill"):
-                (folder / name).mkdir(mode=0o700)
+            (folder / "spill").mkdir(mode=0o700)
+            log.blobs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise LogError(f"Can't make the run's folder {str(folder)!r}: {error.strerror}.") from error
-        log = cls(folder, clock)
         log._open()
         log.append(header)
         return log
 
     @classmethod
     def resume(cls, folder: Path, clock: Clock) -> RunLog:
-        """An existing log, its torn tail moved aside; TreeBusy when another process works on it."""
+        """An existing log, its torn tail moved aside; TreeBusyError when another process works on it."""
         log = cls(folder, clock)
         log._open()
         try:
@@ -107,7 +111,7 @@ class RunLog:
     def save_blob(self, content: bytes) -> str:
         """Stores `content` under its sha256, once; returns the sha256."""
         name = sha256_hex(content)
-        target = self.folder / "blobs" / name
+        target = self.blobs / name
         if target.exists():
             return name
         partial = target.with_suffix(f".{os.getpid()}.tmp")
@@ -127,7 +131,7 @@ class RunLog:
     def load_blob(self, name: str) -> bytes:
         """The content stored under sha256 `name`; LogError when it is gone or damaged."""
         try:
-            content = (self.folder / "blobs" / name).read_bytes()
+            content = (self.blobs / name).read_bytes()
         except OSError as error:
             raise LogError(f"The stored content {name[:12]} is not there: {error.strerror}.") from error
         if sha256_hex(content) != name:
@@ -141,7 +145,7 @@ class RunLog:
                 held.close()
         self._file = self._lock = None
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -198,7 +202,7 @@ def hold_lock(path: Path, busy: str) -> IO[bytes]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
-        raise TreeBusy(busy, "Wait for it to end, or work in a tree of your own: --worktree") from error
+        raise TreeBusyError(busy, "Wait for it to end, or work in a tree of your own: --worktree") from error
     return file
 
 

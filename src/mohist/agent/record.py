@@ -1,6 +1,6 @@
 """The durable facts of a run, one line of its log each.
 
-Record = Header | User | Assistant | Intent | Outcome | Fragment | Pruned | Summary | Grant | Check | Ended
+Record = Header | User | Assistant | Intent | Outcome | Fragment | Pruned | Summary | Grant | Check | Undone | Ended
 
 A record is never changed. What the model sees is a pure function of them (`view`); what a person
 can undo is found in the `written` of the outcomes.
@@ -159,17 +159,25 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """A person took the run's changes back; `kept` are files that had been changed since, left alone."""
+
+    restored: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     status: EndStatus
     summary: str
     detail: str = ""
 
 
-Record = Header | User | Assistant | Intent | Outcome | Fragment | Pruned | Summary | Grant | Check | Ended
+Record = Header | User | Assistant | Intent | Outcome | Fragment | Pruned | Summary | Grant | Check | Undone | Ended
 
 _KINDS: dict[str, type[Any]] = {
     cls.__name__.lower(): cls
-    for cls in (Header, User, Assistant, Intent, Outcome, Fragment, Pruned, Summary, Grant, Check, Ended)
+    for cls in (Header, User, Assistant, Intent, Outcome, Fragment, Pruned, Summary, Grant, Check, Undone, Ended)
 }
 _PARTS: dict[str, type[Part]] = {"text": TextPart, "thinking": ThinkingPart, "call": ToolCall}
 _PART_NAMES = {cls: name for name, cls in _PARTS.items()}
