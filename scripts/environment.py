@@ -89,6 +89,8 @@ def sole_maker(folder: Path) -> Iterator[int]:
         except BlockingIOError:
             say("another start is making the environment; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())  # for whoever asks who is at work
         yield descriptor
     finally:
         os.close(descriptor)
@@ -273,6 +275,8 @@ def explain(log: Path) -> str:
     )
     if any(sign in text for sign in signs):
         return f"can't reach the package index, which the first start needs. Connect, or name a reachable index in PIP_INDEX_URL, and start again. {told}"
+    if "No module named venv" in text:
+        return f"this Python lacks its module venv. Run: apt install python3-venv (Debian, Ubuntu). {told}"
     if "No matching distribution" in text or "no wheels" in text:
         return f"a locked package has no wheel for this machine ({sysconfig.get_platform()}, Python {sys.version.split()[0]}). {told}"
     return f"the environment could not be made. {told}"
