@@ -1,9 +1,41 @@
 """Decides: a request and facts go in, a verdict comes out. Pure: no I/O, no clock, no environment.
 
-Never inspects data in motion (guard does), never confines (sandbox does).
+Never inspects data in motion (guard does), never confines (sandbox does). The one file it reads is its own
+table of built-in rules; rule files of others come in as text.
 """
 
 from mohist.policy.access import Access, Effect
+from mohist.policy.decision import Judgement, decide, judge
+from mohist.policy.errors import RuleError
+from mohist.policy.explain import Explanation, explain
+from mohist.policy.grant import NO_GRANTS, Grants
+from mohist.policy.question import MODES, Mode, Question
+from mohist.policy.rule import Decision, Layer, Rule, RuleSet
+from mohist.policy.source import builtin_rules, parse_rules
 from mohist.policy.verdict import Allow, Ask, Deny, Verdict
 
-__all__ = ["Access", "Allow", "Ask", "Deny", "Effect", "Verdict"]
+__all__ = [
+    "MODES",
+    "NO_GRANTS",
+    "Access",
+    "Allow",
+    "Ask",
+    "Decision",
+    "Deny",
+    "Effect",
+    "Explanation",
+    "Grants",
+    "Judgement",
+    "Layer",
+    "Mode",
+    "Question",
+    "Rule",
+    "RuleError",
+    "RuleSet",
+    "Verdict",
+    "builtin_rules",
+    "decide",
+    "explain",
+    "judge",
+    "parse_rules",
+]

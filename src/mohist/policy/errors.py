@@ -1,0 +1,12 @@
+"""What can go wrong in policy: a rule file that can't be trusted to mean what it says."""
+
+from __future__ import annotations
+
+from mohist.base import ExitCode, MohistError
+
+
+class RuleError(MohistError):
+    """A rule file is refused as a whole: half a policy is worse than none."""
+
+    exit_code = ExitCode.USAGE
+    audience = "user"
