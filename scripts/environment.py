@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -173,17 +174,13 @@ def find_pip(scratch: Path, log_descriptor: int, lock_descriptor: int) -> Path:
 
     A bare Debian or Ubuntu has Python without ensurepip and without pip; `apt-get download` needs no root there.
     """
-    with contextlib.suppress(ImportError):
-        import ensurepip
-
-        folders = [sysconfig.get_config_var("WHEEL_PKG_DIR"), Path(ensurepip.__file__).parent / "_bundled"]
-        for folder in folders:
-            for wheel in sorted(Path(folder).glob("pip-*.whl")) if folder else []:
-                return unpack(wheel, scratch)
-    with contextlib.suppress(ImportError):
-        import pip
-
-        return Path(pip.__file__).parent.parent
+    bundled = installed_at("ensurepip")
+    folders = [sysconfig.get_config_var("WHEEL_PKG_DIR"), bundled / "_bundled" if bundled else None]
+    for folder in filter(None, folders):
+        for wheel in sorted(Path(folder).glob("pip-*.whl")):
+            return unpack(wheel, scratch)
+    if pip := installed_at("pip"):
+        return pip.parent
     if shutil.which("apt-get") and shutil.which("dpkg-deb"):
         download = ["apt-get", "download", "-q", "python3-pip-whl"]
         if run(download, log_descriptor, lock_descriptor, check=False, cwd=scratch) == 0:
@@ -194,6 +191,15 @@ def find_pip(scratch: Path, log_descriptor: int, lock_descriptor: int) -> Path:
     raise SetUpError(
         f"{sys.executable} has no pip to install packages with. Run: apt install python3-venv (Debian, Ubuntu), or install uv."
     )
+
+
+def installed_at(package: str) -> Path | None:
+    """Folder of a package of this Python; None where it is missing, or only an empty folder of that name is left."""
+    with contextlib.suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin is not None:
+            return Path(spec.origin).parent
+    return None
 
 
 def unpack(wheel: Path, scratch: Path) -> Path:

@@ -18,7 +18,7 @@ import json, os, sys
 import tiny
 print(json.dumps({
     "args": sys.argv[1:], "cwd": os.getcwd(), "prefix": sys.prefix, "tiny": tiny.VERSION, "utf8": sys.flags.utf8_mode,
-    "python": sys.version_info[:2],
+    "source": __file__,
 }))
 sys.exit(7 if "--fail" in sys.argv else 0)
 """

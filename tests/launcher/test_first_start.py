@@ -117,7 +117,9 @@ def test_a_moved_checkout_starts_offline(made: Checkout, tmp_path: Path) -> None
     moved = copy(made, tmp_path)
     done = moved.start(env=moved.offline())
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["prefix"].startswith(str(moved.root))
+    told = json.loads(done.stdout)
+    assert Path(told["prefix"]).is_relative_to(moved.root)
+    assert Path(told["source"]).is_relative_to(moved.root)
 
 
 def test_a_changed_lock_makes_a_new_environment_and_the_old_one_comes_back_offline(
