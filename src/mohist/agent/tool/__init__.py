@@ -4,7 +4,7 @@ Never decides whether a call may run (policy does), never starts a process but t
 It differs from the loop in that it knows nothing of turns, models or the log.
 """
 
-from mohist.agent.tool.errors import PathRefused, ToolArgumentError, ToolError
+from mohist.agent.tool.errors import PathError, ToolArgumentError, ToolError
 from mohist.agent.tool.spec import (
     FileLedger,
     Result,
@@ -20,7 +20,7 @@ from mohist.agent.tool.spill import Spill, SpillStore, SpillWriter
 
 __all__ = [
     "FileLedger",
-    "PathRefused",
+    "PathError",
     "Result",
     "Seen",
     "Spill",

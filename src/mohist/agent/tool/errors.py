@@ -3,7 +3,7 @@
 MohistError
 └── ToolError               the call can't be done as asked
     ├── ToolArgumentError   its arguments don't fit the tool; nothing was tried
-    └── PathRefused         it names a place or a kind of file that tools don't touch
+    └── PathError         it names a place or a kind of file that tools don't touch
 """
 
 from __future__ import annotations
@@ -22,5 +22,5 @@ class ToolArgumentError(ToolError):
     """The arguments don't fit the tool; nothing was tried."""
 
 
-class PathRefused(ToolError):
+class PathError(ToolError):
     """The call names a place or a kind of file that tools don't touch."""

@@ -9,6 +9,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 PREFIX = "spill:"
 """`spill:NAME` is how the model names a spilled output; the same on every machine and in every run."""
@@ -95,7 +96,7 @@ class SpillWriter:
             self._spill = Spill(name, digest, self._size_bytes, self._newlines + (self._last != b"\n"))
         return self._spill
 
-    def __enter__(self) -> SpillWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
