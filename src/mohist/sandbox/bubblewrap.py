@@ -1,0 +1,319 @@
+"""The default backend on Linux: bubblewrap, a seccomp filter and resource limits."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from fcntl import F_SETPIPE_SZ, fcntl, ioctl
+from pathlib import Path
+from termios import FIONREAD
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from mohist.sandbox import kernel
+from mohist.sandbox.binary import Binary, find_bubblewrap
+from mohist.sandbox.errors import NoSandboxError, RefusedError, SandboxError
+from mohist.sandbox.filter import build_filter, machines
+from mohist.sandbox.layout import Arguments, build_arguments, resolve_profile
+from mohist.sandbox.mask import Mask
+from mohist.sandbox.process import Limits, Profile
+from mohist.sandbox.stage import Identity, Stage, identity_for
+from mohist.sandbox.tree import BubblewrapProcess
+
+_T = TypeVar("_T")
+_SETUP_S = 30.0
+_GATE_BYTES = 4096
+
+
+@dataclass(slots=True)
+class _Started:
+    """bwrap, waiting at its gate."""
+
+    monitor: subprocess.Popen[bytes]
+    output_fd: int
+    info_fd: int
+    status_fd: int
+    gate_fd: int
+    identity: Identity
+    mask: Mask | None
+    placed: dict[Path, Path]
+
+
+class Bubblewrap:
+    """Fills `Sandbox`. Built once by the composition root, closed at its end; safe to use from many tasks.
+
+    Args:
+        state: Mohist's state folder; no agent may write it.
+        binary: a bwrap of one's own; None finds one.
+        debuggers: lets ptrace through the filter.
+        grace_s: time between TERM and KILL.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: Path | None = None,
+        binary: Path | None = None,
+        debuggers: bool = False,
+        grace_s: float = 2.0,
+    ) -> None:
+        self._state = state.resolve() if state else None
+        self._override = binary
+        self._debuggers = debuggers
+        self._grace_s = grace_s
+        self._binary: Binary | None = None
+        # bwrap dies with the thread that started it (PR_SET_PDEATHSIG), so one thread of ours starts them all.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
+        self._stage: Stage | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return "bubblewrap"
+
+    @property
+    def binary(self) -> Binary:
+        """The program in use. Raises NoSandboxError."""
+        with self._lock:
+            if self._binary is None:
+                if os.uname().machine not in machines():
+                    raise NoSandboxError(
+                        f"There is no system call filter for {os.uname().machine}.", f"Use one of {machines()}."
+                    )
+                self._binary = find_bubblewrap(self._override)
+            return self._binary
+
+    def close(self) -> None:
+        """Ends the starter thread; trees that still run die with it."""
+        if self._stage is not None:
+            self._stage.close()
+            self._stage = None
+        self._starter.shutdown(wait=True)
+
+    async def launch(self, argv: Sequence[str], *, cwd: Path, profile: Profile) -> BubblewrapProcess:
+        """Starts `argv` confined. Raises SandboxError or a subclass; then nothing was started."""
+        if not argv or any("\0" in part for part in argv):
+            raise RefusedError("A command is a non-empty list of strings without NUL.")
+        with anyio.CancelScope(shield=True):
+            started = await self._on_starter(lambda: self._start(list(argv), cwd, profile))
+        return await self._admit(started, profile.limits)
+
+    async def _on_starter(self, work: Callable[[], _T]) -> _T:
+        return await anyio.to_thread.run_sync(lambda: self._starter.submit(work).result())
+
+    def _start(self, argv: list[str], cwd: Path, profile: Profile) -> _Started:
+        trees, folder = resolve_profile(profile, cwd, self._state)
+        workspace = profile.workspace.resolve()
+        identity = identity_for(workspace)
+        program = self.binary.path
+        mask = Mask(workspace) if profile.writable else None
+        placed: dict[Path, Path] = {}
+        try:
+            if identity.dropped:
+                if self._stage is None:
+                    self._stage = Stage(program)
+                program = self._stage.binary
+                placed = self._stage.place(trees, identity)
+            held = mask.held if mask else ()
+            made = build_arguments(trees, held, profile, folder, lambda path: str(placed.get(path, path)))
+            return self._spawn(program, argv, made, identity, mask, placed)
+        except OSError as error:
+            self._abandon(mask, placed)
+            raise SandboxError(
+                f"The sandbox could not be prepared: {error}.", "`mohist doctor` says what this machine lacks."
+            ) from None
+        except BaseException:
+            self._abandon(mask, placed)
+            raise
+
+    def _abandon(self, mask: Mask | None, placed: dict[Path, Path]) -> None:
+        if mask is not None:
+            mask.release()
+        if self._stage is not None:
+            self._stage.remove(placed)
+
+    def _spawn(
+        self,
+        program: Path,
+        argv: list[str],
+        made: Arguments,
+        identity: Identity,
+        mask: Mask | None,
+        placed: dict[Path, Path],
+    ) -> _Started:
+        ours: list[int] = []
+        theirs: list[int] = []
+        try:
+            for content, path in made.files:
+                theirs.append(_memory_file("file", content))
+                made.options += ["--perms", "0444", "--ro-bind-data", str(theirs[-1]), path]
+            made.options += made.last
+            program_filter = build_filter(os.uname().machine, debuggers=self._debuggers)
+            theirs.append(_memory_file("filter", program_filter))
+            made.options += ["--seccomp", str(theirs[-1])]
+            for option in ("--info-fd", "--json-status-fd"):
+                read, write = os.pipe()
+                ours.append(read)
+                theirs.append(write)
+                made.options += [option, str(write)]
+            gate_read, gate_write = os.pipe()
+            theirs.append(gate_read)
+            ours.append(gate_write)
+            made.options += ["--block-fd", str(gate_read)]
+            options = "\0".join(made.options).encode("utf-8", "surrogateescape") + b"\0"
+            theirs.append(_memory_file("options", options))
+            output_read, output_write = os.pipe()
+            ours.append(output_read)
+            account: dict[str, object] = {}
+            if identity.dropped:
+                account = {"user": identity.uid, "group": identity.gid, "extra_groups": []}
+            try:
+                monitor = subprocess.Popen(
+                    [program, "--args", str(theirs[-1]), "--", *argv],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output_write,
+                    stderr=output_write,
+                    pass_fds=theirs,
+                    close_fds=True,
+                    cwd="/",
+                    env={},
+                    **account,  # type: ignore[call-overload]
+                )
+            finally:
+                os.close(output_write)
+        except BaseException:
+            for fd in ours:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        info_fd, status_fd, gate_fd, output_fd = ours
+        return _Started(monitor, output_fd, info_fd, status_fd, gate_fd, identity, mask, placed)
+
+    async def _admit(self, started: _Started, limits: Limits) -> BubblewrapProcess:
+        """Sets limits on the waiting tree, opens its gate, and sees that it went through."""
+        process: BubblewrapProcess | None = None
+        through = False
+        try:
+            with anyio.fail_after(_SETUP_S):
+                init_pid = await _read_pid(started.info_fd)
+                process = self._process(started, init_pid)
+                if init_pid:
+                    await self._on_starter(lambda: _limit(init_pid, limits, started.identity))
+                    through = await _open_gate(started.gate_fd)
+            if not through:
+                raise await _explain(process)
+        except TimeoutError:
+            raise SandboxError("The sandbox was not set up in time.", "The machine may be overloaded.") from None
+        finally:
+            if not through:
+                await (process or self._process(started, 0)).kill()
+                (process or self._process(started, 0)).close_output() if process else None
+            for fd in (started.info_fd, started.gate_fd):
+                os.close(fd)
+            if started.placed:
+                self._starter.submit(self._take_down, started.placed)
+        assert process is not None
+        return process
+
+    def _process(self, started: _Started, init_pid: int) -> BubblewrapProcess:
+        mask = started.mask
+        return BubblewrapProcess(
+            started.monitor,
+            init_pid,
+            started.output_fd,
+            started.status_fd,
+            mask.release if mask else list,
+            grace_s=self._grace_s,
+        )
+
+    def _take_down(self, placed: dict[Path, Path]) -> None:
+        if self._stage is not None:
+            self._stage.remove(placed)
+
+
+def _memory_file(name: str, content: bytes) -> int:
+    fd = os.memfd_create(name)
+    os.write(fd, content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+async def _read_pid(fd: int) -> int:
+    """The pid that bwrap reports, 0 when it ended first."""
+    os.set_blocking(fd, False)
+    text = b""
+    while True:
+        try:
+            part = os.read(fd, 4096)
+        except BlockingIOError:
+            await anyio.wait_readable(fd)
+            continue
+        if not part:
+            break
+        text += part
+    return int(text.split(b":", 1)[1].split(b",")[0].split(b"\n")[0]) if b":" in text else 0
+
+
+def _limit(pid: int, limits: Limits, identity: Identity) -> None:
+    """Resource limits on the tree's first process, which all others inherit.
+
+    RLIMIT_DATA and not RLIMIT_AS bounds memory: runtimes reserve far more addresses than they use.
+    """
+    wanted = {
+        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_NPROC: limits.processes,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_CPU: limits.cpu_s,
+    }
+    caller = kernel.real_ids(identity.uid, identity.gid) if identity.dropped else nullcontext()
+    with suppress(ProcessLookupError), caller:
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+        for kind, value in wanted.items():
+            if value:
+                _, hard = resource.prlimit(pid, kind)
+                hard = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.prlimit(pid, kind, (hard, hard))
+
+
+async def _open_gate(fd: int) -> bool:
+    """Lets bwrap start the command; True when it took the byte, which it does after all of its set-up.
+
+    The pipe is kept full: it becomes writable only when a page of it was read or every reader has gone.
+    """
+    os.set_blocking(fd, False)
+    size = fcntl(fd, F_SETPIPE_SZ, _GATE_BYTES)
+    filled = os.write(fd, bytes(size))
+    await anyio.wait_writable(fd)
+    left = bytearray(4)
+    ioctl(fd, FIONREAD, left)
+    return int.from_bytes(left, "little") < filled
+
+
+async def _explain(process: BubblewrapProcess) -> SandboxError:
+    with anyio.move_on_after(5):
+        text = b"".join([chunk async for chunk in process.output()]).decode(errors="replace").strip()
+        return _error_for(text)
+    return SandboxError("The sandbox could not be set up.", "`mohist doctor` says what this machine lacks.")
+
+
+def _error_for(text: str) -> SandboxError:
+    line = (text.splitlines() or ["bwrap ended without a word"])[-1][:300]
+    if "namespace" in line or os.strerror(errno.EPERM) in line:
+        return NoSandboxError(
+            f"This machine does not let an ordinary user make namespaces ({line}).",
+            "Ubuntu: allow bwrap in AppArmor (kernel.apparmor_restrict_unprivileged_userns). "
+            "Docker: a security profile that allows user namespaces and mounts.",
+        )
+    return SandboxError(f"The sandbox could not be set up ({line}).", "`mohist doctor` says what this machine lacks.")

@@ -1,0 +1,197 @@
+"""The file system a launched tree sees: an allow-list of the host's folders, and what is made for it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mohist.sandbox.errors import RefusedError
+from mohist.sandbox.mask import Held
+from mohist.sandbox.process import Profile
+
+HOME = "/home/agent"
+USER_ID = 1000
+_TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - the sandbox's own tmpfs
+_TMP_BYTES = 1024**3
+_SHM_BYTES = 256 * 1024**2
+
+_FOLDERS = ("/usr", "/opt", "/nix/store", "/gnu/store")
+_MERGED = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# No shadow, no keys, no host configuration of programs that may hold a token.
+_ETC = (
+    "alternatives", "ca-certificates", "crypto-policies", "debian_version", "fonts", "java", "ld.so.cache",
+    "ld.so.conf", "ld.so.conf.d", "localtime", "lsb-release", "magic", "maven", "mime.types", "nsswitch.conf",
+    "os-release", "pki/ca-trust", "pki/tls/cert.pem", "pki/tls/certs", "pki/tls/openssl.cnf", "protocols", "python3",
+    "redhat-release", "rpc", "services", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "xml",
+)  # fmt: skip
+_SYSTEM = (
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run",
+    "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/tmp", "/Users",  # noqa: S108
+)  # fmt: skip
+_SEARCH_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One host folder or file that is shown at its own path."""
+
+    path: Path
+    writable: bool
+
+
+@dataclass(slots=True)
+class Arguments:
+    """bwrap's arguments, and the contents of files that it makes from descriptors."""
+
+    options: list[str] = field(default_factory=list)
+    files: list[tuple[bytes, str]] = field(default_factory=list)
+    last: list[str] = field(default_factory=list)
+    """Options after the files: the root is closed last."""
+
+
+def resolve_profile(profile: Profile, cwd: Path, state: Path | None) -> tuple[tuple[Tree, ...], Path]:
+    """The trees to show, parents first, and the working folder, both with links resolved.
+
+    Raises RefusedError for a path that would show a home, the system or Mohist's own state.
+    """
+    workspace = _real(profile.workspace, "workspace")
+    if not workspace.is_dir():
+        raise RefusedError(f"The workspace {str(workspace)!r} is not a folder.", "Name a project folder.")
+    trees = {workspace: Tree(workspace, profile.writable)}
+    for path in profile.extra_writable:
+        real = _real(path, "writable path")
+        trees.setdefault(real, Tree(real, writable=True))
+    for path in profile.extra_readable:
+        real = _real(path, "readable path")
+        if not any(tree.writable and real.is_relative_to(tree.path) for tree in trees.values()) or not profile.writable:
+            trees.setdefault(real, Tree(real, writable=False))
+    for tree in trees.values():
+        _refuse_wide(tree.path, state if tree.writable else None)
+    folder = _real(cwd, "working folder")
+    shown = [*trees, *(Path(name) for name in (*_FOLDERS, _TMP, HOME))]
+    if not any(folder.is_relative_to(path) for path in shown):
+        raise RefusedError(
+            f"The working folder {str(folder)!r} is not visible in the sandbox.", "Use the workspace or a folder in it."
+        )
+    return tuple(sorted(trees.values(), key=lambda tree: len(tree.path.parts))), folder
+
+
+def build_arguments(
+    trees: Sequence[Tree],
+    held: Sequence[Held],
+    profile: Profile,
+    cwd: Path,
+    locate: Callable[[Path], str],
+) -> Arguments:
+    """bwrap's options, in mount order: later ones lie over earlier ones.
+
+    Args:
+        locate: where bwrap finds a tree's source; its own path, but for a start as root.
+    """
+    made = Arguments()
+    add = made.options.extend
+    add(["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"])
+    if profile.network == "none":
+        add(["--unshare-net"])
+    add(["--disable-userns", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"])
+    add(["--uid", str(USER_ID), "--gid", str(USER_ID)])
+    for name, value in environment(trees, profile.env).items():
+        add(["--setenv", name, value])
+    for parent in ("/etc", "/etc/pki", "/etc/pki/tls", "/etc/ssl", "/home"):
+        add(["--perms", "0755", "--dir", parent])  # bwrap would make them 0700
+    _add_system(made, profile)
+    add(["--proc", "/proc", "--dev", "/dev", "--size", str(_SHM_BYTES), "--tmpfs", _SHM])
+    add(["--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", _TMP])
+    add(["--perms", "0700", "--size", str(_TMP_BYTES), "--tmpfs", HOME])
+    workspace = profile.workspace.resolve()
+    for tree in trees:
+        add(["--bind" if tree.writable else "--ro-bind", locate(tree.path), str(tree.path)])
+    for item in held:
+        source = str(Path(locate(workspace)) / item.path)
+        add(["--bind" if item.writable else "--ro-bind", source, str(workspace / item.path)])
+    made.last += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(cwd)]
+    return made
+
+
+def environment(trees: Sequence[Tree], extra: Mapping[str, str]) -> dict[str, str]:
+    """Built up from nothing; `bin` folders of the shown trees that are no workspace come first in PATH."""
+    own = [str(tree.path / "bin") for tree in trees if not tree.writable and (tree.path / "bin").is_dir()]
+    return {
+        "PATH": os.pathsep.join([*reversed(own), *_SEARCH_PATH]),
+        "HOME": HOME,
+        "USER": "agent",
+        "LOGNAME": "agent",
+        "SHELL": "/bin/sh",
+        "TMPDIR": _TMP,
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "CI": "1",
+        "NO_COLOR": "1",
+        "PAGER": "cat",
+        "GIT_PAGER": "cat",
+        "GIT_TERMINAL_PROMPT": "0",
+        **extra,
+    }
+
+
+def _add_system(made: Arguments, profile: Profile) -> None:
+    for name in _FOLDERS:
+        if Path(name).is_dir():
+            made.options += ["--ro-bind", name, name]
+    for name in _MERGED:
+        path = Path(name)
+        if path.is_symlink():
+            made.options += ["--symlink", str(path.readlink()), name]
+        elif path.is_dir():
+            made.options += ["--ro-bind", name, name]
+    for name in _ETC:
+        if Path("/etc", name).exists():
+            made.options += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
+    made.files += [
+        (f"root:x:0:0::/:/bin/sh\nagent:x:{USER_ID}:{USER_ID}::{HOME}:/bin/sh\n".encode(), "/etc/passwd"),
+        (f"root:x:0:\nagent:x:{USER_ID}:\n".encode(), "/etc/group"),
+    ]
+    if profile.network == "full":
+        for name in ("/etc/hosts", "/etc/resolv.conf"):
+            if Path(name).is_file():
+                made.files.append((Path(name).read_bytes(), name))
+    else:
+        made.files.append((b"127.0.0.1 localhost sandbox\n::1 localhost\n", "/etc/hosts"))
+
+
+def _real(path: Path, role: str) -> Path:
+    if not path.is_absolute():
+        raise RefusedError(f"The {role} {str(path)!r} is not absolute.", "Pass absolute paths.")
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
+        raise RefusedError(f"The {role} {str(path)!r} can't be used: {reason}.", "Check the path.") from None
+
+
+def _refuse_wide(path: Path, state: Path | None) -> None:
+    homes = {Path(pwd.getpwuid(os.getuid()).pw_dir)} if _has_account() else set()
+    if os.environ.get("HOME"):
+        homes.add(Path(os.environ["HOME"]))
+    if str(path) in _SYSTEM or any(home.is_absolute() and home.is_relative_to(path) for home in homes):
+        raise RefusedError(
+            f"{str(path)!r} is a home or a system folder: showing it to an agent would show keys and settings.",
+            "Work in a project folder below it.",
+        )
+    inside = state is not None and state.is_relative_to(path) and not state.is_relative_to(path / ".mohist")
+    if state is not None and (inside or path.is_relative_to(state / "cache")):
+        raise RefusedError(
+            f"{str(path)!r} holds Mohist's own state {str(state)!r}, which no agent may write.",
+            "Set MOHIST_HOME to a folder outside the workspace.",
+        )
+
+
+def _has_account() -> bool:
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True
