@@ -201,7 +201,7 @@ def _result(job: Job, ctx: ToolContext, clock: Clock) -> Result:
 def _readable(output: bytes) -> str:
     """Text without terminal escapes: they could hide words from a person who reads the log."""
     text = output.decode("utf-8", "replace").replace("\r\n", "\n")
-    return "".join(char if char in "\n\t" or char >= " " and char != "\x7f" else "�" for char in text)
+    return "".join(char if char in "\n\t" or (char >= " " and char != "\x7f") else "�" for char in text)
 
 
 def _profile(ctx: ToolContext) -> Profile:

@@ -1,0 +1,76 @@
+"""The `mohist` command: finds the subcommand, runs it, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from mohist import __version__
+from mohist.base import ExitCode, MohistError
+
+COMMANDS = {
+    "run": "let an agent work on a task in this repository",
+    "demo": "watch an agent fix a bug in a sample repository",
+    "runs": "list, show, resume, undo or export runs",
+    "trust": "let a repository's own settings take effect",
+    "models": "what models are known and which are connected",
+    "config": "show the settings and where each comes from",
+    "doctor": "which guarantees hold on this machine",
+}
+"""In the order of the help text; `mohist.cli.NAME` implements each."""
+
+
+class Command(Protocol):
+    """A subcommand's module."""
+
+    def declare(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def main(self, args: argparse.Namespace) -> int: ...
+
+
+def entry() -> None:
+    """Console-script entry point; never returns."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command; returns its exit code. Errors become one line on stderr with the mend."""
+    name = next((word for word in argv if not word.startswith("-")), "")
+    parser = _parser(name)
+    args = parser.parse_args(list(argv))
+    if not getattr(args, "command", None):
+        parser.print_help()
+        return ExitCode.USAGE
+    command: Command = importlib.import_module(f"mohist.cli.{args.command}")
+    try:
+        return command.main(args)
+    except MohistError as error:
+        print(f"mohist: {error.what}", file=sys.stderr)
+        if error.mend:
+            print(f"  {error.mend}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.CANCELLED
+    except BrokenPipeError:
+        # The reader of our output has gone; say nothing more to it.
+        sys.stdout = None
+        return ExitCode.FAILED
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mohist",
+        description="AI software development under your own control: any model, in a sandbox, on the record.",
+        epilog='Start with: mohist demo. Then: mohist run "fix the failing test".',
+    )
+    parser.add_argument("--version", action="version", version=f"mohist {__version__}")
+    verbs = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for command, text in COMMANDS.items():
+        sub = verbs.add_parser(command, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if command == name:
+            module: Command = importlib.import_module(f"mohist.cli.{command}")
+            module.declare(sub)
+    return parser
