@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import anyio
 
-from mohist.agent.job import Job, Jobs
 from mohist.agent.tool.argument import Fields
 from mohist.agent.tool.errors import ToolError
 from mohist.agent.tool.gate import gate
+from mohist.agent.tool.job import Job, Jobs
 from mohist.agent.tool.place import find
 from mohist.agent.tool.spec import Result, ToolContext
 from mohist.base import Clock

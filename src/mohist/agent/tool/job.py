@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from mohist.agent.tool import Spill, SpillStore
+from mohist.agent.tool.spill import Spill, SpillStore
 from mohist.base import Clock
 from mohist.sandbox import Exit, Process, Profile, Sandbox
 
