@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     )
     from mohist.provider.openai_chat import OpenAIChat
     from mohist.provider.quirk import QUIRKS
+    from mohist.provider.replay import Difference, Recorder, Replay
     from mohist.provider.secret import Secret
+    from mohist.provider.substitution import VOLATILE, Substitution
+    from mohist.provider.text_protocol import TextTools
     from mohist.provider.transport import Timeouts
 
 _HOMES = {
@@ -80,13 +83,17 @@ _HOMES = {
     ),
     "openai_chat": ("OpenAIChat",),
     "quirk": ("QUIRKS",),
+    "replay": ("Difference", "Recorder", "Replay"),
     "secret": ("Secret",),
+    "substitution": ("VOLATILE", "Substitution"),
+    "text_protocol": ("TextTools",),
     "transport": ("Timeouts",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "QUIRKS",
+    "VOLATILE",
     "Answer",
     "AnthropicMessages",
     "AssistantMessage",
@@ -95,6 +102,7 @@ __all__ = [
     "CallStarted",
     "Caps",
     "Delta",
+    "Difference",
     "Done",
     "Failed",
     "FailureKind",
@@ -104,12 +112,16 @@ __all__ = [
     "Price",
     "Provider",
     "ProviderError",
+    "Recorder",
     "RecordingError",
+    "Replay",
     "Request",
     "Secret",
     "StopReason",
+    "Substitution",
     "TextDelta",
     "TextPart",
+    "TextTools",
     "ThinkingDelta",
     "ThinkingPart",
     "Timeouts",

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from mohist.provider.message import Failed, FailureKind
@@ -123,8 +122,12 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
         text = headers.get(name, "").strip()
         if re.fullmatch(r"\d{1,12}(?:\.\d{0,9})?", text):
             return float(text) * unit_s
+    if not headers.get("retry-after"):
+        return None
+    from email.utils import parsedate_to_datetime  # slow to import and hardly ever needed
+
     try:
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - now_s)
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now_s)
     except (ValueError, OverflowError):
         return None
 
