@@ -79,26 +79,23 @@ def test_text_is_opened_with_a_named_encoding() -> None:
 
 
 def _unnamed_encodings(path: Path) -> Iterator[int]:
+    """Lines where text is read or written in whatever encoding the machine prefers."""
     for call, name in calls(path):
         method = name if name in OPENS_TEXT else f".{name.rpartition('.')[2]}"
-        if name in {"os.open", "self.open"} or method not in OPENS_TEXT:
+        keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+        if name == "os.open" or method not in OPENS_TEXT or "encoding" in keywords or None in keywords:
             continue
-        keywords = {keyword.arg for keyword in call.keywords}
-        if "encoding" in keywords or None in keywords:
+        if method in {".read_text", ".write_text"}:
+            if len(call.args) <= (method == ".write_text"):  # encoding comes next by position
+                yield call.lineno
             continue
-        # Positional places of mode and encoding differ: open(file, mode, buffering, encoding), Path.open(mode, …).
-        words = [value.value for value in [*call.args, *(k.value for k in call.keywords)] if isinstance(value, ast.Constant) and isinstance(value.value, str)]  # fmt: skip
-        if method == ".read_text" and call.args:
-            continue
-        if method == ".write_text" and len(call.args) > 1:
-            continue
-        if method not in {".read_text", ".write_text"} and any(
-            re.fullmatch(r"[rwxabt+]*b[rwxabt+]*", word) for word in words
-        ):
-            continue
-        if name.startswith("tempfile.") and not any(re.fullmatch(r"[rwxa]t?\+?t?", word) for word in words):
-            continue  # binary is the default there
-        yield call.lineno
+        # `.open` is Path's, mode first; anything else in that place is another class's method.
+        place_of_mode = 0 if method == ".open" or method.startswith("tempfile.") else 1
+        mode = call.args[place_of_mode] if len(call.args) > place_of_mode else keywords.get("mode")
+        default = "w+b" if method.startswith("tempfile.") else "r"
+        word = default if mode is None else mode.value if isinstance(mode, ast.Constant) else ""
+        if re.fullmatch(r"[rwxat+]+", str(word)):
+            yield call.lineno
 
 
 @pytest.mark.parametrize(
@@ -113,6 +110,12 @@ def _unnamed_encodings(path: Path) -> Iterator[int]:
         ("path.open('ab')", False),
         ("import os\nos.fdopen(3, 'w')", True),
         ("import os\nos.open('x', 0)", False),
+        ("path.write_text('x')", True),
+        ("path.write_text('x', 'utf-8')", False),
+        ("path.open()", True),
+        ("spill.open('command')", False),
+        ("open('x', mode='rb')", False),
+        ("import tempfile\ntempfile.NamedTemporaryFile('w')", True),
         ("import tempfile\ntempfile.TemporaryFile()", False),
     ],
 )
