@@ -13,19 +13,17 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from mohist.policy.grammar import RefusalError, parse
 from mohist.policy.pattern import UNKNOWN
 from mohist.policy.target import written_by
 from mohist.policy.word import plain_expansion, word_value
 from mohist.policy.wrapper import Literal, Unwrapped, unwrap
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node
 
-MAX_LINE_BYTES: Final = 16_384
-"""The parser's worst inputs cost quadratic time: about a second at this size."""
 MAX_NODES: Final = 8_000
 MAX_DEPTH: Final = 40
 MAX_COMMANDS: Final = 200
@@ -67,37 +65,21 @@ class CannotAnalyse:
 
 
 def analyse(line: str) -> Analysis | CannotAnalyse:
-    """Takes `line` apart within `MAX_LINE_BYTES`, `MAX_NODES` and `MAX_DEPTH`; never raises, always ends."""
+    """Takes `line` apart within `grammar.MAX_LINE_BYTES`, `MAX_NODES` and `MAX_DEPTH`; never raises, always ends."""
     walk = _Walk()
     try:
         walk.line(line, 0)
-    except _RefusalError as refusal:
+    except RefusalError as refusal:
         return CannotAnalyse(refusal.reason)
     if not walk.commands and not walk.writes and not walk.assignments:
         return CannotAnalyse("there is no command in it")
     return Analysis(tuple(walk.commands), tuple(walk.writes), tuple(dict.fromkeys(walk.assignments)))
 
 
-class _RefusalError(Exception):
-    """Leaves the walk; never leaves this module."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@cache
-def _parser() -> Parser:
-    import tree_sitter
-    import tree_sitter_bash
-
-    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
-
-
 # Only hold other statements; their children are walked and nothing else happens.
 _CONTAINERS = frozenset({
     "program", "list", "compound_statement", "if_statement", "elif_clause", "else_clause", "while_statement",
-    "do_group", "negated_command", "case_statement", "case_item", "comment",
+    "do_group", "negated_command", "comment",
 })  # fmt: skip
 _WORDS = frozenset({"word", "number", "raw_string", "string", "concatenation", "ansi_c_string", "translated_string"})
 _EXPANSIONS = frozenset({
@@ -107,6 +89,7 @@ _EXPANSIONS = frozenset({
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _DELIMITER = re.compile(r"""(['"]?)[A-Za-z0-9_.-]+\1|\\[A-Za-z0-9_]+""")
 _ARITHMETIC_TEST = re.compile(r"(?<![\w-])-(?:eq|ne|lt|le|gt|ge|v|R)(?![\w-])")
+_BEFORE_NUMBER = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"`", b"}")
 _INTERPRETERS = re.compile(r"(?:python|pypy|node|deno|bun|perl|ruby|php|lua|Rscript|tclsh|guile)[\d.]*")
 
 
@@ -120,10 +103,7 @@ class _Walk:
     source: bytes = b""
 
     def line(self, text: str, depth: int, *, piped: bool = False) -> None:
-        source = _checked(text)
-        root = _parser().parse(source).root_node
-        if root.has_error:
-            raise _RefusalError("it is not a complete shell command")
+        source, root = parse(text)
         outer, self.source = self.source, source
         self.visit(root, depth, piped)
         self.source = outer
@@ -134,7 +114,7 @@ class _Walk:
     def visit(self, node: Node, depth: int, piped: bool) -> None:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise _RefusalError("it is too long or too deeply nested to be analysed")
+            raise RefusalError("it is too long or too deeply nested to be analysed")
         kind, deeper = node.type, depth + 1
         if kind in _CONTAINERS:
             self.visit_all(node.named_children, deeper, piped)
@@ -154,26 +134,38 @@ class _Walk:
         elif kind == "file_redirect":
             self.redirect(node, deeper)
         elif kind == "herestring_redirect":
-            self.visit_all(node.named_children, deeper, piped)
+            self.words(node.named_children, deeper)
         elif kind == "function_definition":
             self.function(node, deeper)
-        elif kind == "for_statement":
-            self.assignments.append(self.text(node.named_children[0]))
-            self.visit_all(node.named_children[1:], deeper, piped)
+        elif kind in ("for_statement", "case_statement", "case_item"):
+            self.choice(node, deeper, piped)
         elif kind in ("variable_assignment", "variable_assignments"):
             self.assignment(node, deeper)
         elif kind in ("declaration_command", "unset_command"):
             self.declaration(node, deeper)
         elif kind == "test_command":
             self.test(node, deeper)
-        elif kind in _WORDS or kind in _EXPANSIONS:
-            self.expansions(node, deeper)
-        elif kind not in ("variable_name", "special_variable_name", "file_descriptor", "extglob_pattern", "regex"):
-            raise _RefusalError(f"it holds a construct that is not analysed ({kind.replace('_', ' ')})")
+        else:
+            raise RefusalError(f"it holds a construct that is not analysed ({kind.replace('_', ' ')})")
 
     def visit_all(self, nodes: list[Node], depth: int, piped: bool) -> None:
         for node in nodes:
             self.visit(node, depth, piped)
+
+    def words(self, nodes: list[Node], depth: int) -> None:
+        for node in nodes:
+            if node.type not in _WORDS and node.type not in _EXPANSIONS and node.type != "extglob_pattern":
+                raise RefusalError(f"it holds a word that is not analysed ({node.type.replace('_', ' ')})")
+            self.expansions(node, depth)
+
+    def choice(self, node: Node, depth: int, piped: bool) -> None:
+        """`for` and `case`: words to expand, then statements."""
+        values = node.children_by_field_name("value")
+        for variable in node.children_by_field_name("variable"):
+            self.assignments.append(self.text(variable))
+            values.append(variable)
+        self.words([value for value in values if value.type != "variable_name"], depth)
+        self.visit_all([child for child in node.named_children if child not in values], depth, piped)
 
     def scoped(self, node: Node, depth: int, piped: bool) -> None:
         """Each part of a pipeline is a process of its own: its `cd` ends with it."""
@@ -184,7 +176,7 @@ class _Walk:
     def substitution(self, node: Node, depth: int) -> None:
         text = self.text(node)
         if text.startswith("`") and "\\" in text:
-            raise _RefusalError("backslashes within backticks change what runs")
+            raise RefusalError("backslashes within backticks change what runs")
         before = self.folder
         self.visit_all(node.named_children, depth, piped=False)
         self.folder = before
@@ -193,7 +185,7 @@ class _Walk:
         name = node.child_by_field_name("name")
         # A function that takes the place of a known command would be judged as that command.
         if name is None or _NAME.fullmatch(self.text(name)) is None:
-            raise _RefusalError("it defines a function with an unusual name")
+            raise RefusalError("it defines a function with an unusual name")
         self.assignments.append(f"{self.text(name)}()")
         self.visit_all([child for child in node.named_children if child != name], depth, piped=True)
 
@@ -204,14 +196,14 @@ class _Walk:
             self.visit(node, depth, piped=False)
             return
         if kind == "expansion" and not plain_expansion(self.text(node)):
-            raise _RefusalError("an expansion evaluates what a variable holds")
+            raise RefusalError("an expansion evaluates what a variable holds")
         if kind == "arithmetic_expansion" and re.search(r"[A-Za-z_$`]", self.text(node)[1:]):
-            raise _RefusalError("arithmetic on variables evaluates what they hold")
+            raise RefusalError("arithmetic on variables evaluates what they hold")
         if kind == "expansion" and ":=" in self.text(node):
-            raise _RefusalError("an expansion sets a variable")
+            raise RefusalError("an expansion sets a variable")
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise _RefusalError("it is too long or too deeply nested to be analysed")
+            raise RefusalError("it is too long or too deeply nested to be analysed")
         for child in node.named_children:
             self.expansions(child, depth + 1)
 
@@ -219,7 +211,7 @@ class _Walk:
         self.expansions(node, depth)
         value = word_value(node, self.source)
         if value is None:
-            raise _RefusalError(f"it holds a word that is not analysed ({node.type.replace('_', ' ')})")
+            raise RefusalError(f"it holds a word that is not analysed ({node.type.replace('_', ' ')})")
         return value
 
     def assignment(self, node: Node, depth: int) -> None:
@@ -228,7 +220,7 @@ class _Walk:
             return
         name, *values = node.named_children
         if name.type != "variable_name":
-            raise _RefusalError("an array index evaluates what a variable holds")
+            raise RefusalError("an array index evaluates what a variable holds")
         self.assignments.append(self.text(name))
         for value in values:
             self.expansions(value, depth)
@@ -240,18 +232,18 @@ class _Walk:
             elif child.type == "variable_name":
                 self.assignments.append(self.text(child))
             elif child.type != "word" or not re.fullmatch(r"-[aAfgilnprtuxF]+", self.text(child)):
-                raise _RefusalError("a declaration evaluates what it is given")
+                raise RefusalError("a declaration evaluates what it is given")
             elif "n" in self.text(child) or "i" in self.text(child):
-                raise _RefusalError("a declaration makes a name stand for something else")
+                raise RefusalError("a declaration makes a name stand for something else")
 
     def test(self, node: Node, depth: int) -> None:
         text = self.text(node)
         if text.startswith("[["):
             if _ARITHMETIC_TEST.search(text):
-                raise _RefusalError("a comparison of numbers evaluates what variables hold")
+                raise RefusalError("a comparison of numbers evaluates what variables hold")
         elif re.search(r"[<>|&;\n(]|-v\b", text.replace("$(", "")):
             # `[ a > b ]` is a redirection and `[ a && rm b ]` two commands for bash, one test for the parser.
-            raise _RefusalError("a test holds an operator that the shell reads differently")
+            raise RefusalError("a test holds an operator that the shell reads differently")
         stack = list(node.named_children)
         while stack:
             child = stack.pop()
@@ -266,7 +258,7 @@ class _Walk:
         bodies = [child for child in node.named_children if not child.type.endswith("_redirect")]
         heredocs = [child for child in redirects if child.type == "heredoc_redirect"]
         if len(heredocs) > 1:
-            raise _RefusalError("it holds several here-documents")
+            raise RefusalError("it holds several here-documents")
         for redirect in redirects:
             if redirect.type != "heredoc_redirect":
                 self.visit(redirect, depth, piped)
@@ -278,7 +270,7 @@ class _Walk:
         parts = {child.type: child for child in node.named_children}
         start, end = parts.get("heredoc_start"), parts.get("heredoc_end")
         if start is None or end is None or _DELIMITER.fullmatch(self.text(start)) is None:
-            raise _RefusalError("it holds a here-document whose end can't be told")
+            raise RefusalError("it holds a here-document whose end can't be told")
         mark = self.text(start).strip("'\"\\")
         body = parts.get("heredoc_body")
         # The parser must have found the very line bash stops at: the first that is the delimiter and nothing else.
@@ -287,10 +279,10 @@ class _Walk:
         after = self.source[end.end_byte : end.end_byte + 1]
         lines = [line.lstrip(tabs) if tabs else line for line in before.split("\n")]
         if mark in lines or lines[-1] or after not in (b"", b"\n") or self.text(end).strip() != mark:
-            raise _RefusalError("it holds a here-document whose end can't be told")
+            raise RefusalError("it holds a here-document whose end can't be told")
         if body is not None and self.text(start) == mark:
             if "\\\n" in before:
-                raise _RefusalError("it holds a here-document whose lines are joined")
+                raise RefusalError("it holds a here-document whose lines are joined")
             for child in body.named_children:
                 if child.type != "heredoc_content":
                     self.expansions(child, depth)
@@ -304,15 +296,17 @@ class _Walk:
     def redirect(self, node: Node, depth: int) -> None:
         operator = next((child.type for child in node.children if not child.is_named), "")
         destinations = [child for child in node.named_children if child.type != "file_descriptor"]
+        if len(destinations) < len(node.named_children) and self.source[: node.start_byte][-1:] not in _BEFORE_NUMBER:
+            raise RefusalError("it holds a word that the parser cuts in two")
         if operator in ("<&-", ">&-"):
             return
         if len(destinations) != 1:
-            raise _RefusalError("it holds a redirection that is not analysed")
+            raise RefusalError("it holds a redirection that is not analysed")
         value = self.word(destinations[0], depth)
         if operator in ("<", "<&"):
             return
         if operator not in (">", ">>", "&>", "&>>", ">|", ">&"):
-            raise _RefusalError("it holds a redirection that is not analysed")
+            raise RefusalError("it holds a redirection that is not analysed")
         if (operator == ">&" and re.fullmatch(r"\d+|-", value)) or destinations[0].type == "process_substitution":
             return
         self.writes.append(Target(None if UNKNOWN in value or value.startswith("~") else value, self.folder))
@@ -320,7 +314,11 @@ class _Walk:
     def command(self, node: Node, depth: int, piped: bool) -> None:
         argv: list[str] = []
         fed = piped
+        before = -1
         for child in node.children:
+            if child.start_byte == before and not child.type.endswith("_redirect"):
+                raise RefusalError("it holds a word that the parser cuts in two")
+            before = child.end_byte
             if not child.is_named:
                 # Words such as `-`, `==` and `$` come as bare tokens.
                 argv.append(self.text(child))
@@ -332,7 +330,7 @@ class _Walk:
                 self.redirect(child, depth)
             elif child.type == "herestring_redirect":
                 fed = True
-                self.visit_all(child.named_children, depth, piped)
+                self.words(child.named_children, depth)
             else:
                 argv.append(self.word(child, depth))
         self.run(argv, depth, fed)
@@ -340,7 +338,7 @@ class _Walk:
     def run(self, argv: list[str], depth: int, fed: bool) -> None:
         """Records one program, and what it starts in turn."""
         if not argv or not argv[0] or UNKNOWN in argv[0]:
-            raise _RefusalError("which program runs is only known when it runs")
+            raise RefusalError("which program runs is only known when it runs")
         unwrapped = unwrap(argv)
         if isinstance(unwrapped, Literal):
             before = self.folder
@@ -348,21 +346,21 @@ class _Walk:
             self.folder = before
             return
         if not isinstance(unwrapped, Unwrapped):
-            raise _RefusalError(unwrapped.reason)
+            raise RefusalError(unwrapped.reason)
         self.assignments.extend(unwrapped.assignments)
         if unwrapped.own is not None:
             self.record(unwrapped.own, fed)
         for inner in unwrapped.inner:
             self.nodes += 1
             if depth > MAX_DEPTH:
-                raise _RefusalError("it is too long or too deeply nested to be analysed")
+                raise RefusalError("it is too long or too deeply nested to be analysed")
             self.run(list(inner), depth + 1, fed)
 
     def record(self, argv: tuple[str, ...], fed: bool) -> None:
         if len(self.commands) >= MAX_COMMANDS:
-            raise _RefusalError(f"it holds more than {MAX_COMMANDS} commands")
+            raise RefusalError(f"it holds more than {MAX_COMMANDS} commands")
         if fed and _INTERPRETERS.fullmatch(argv[0]) and not any(arg not in ("-", "-u") for arg in argv[1:]):
-            raise _RefusalError(f"{argv[0]} would run a program that comes through a pipe")
+            raise RefusalError(f"{argv[0]} would run a program that comes through a pipe")
         self.commands.append(Command(argv, self.folder))
         for path in written_by(argv):
             self.writes.append(Target(path, self.folder))
@@ -375,20 +373,3 @@ class _Walk:
         if len(argv) != 2 or UNKNOWN in argv[1] or argv[1].startswith(("-", "~")):
             return None
         return None if self.folder is None else posixpath.join(self.folder, argv[1])
-
-
-def _checked(text: str) -> bytes:
-    if len(text) > MAX_LINE_BYTES:
-        raise _RefusalError(f"it is longer than {MAX_LINE_BYTES} bytes")
-    for char in text:
-        # Other white space than bash's own divides words for one of the two parsers only; control and format
-        # characters hide what runs from the person who is asked.
-        if char not in "\n\t" and (not char.isprintable() or (char.isspace() and char != " ")):
-            raise _RefusalError(f"it holds the character U+{ord(char):04X}, which hides what it does")
-    try:
-        source = text.encode()
-    except UnicodeEncodeError:
-        raise _RefusalError("it is not valid Unicode") from None
-    if len(source) > MAX_LINE_BYTES:
-        raise _RefusalError(f"it is longer than {MAX_LINE_BYTES} bytes")
-    return source

@@ -80,6 +80,9 @@ _OPENING = frozenset({
 
 def _concatenation(node: Node, source: bytes) -> str | None:
     # A brace opened in one part and closed in another still expands: -{r,f}.
+    raw = source[node.start_byte : node.end_byte].decode()
+    if raw == "{}":
+        return raw
     values: list[str] = []
     at = node.start_byte
     for child in node.children:
@@ -88,7 +91,6 @@ def _concatenation(node: Node, source: bytes) -> str | None:
             return None
         values.append(value)
         at = child.end_byte
-    raw = source[node.start_byte : node.end_byte].decode()
     if any(
         child.type == "word" and "{" in source[child.start_byte : child.end_byte].decode() for child in node.children
     ):
