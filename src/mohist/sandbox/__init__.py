@@ -5,21 +5,29 @@ Never decides whether something may run (policy does). No other package may impo
 
 from mohist.sandbox.bubblewrap import Bubblewrap
 from mohist.sandbox.errors import GitError, NoSandboxError, RefusedError, SandboxError
+from mohist.sandbox.git import Change, Git
 from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Profile, Sandbox
+from mohist.sandbox.repository import Repository, find_repository
 from mohist.sandbox.run import run
+from mohist.sandbox.selftest import Guarantee
 
 __all__ = [
     "Bubblewrap",
+    "Change",
     "Completed",
     "Exit",
+    "Git",
     "GitError",
+    "Guarantee",
     "Limits",
     "Network",
     "NoSandboxError",
     "Process",
     "Profile",
     "RefusedError",
+    "Repository",
     "Sandbox",
     "SandboxError",
+    "find_repository",
     "run",
 ]

@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -25,7 +25,9 @@ from mohist.sandbox.errors import NoSandboxError, RefusedError, SandboxError
 from mohist.sandbox.filter import build_filter, machines
 from mohist.sandbox.layout import Arguments, build_arguments, resolve_profile
 from mohist.sandbox.mask import Mask
-from mohist.sandbox.process import Limits, Profile
+from mohist.sandbox.process import Completed, Limits, Profile
+from mohist.sandbox.run import run
+from mohist.sandbox.selftest import Guarantee, Memory, probe_sandbox, refuse_unless_held, weak_points
 from mohist.sandbox.stage import Identity, Stage, identity_for
 from mohist.sandbox.tree import BubblewrapProcess
 
@@ -75,6 +77,8 @@ class Bubblewrap:
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
         self._stage: Stage | None = None
         self._lock = threading.Lock()
+        self._held = False
+        self._testing = anyio.Lock()
 
     @property
     def name(self) -> str:
@@ -100,7 +104,41 @@ class Bubblewrap:
         self._starter.shutdown(wait=True)
 
     async def launch(self, argv: Sequence[str], *, cwd: Path, profile: Profile) -> BubblewrapProcess:
-        """Starts `argv` confined. Raises SandboxError or a subclass; then nothing was started."""
+        """Starts `argv` confined. Raises SandboxError or a subclass; then nothing was started.
+
+        The first launch runs the self-test, unless it held lately; where it fails, nothing is ever started.
+        """
+        await self._prove()
+        return await self._launch(argv, cwd=cwd, profile=profile)
+
+    async def report(self) -> list[Guarantee]:
+        """What holds on this machine, tried now. Never raises for a sandbox that does not work."""
+        try:
+            version = self.binary.version_text
+            found = await probe_sandbox(self._run_untested)
+        except SandboxError as error:
+            return [Guarantee("sandbox", "no", str(error))]
+        working = all(item.holds == "yes" for item in found)
+        first = Guarantee("sandbox", "yes" if working else "no", f"bubblewrap {version}")
+        return [first, *found, *weak_points()]
+
+    async def _prove(self) -> None:
+        if not self._held:
+            async with self._testing:
+                await self._prove_once()
+
+    async def _prove_once(self) -> None:
+        if not self._held:
+            memory = Memory(self._state, self.binary)
+            if not memory.fresh():
+                refuse_unless_held(await probe_sandbox(self._run_untested))
+                memory.keep()
+            self._held = True
+
+    async def _run_untested(self, argv: Sequence[str], cwd: Path, profile: Profile) -> Completed:
+        return await run(_Untested(self._launch), argv, cwd=cwd, profile=profile, timeout_s=_SETUP_S)
+
+    async def _launch(self, argv: Sequence[str], *, cwd: Path, profile: Profile) -> BubblewrapProcess:
         if not argv or any("\0" in part for part in argv):
             raise RefusedError("A command is a non-empty list of strings without NUL.")
         with anyio.CancelScope(shield=True):
@@ -240,6 +278,18 @@ class Bubblewrap:
     def _take_down(self, placed: dict[Path, Path]) -> None:
         if self._stage is not None:
             self._stage.remove(placed)
+
+
+class _Untested:
+    """The sandbox as its own self-test sees it."""
+
+    name = "bubblewrap, untested"
+
+    def __init__(self, launch: Callable[..., Awaitable[BubblewrapProcess]]) -> None:
+        self._start = launch
+
+    async def launch(self, argv: Sequence[str], *, cwd: Path, profile: Profile) -> BubblewrapProcess:
+        return await self._start(argv, cwd=cwd, profile=profile)
 
 
 def _memory_file(name: str, content: bytes) -> int:

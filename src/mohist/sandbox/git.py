@@ -1,0 +1,303 @@
+"""The hardened git door: the host's git on a tree that an agent wrote.
+
+git runs programs that a repository names: hooks, a file system monitor, filters, diff drivers, ssh and gpg commands.
+Here it never reads a configuration that the tree holds. It works on a repository of our own, outside the tree, that
+borrows the user's objects; the user's index, refs and configuration are neither changed nor believed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from mohist.sandbox.errors import GitError
+from mohist.sandbox.repository import Repository, find_repository
+
+_OFF = (
+    "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.untrackedCache=false", "core.attributesFile=/dev/null",
+    "core.pager=cat", "core.editor=false", "core.askPass=false", "core.sshCommand=false", "core.gitProxy=false",
+    "core.alternateRefsCommand=false", "core.quotePath=false", "credential.helper=", "diff.external=",
+    "diff.ignoreSubmodules=all", "submodule.recurse=false", "protocol.allow=never", "gpg.program=false",
+    "commit.gpgSign=false", "tag.gpgSign=false", "gc.auto=0", "maintenance.auto=false", "advice.detachedHead=false",
+    "core.splitIndex=false", "init.templateDir=", "init.defaultBranch=main",
+)  # fmt: skip
+_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "false",
+    "SSH_ASKPASS": "false",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C.UTF-8",
+}
+# Of the user's configuration only these are taken over: they name no program and decide what a changed file is.
+_HARMLESS = ("core.autocrlf", "core.eol", "core.filemode", "core.ignorecase", "core.precomposeunicode", "core.symlinks")
+_COMMAND_S = 300.0
+_LARGEST_NEW_BYTES = 50 * 1024**2
+"""A new file beyond this is left out of snapshots: copying it would cost more than it tells."""
+
+ChangeKind = Literal["added", "modified", "deleted", "type"]
+_KINDS: Mapping[str, ChangeKind] = {"A": "added", "M": "modified", "D": "deleted", "T": "type"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs from the base."""
+
+    path: str
+    kind: ChangeKind
+    added_lines: int | None
+    """None for a binary file."""
+    removed_lines: int | None
+
+
+class Git:
+    """A trusted view of one work tree. Made with `Git.capture` before an agent touches the tree."""
+
+    def __init__(self, repository: Repository, private: Path, program: Path, head: str | None, base: str) -> None:
+        self.repository = repository
+        self.head = head
+        """The commit at capture; None in a repository without one."""
+        self.base = base
+        """What changes are measured against: `head`, or the empty tree."""
+        self.left_out: tuple[str, ...] = ()
+        """New files that the last snapshot left out for their size."""
+        self._private = private
+        self._program = program
+
+    @property
+    def root(self) -> Path:
+        """Top of the work tree."""
+        return self.repository.root
+
+    @classmethod
+    async def capture(cls, folder: Path, private: Path) -> Git:
+        """Takes the state of the repository that `folder` lies in.
+
+        Args:
+            private: a folder outside the work tree that this makes and owns, one per run.
+
+        Raises GitError: no repository here, no git, or a repository that git can't read.
+        """
+        repository = find_repository(folder)
+        if repository is None:
+            raise GitError(
+                f"{str(folder)!r} is not in a git repository.", "Run `git init` there, or pass another folder."
+            )
+        if private.resolve().is_relative_to(repository.root):
+            raise GitError(f"{str(private)!r} lies inside the work tree.", "Keep Mohist's state outside of it.")
+        program = _find_git(repository.root)
+        private.mkdir(parents=True, exist_ok=True, mode=0o700)
+        door = cls(repository, private, program, None, "")
+        form = (await door._trusted("rev-parse", "--show-object-format")).strip()
+        await door._run("init", "--quiet", "--bare", f"--object-format={form}", str(private), own=False)
+        door._borrow()
+        for key in _HARMLESS:
+            value = await door._run(
+                "config", "--file", str(repository.common_dir / "config"), "--no-includes", "--get", key,
+                own=False, accept=(0, 1),
+            )  # fmt: skip
+            if value.strip():
+                await door._run("config", "--file", str(private / "config"), key, value.strip(), own=False)
+        head = (await door._trusted("rev-parse", "--quiet", "--verify", "HEAD^{commit}", accept=(0, 1))).strip()
+        empty = (await door._run("mktree", stdin=b"")).strip()
+        door.head, door.base = head or None, head or empty
+        await door._seed_index()
+        return door
+
+    async def snapshot(self) -> str:
+        """The id of a tree with everything in the work tree that is not ignored; costs one pass over it."""
+        await self._leave_out_large()
+        await self._run("add", "--all", "--ignore-errors", "--", ".", accept=(0, 1))
+        return (await self._run("write-tree")).strip()
+
+    async def is_dirty(self) -> bool:
+        """Whether the work tree differs from `base`."""
+        return bool(await self.changes())
+
+    async def changes(self, since: str | None = None) -> list[Change]:
+        """What differs from `since` (a commit or a snapshot; None is `base`), new files included."""
+        tree = await self.snapshot()
+        args = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
+        kinds = (await self._run(*args, "--name-status", since or self.base, tree)).split("\0")
+        counts = (await self._run(*args, "--numstat", since or self.base, tree)).split("\0")
+        lines = {path: (added, removed) for added, removed, path in (row.split("\t", 2) for row in counts if row)}
+        found = []
+        for letter, path in zip(kinds[::2], kinds[1::2], strict=False):
+            added, removed = lines.get(path, ("-", "-"))
+            found.append(Change(path, _KINDS.get(letter[:1], "modified"), _number(added), _number(removed)))
+        return found
+
+    async def diff(self, since: str | None = None, *, context_lines: int = 3) -> str:
+        """The change as a unified diff, new files included. Bytes that are not UTF-8 are replaced."""
+        tree = await self.snapshot()
+        return await self._run(
+            "diff-tree", "-r", "-p", "--binary", f"--unified={context_lines}", "--no-ext-diff", "--no-textconv",
+            "--no-color", "--find-renames", "--ignore-submodules=all", since or self.base, tree,
+        )  # fmt: skip
+
+    async def diff_stat(self, since: str | None = None) -> str:
+        """The change as `git diff --stat` shows it."""
+        tree = await self.snapshot()
+        return await self._run(
+            "diff-tree", "-r", "--stat", "--no-ext-diff", "--no-textconv", "--no-color", "--find-renames",
+            "--ignore-submodules=all", since or self.base, tree,
+        )  # fmt: skip
+
+    async def list_files(self) -> list[str]:
+        """Paths that git tracks or would add, relative to the root, sorted."""
+        text = await self._run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+        return sorted(path for path in text.split("\0") if path)
+
+    async def copy(self, folder: Path, tree: str | None = None) -> str:
+        """Writes `tree` (None takes a snapshot now) to the new folder `folder`; returns the tree's id.
+
+        No filter runs and no `.git` is made: it is what a reviewer would get, built from the change alone.
+        """
+        tree = tree or await self.snapshot()
+        folder.mkdir(parents=True)
+        index = {"GIT_INDEX_FILE": str(self._private / f"index.copy.{os.getpid()}.{folder.name}")}
+        try:
+            await self._run("read-tree", tree, env=index)
+            await self._run("checkout-index", "--all", "--force", f"--prefix={folder.resolve()}/", env=index)
+        finally:
+            Path(index["GIT_INDEX_FILE"]).unlink(missing_ok=True)
+        return tree
+
+    async def add_worktree(self, folder: Path, *, branch: str | None = None) -> Repository:
+        """A linked worktree of `head` in the new folder `folder`, on a new branch or detached.
+
+        This is the one operation that writes to the user's repository: its worktree list and the branch.
+        """
+        if self.head is None:
+            raise GitError("The repository has no commit yet, so it can have no worktree.", "Commit first.")
+        where = ["-b", branch] if branch else ["--detach"]
+        await self._trusted("worktree", "add", "--quiet", "--no-checkout", *where, str(folder), self.head)
+        found = find_repository(folder)
+        if found is None or found.common_dir != self.repository.common_dir:
+            raise GitError(f"git made no usable worktree in {str(folder)!r}.")
+        index = {"GIT_INDEX_FILE": str(found.git_dir / "index")}
+        await self._run("read-tree", self.head, env=index, root=found.root)
+        await self._run("checkout-index", "--all", "--force", "-u", env=index, root=found.root)
+        return found
+
+    async def remove_worktree(self, folder: Path, *, branch: str | None = None) -> None:
+        """Removes a linked worktree with all that is in it, and its branch when named."""
+        await self._trusted("worktree", "remove", "--force", "--force", str(folder))
+        if branch:
+            await self._trusted("update-ref", "-d", f"refs/heads/{branch}")
+
+    def close(self) -> None:
+        """Deletes the private repository; snapshots are gone with it."""
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    def _borrow(self) -> None:
+        objects = str(self.repository.common_dir / "objects")
+        if "\n" in objects or objects.startswith(('"', "#")):
+            raise GitError(f"The repository's path {objects!r} can't be used.", "Move it to a plain path.")
+        info = self._private / "objects" / "info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "alternates").write_text(objects + "\n", errors="surrogateescape")
+
+    async def _seed_index(self) -> None:
+        """Starts from the user's index: its file times save hashing every file again."""
+        own, users = self._private / "index", self.repository.git_dir / "index"
+        try:
+            own.write_bytes(users.read_bytes())
+            await self._run("ls-files", "--cached", "-z", "--", "nothing-of-this-name")
+        except (OSError, GitError):  # none yet, or one whose other half lies elsewhere
+            own.unlink(missing_ok=True)
+            await self._run("read-tree", self.base)
+
+    async def _leave_out_large(self) -> None:
+        exclude = self._private / "info" / "exclude"
+        exclude.parent.mkdir(exist_ok=True)
+        users = self.repository.common_dir / "info" / "exclude"
+        kept = users.read_bytes() if users.is_file() else b""
+        exclude.write_bytes(kept)
+        new = await self._run("ls-files", "-z", "--others", "--exclude-standard")
+        large = [path for path in new.split("\0") if path and _size(self.root / path) > _LARGEST_NEW_BYTES]
+        rows = ["/" + re.sub(r"([\\*?\[ !#])", r"\\\1", path) for path in large]
+        exclude.write_bytes(kept + b"\n" + "\n".join(rows).encode("utf-8", "surrogateescape") + b"\n")
+        self.left_out = tuple(large)
+
+    async def _trusted(self, *args: str, accept: Sequence[int] = (0,)) -> str:
+        """git on the user's own repository; only for commands that start nothing but git itself."""
+        return await self._run(f"--git-dir={self.repository.git_dir}", *args, own=False, accept=accept)
+
+    async def _run(
+        self,
+        *args: str,
+        own: bool = True,
+        accept: Sequence[int] = (0,),
+        env: Mapping[str, str] | None = None,
+        root: Path | None = None,
+        stdin: bytes | None = None,
+    ) -> str:
+        where = [f"--git-dir={self._private}", f"--work-tree={root or self.root}"] if own else []
+        command = [str(self._program), *where, *(part for value in _OFF for part in ("-c", value)), *args]
+        index = {"GIT_INDEX_FILE": str(self._private / "index")} if own else {}
+        try:
+            with anyio.fail_after(_COMMAND_S):
+                done = await anyio.run_process(
+                    command,
+                    input=stdin or b"",
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    check=False,
+                    cwd=(root or self.root) if own else self._private,
+                    env={
+                        "PATH": _search_path(self.root),
+                        "HOME": str(self._private),
+                        **_ENVIRONMENT,
+                        **index,
+                        **(env or {}),
+                    },
+                )
+        except (OSError, TimeoutError) as error:
+            raise GitError(f"git {args[0]} could not be run: {error}.") from None
+        if done.returncode not in accept:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            raise GitError(f"git {_name(args)} failed: {lines[0] if lines else done.returncode}.")
+        return done.stdout.decode("utf-8", "replace" if "-p" in args else "surrogateescape")
+
+
+def _name(args: Sequence[str]) -> str:
+    return next((part for part in args if not part.startswith("-")), "")
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _search_path(root: Path) -> str:
+    """The caller's PATH without folders that an agent may write or that depend on the working folder."""
+    parts = [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]
+    return os.pathsep.join(str(p) for p in parts if p.is_absolute() and not p.resolve().is_relative_to(root))
+
+
+def _find_git(root: Path) -> Path:
+    found = shutil.which("git", path=_search_path(root))
+    if not found:
+        raise GitError("git was not found.", "Install git.")
+    return Path(found)
