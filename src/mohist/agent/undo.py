@@ -7,6 +7,7 @@ left alone and named.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ def chains(records: Iterable[Record]) -> list[Chain]:
                 found.setdefault(change.path, []).append(change)
     result = []
     for path, changes in sorted(found.items()):
-        broken = any(later.before != earlier.after for earlier, later in zip(changes, changes[1:], strict=False))
+        broken = any(later.before != earlier.after for earlier, later in itertools.pairwise(changes))
         result.append(Chain(Path(path), changes[0].before, changes[-1].after, changes[0].mode, broken))
     return result
 

@@ -50,11 +50,11 @@ class ShellTool:
     }
 
     def __init__(
-        self, jobs: Jobs, clock: Clock, soft_timeout_s: float, shell: str, harmless: Callable[[str], bool]
+        self, jobs: Callable[[], Jobs], clock: Clock, soft_timeout_s: float, shell: str, harmless: Callable[[str], bool]
     ) -> None:
         """
         Args:
-            jobs: the run's running commands.
+            jobs: gives the run's running commands; asked at each call.
             clock: for durations.
             soft_timeout_s: after which a handle is returned.
             shell: path of the shell inside the sandbox.
@@ -93,8 +93,10 @@ class ShellTool:
 
     async def run(self, args: ShellArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:
         profile = _profile(ctx)
-        job = await self._jobs.start([self._shell, "-c", args.command], args.command, find(ctx, args.cwd).path, profile)
-        return await wait_for(job, self._jobs, args.timeout_s or self._soft_timeout_s, ctx, self._clock, progress)
+        job = await self._jobs().start(
+            [self._shell, "-c", args.command], args.command, find(ctx, args.cwd).path, profile
+        )
+        return await wait_for(job, self._jobs(), args.timeout_s or self._soft_timeout_s, ctx, self._clock, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class JobTool:
         "required": ["id"],
     }
 
-    def __init__(self, jobs: Jobs, clock: Clock) -> None:
+    def __init__(self, jobs: Callable[[], Jobs], clock: Clock) -> None:
         self._jobs = jobs
         self._clock = clock
 
@@ -139,13 +141,13 @@ class JobTool:
         return f"{args.action} job {args.job_id}"
 
     async def run(self, args: JobArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:
-        job = self._jobs.get(args.job_id)
+        job = self._jobs().get(args.job_id)
         if job is None:
-            known = ", ".join(item.job_id for item in self._jobs.running()) or "none"
+            known = ", ".join(item.job_id for item in self._jobs().running()) or "none"
             raise ToolError(f"There is no job {args.job_id!r}; running: {known}.")
         if args.action == "kill":
-            await self._jobs.stop(job, "asked")
-        return await wait_for(job, self._jobs, args.wait_s, ctx, self._clock, progress, owned=False)
+            await self._jobs().stop(job, "asked")
+        return await wait_for(job, self._jobs(), args.wait_s, ctx, self._clock, progress, owned=False)
 
 
 async def wait_for(

@@ -1,0 +1,484 @@
+"""One run from start to end: builds its parts, owns their lifetimes, gives the result.
+
+Order of a start: repository -> tree lock -> sandbox self-test -> log (from here on everything is on
+the record) -> loop -> ending logged -> result. Whatever way it ends, no process is left behind.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from mohist.agent.completion import CompletionGate
+from mohist.agent.errors import LogError, RunError
+from mohist.agent.execute import Approve, Executor
+from mohist.agent.instruction import find_instructions
+from mohist.agent.log import RunLog, hold_lock
+from mohist.agent.loop import Loop
+from mohist.agent.prompt import SUB_AGENT, SYSTEM, environment
+from mohist.agent.record import Assistant, Ended, Fragment, Grant, Header, Outcome, Record, User
+from mohist.agent.repair import repair
+from mohist.agent.setting import RunSettings
+from mohist.agent.tool import FileLedger, Result, SpillStore, Tool, ToolContext, ToolLimits, Written
+from mohist.agent.tool.ask import AskTool, Reply
+from mohist.agent.tool.done import DoneTool
+from mohist.agent.tool.job import Jobs
+from mohist.agent.tool.plan import PlanTool
+from mohist.agent.tool.shell import JobTool, ShellTool
+from mohist.agent.tool.task import TaskTool
+from mohist.agent.tree import TreeWatch
+from mohist.agent.undo import chains
+from mohist.app.repository import Repository
+from mohist.app.result import RunResult, conclude
+from mohist.app.toolbox import file_tools
+from mohist.base import Clock, ExitCode, Halt, IdSource, MohistError, StatePaths, sha256_hex
+from mohist.event import Event, EventSink, Note, RunEnded, RunStarted, ToolFinished
+from mohist.policy import NO_GRANTS, Access, Allow, Grants, Mode, Question, RuleSet, Verdict, decide
+from mohist.provider.message import Provider, Usage
+from mohist.sandbox import Network, Profile, Sandbox
+
+SUB_AGENT_TURNS = 40
+SUB_AGENT_TOOLS = frozenset({"edit", "glob", "job", "read", "search", "shell", "symbols", "write"})
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the process gives: built once at its start."""
+
+    paths: StatePaths
+    clock: Clock
+    ids: IdSource
+    env: Mapping[str, str]
+    sandbox: Sandbox
+    sandbox_line: str
+    """One line for people: what confines."""
+    confined: bool
+    readable: tuple[Path, ...]
+    """Toolchains outside the system folders that commands may use."""
+    shell: str
+    emit: EventSink
+    approve: Approve | None = None
+    reply: Reply | None = None
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of a run."""
+
+    text: str
+    mode: Mode
+    provider: Provider
+    wire_model: str
+    settings: RunSettings
+    rules: RuleSet
+    limits: ToolLimits = field(default_factory=ToolLimits)
+    network: Network = "none"
+    checks: tuple[str, ...] = ()
+
+
+async def start(machine: Machine, task: Task, repository: Repository, branch: str = "") -> RunResult:
+    """Runs a new task in `repository`.
+
+    Raises:
+        RunError: the tree is busy, or a budget can't be held because the price is unknown.
+        SandboxError: nothing can be confined here.
+    """
+    if not task.text.strip():
+        raise _usage("The task is empty.", 'Say what to do: mohist run "fix the failing test in tests/test_x.py"')
+    _price_known(task)
+    run_id = machine.ids.new("run")
+    with ExitStack() as held:
+        held.enter_context(_tree_lock(machine, repository))
+        folder = machine.paths.runs / run_id
+        session = _Session(machine, task, repository, folder)
+        header = Header(
+            run_id=run_id,
+            task=task.text,
+            model=task.provider.name,
+            mode=task.mode,
+            workspace=str(repository.root),
+            cwd=str(repository.cwd),
+            base_commit=repository.head,
+            system=SYSTEM,
+            tools=session.declarations(),
+            sandbox=machine.sandbox_line,
+            network=task.network,
+            checks=task.checks,
+            branch=branch,
+        )
+        session.log = held.enter_context(RunLog.create(folder, header, machine.clock))
+        for record in await session.opening():
+            session.log.append(record)
+        return await session.work(resumed=False)
+
+
+async def resume(machine: Machine, task: Task, repository: Repository, folder: Path, more: str = "") -> RunResult:
+    """Goes on with a run whose process ended; `more` is said to the model as the user's words.
+
+    Effects that may have happened are reported to the model, never repeated blindly.
+    """
+    _price_known(task)
+    with ExitStack() as held:
+        held.enter_context(_tree_lock(machine, repository))
+        log = held.enter_context(RunLog.resume(folder, machine.clock))
+        ended = next((record for record in reversed(log.records) if isinstance(record, Ended | User | Assistant)), None)
+        if isinstance(ended, Ended) and ended.status == "done" and not more:
+            raise _usage(
+                f"The run {folder.name!r} is done; there is nothing to go on with.",
+                f'Give it more to do: mohist runs resume {folder.name} "…"',
+            )
+        unknown = repair(log)
+        if unknown:
+            machine.emit(Note(f"{unknown} call(s) may have taken effect when the run was stopped; the model is told"))
+        if more:
+            log.append(User(more))
+        session = _Session(machine, task, repository, folder)
+        session.log = log
+        session.recall()
+        return await session.work(resumed=True)
+
+
+class _Session:
+    """The parts of one run while it works."""
+
+    log: RunLog
+
+    def __init__(self, machine: Machine, task: Task, repository: Repository, folder: Path) -> None:
+        self.machine = machine
+        self.task = task
+        self.repository = repository
+        self.folder = folder
+        self.grants: Grants = NO_GRANTS
+        self.plan = PlanTool()
+        self.children = 0
+        self.jobs: Jobs | None = None
+        self.denied: list[str] = []
+        self.ctx = ToolContext(
+            workspace=repository.root,
+            cwd=repository.root,
+            sandbox=machine.sandbox,
+            profile=Profile(
+                workspace=repository.root,
+                extra_readable=machine.readable,
+                network=task.network,
+            ),
+            seen=FileLedger(),
+            spill=SpillStore(folder / "spill"),
+            limits=task.limits,
+        )
+
+    def declarations(self) -> tuple[Mapping[str, Any], ...]:
+        """All tools as the model is told of them, sorted by name."""
+        tools = self._tools(None, None)
+        return tuple(
+            {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+            for _, tool in sorted(tools.items())
+        )
+
+    async def opening(self) -> list[Record]:
+        """The records before the first turn: instructions, the task, the environment last."""
+        repository, task = self.repository, self.task
+        records: list[Record] = []
+        for instruction in find_instructions(repository.root, repository.cwd):
+            name = instruction.path.relative_to(repository.root).as_posix()
+            for warning in instruction.warnings:
+                self.machine.emit(Note(f"{name}: {warning}"))
+            records.append(Fragment(f"instructions from {name}", instruction.text, lasting=True))
+        records.append(User(task.text))
+        dirty = await repository.dirty()
+        today = datetime.fromtimestamp(self.machine.clock.now_ms() / 1000, UTC).date().isoformat()
+        told = environment(
+            today=today,
+            platform=sys.platform,
+            workspace=str(repository.root),
+            branch=repository.branch,
+            dirty=dirty,
+            mode=task.mode,
+            network=task.network,
+            checks=task.checks,
+        )
+        records.append(Fragment("environment", told, lasting=True))
+        if dirty:
+            self.machine.emit(
+                Note(f"{len(dirty)} file(s) have uncommitted changes; they are kept, and undo restores them")
+            )
+        return records
+
+    def recall(self) -> None:
+        """Takes from the log what an earlier process knew: grants, plan, the files the model has seen."""
+        for record in self.log.records:
+            if isinstance(record, Grant):
+                self._grant(record.tool, record.covers)
+            elif isinstance(record, Outcome):
+                for change in record.written:
+                    self.ctx.seen.saw(Path(change.path), change.after)
+                if record.tool == "plan" and record.status == "done":
+                    self.plan.current = record.summary.partition("\n")[2]
+
+    async def work(self, *, resumed: bool) -> RunResult:
+        """The loop until it ends, the ending on the record, the result."""
+        machine, header = self.machine, self.log.header
+        machine.emit(
+            RunStarted(
+                header.run_id, header.task, header.model, header.mode, header.workspace, self._sandbox_line(), resumed
+            )
+        )
+        ended = Ended("cancelled", "", "The run was cancelled.")
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_cancel_on_signal, group.cancel_scope)
+                self.jobs = Jobs(
+                    group, machine.sandbox, self.ctx.spill, machine.clock, self.task.settings.shell_hard_timeout_s
+                )
+                ended = await self._bounded()
+                # Jobs that are still running end with the run.
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            ended = _ending_of(errors)
+        with anyio.CancelScope(shield=True):
+            self.log.append(ended)
+            stat = await self.repository.change_stat([chain.path for chain in chains(self.log.records)])
+            result = conclude(self.log.records, ended, stat, self._denials())
+        machine.emit(RunEnded(result.run_id, result.status, result.summary, result.turns, result.cost_microusd))
+        return result
+
+    async def _bounded(self) -> Ended:
+        settings = self.task.settings
+        with anyio.move_on_after(settings.timeout_s) as limit:
+            tree = await self._tree()
+            gate = self._gate()
+            loop = self._loop(self.log, self._tools(gate, tree), tree, gate)
+            return await loop.run()
+        assert limit.cancelled_caught
+        return Ended("budget", "", f"Stopped after {settings.timeout_s:.0f} s (timeout_s).")
+
+    def _loop(
+        self, log: RunLog, tools: Mapping[str, Tool[Any]], tree: TreeWatch | None, gate: CompletionGate | None
+    ) -> Loop:
+        machine, task = self.machine, self.task
+        executor = Executor(
+            log=log,
+            ctx=self.ctx,
+            tools=tools,
+            decide=self._decide,
+            approve=machine.approve,
+            emit=machine.emit,
+            clock=machine.clock,
+            tree=tree,
+            width=task.settings.parallel_calls,
+            granted=self._grant,
+        )
+
+        async def finish(_summary: str) -> str:
+            # An answer in plain words ends the run; where files changed, the agreed checks must hold too.
+            if gate is None or not chains(log.records):
+                return ""
+            return await gate((), lambda _text: None)
+
+        return Loop(
+            log=log,
+            provider=task.provider,
+            wire_model=task.wire_model,
+            executor=executor,
+            settings=task.settings,
+            emit=machine.emit,
+            clock=machine.clock,
+            sleep=machine.sleep,
+            finish=finish,
+            live_state=self._live_state,
+        )
+
+    def _tools(self, gate: CompletionGate | None, tree: TreeWatch | None) -> dict[str, Tool[Any]]:
+        machine, settings = self.machine, self.task.settings
+
+        async def nothing(_checks: Sequence[str], _progress: Callable[[str], None]) -> str:
+            return ""
+
+        async def spawn(prompt: str, write: bool, progress: Callable[[str], None]) -> Result:
+            return await self._spawn(prompt, write, progress, tree)
+
+        tools: list[Tool[Any]] = [
+            *file_tools(),
+            self.plan,
+            AskTool(machine.reply),
+            DoneTool(gate or nothing),
+            TaskTool(spawn),
+            ShellTool(self._running, machine.clock, settings.shell_soft_timeout_s, machine.shell, self._harmless),
+            JobTool(self._running, machine.clock),
+        ]
+        return {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
+
+    def _running(self) -> Jobs:
+        assert self.jobs is not None, "tools run only while the session works"
+        return self.jobs
+
+    async def _spawn(self, prompt: str, write: bool, progress: Callable[[str], None], tree: TreeWatch | None) -> Result:
+        """A sub-agent: its own log and context; the same policy, sandbox and blobs."""
+        self.children += 1
+        number = self.children
+        own = self.log.header
+        tools = {name: tool for name, tool in self._tools(None, tree).items() if name in SUB_AGENT_TOOLS}
+        header = replace(
+            own,
+            run_id=f"{own.run_id}.{number}",
+            task=prompt,
+            mode=own.mode if write else "plan",
+            system=SUB_AGENT,
+            tools=tuple(tool for tool in own.tools if tool["name"] in tools),
+            parent_run=own.run_id,
+            checks=(),
+        )
+        child = _Session(
+            replace(self.machine, emit=_prefixed(self.machine.emit, progress), approve=self.machine.approve),
+            replace(
+                self.task,
+                mode=self.task.mode if write else "plan",
+                settings=replace(self.task.settings, max_turns=SUB_AGENT_TURNS),
+            ),
+            self.repository,
+            self.folder,
+        )
+        child.jobs, child.grants = self.jobs, self.grants
+        folder = self.folder / "sub" / str(number)
+        with RunLog.create(folder, header, self.machine.clock, blobs=self.log.blobs) as log:
+            child.log = log
+            log.append(User(prompt))
+            ended = await child._loop(log, tools, tree, None).run()
+            log.append(ended)
+            changed = chains(log.records)
+        written = tuple(Written(chain.path, chain.before, chain.after) for chain in changed)
+        text = ended.summary or f"The sub-agent ended without a result: {ended.detail}"
+        if changed:
+            text += "\n[it changed: " + ", ".join(chain.path.name for chain in changed) + "]"
+        return Result(text, ended.status == "done", f"sub-agent {number}: {ended.status}", written=written)
+
+    async def _tree(self) -> TreeWatch | None:
+        repository = self.repository
+        watch = TreeWatch(repository.root, self.log, repository.list_files, repository.base_content, self.task.settings)
+        missed = await watch.keep_dirty(await repository.dirty())
+        if missed:
+            self.machine.emit(Note(f"too large to keep for undo: {', '.join(missed[:5])}"))
+        if await watch.snapshot() is None:
+            self.machine.emit(Note("the tree has more files than undo_files: what commands change can't be undone"))
+            return None
+        return watch
+
+    def _gate(self) -> CompletionGate:
+        return CompletionGate(
+            log=self.log,
+            ctx=self.ctx,
+            decide=self._decide,
+            emit=self.machine.emit,
+            make_copy=self.repository.copy_change,
+            agreed=self.task.checks,
+            shell=self.machine.shell,
+            timeout_s=self.task.settings.check_timeout_s,
+            scratch=self.folder / "copy",
+        )
+
+    def _question(self, tool: str, access: Access) -> Question:
+        return Question(
+            tool,
+            access,
+            self.repository.root,
+            confined=self.machine.confined,
+            network=self.task.network == "full",
+            scratch=(self.ctx.spill.folder,),
+        )
+
+    def _decide(self, tool: str, access: Access) -> Verdict:
+        return decide(self._question(tool, access), self.task.rules, self.task.mode, self.grants)
+
+    def _harmless(self, command: str) -> bool:
+        """True for a command that may run even where nothing may be changed."""
+        access = Access(effect="unknown", writes=frozenset({self.repository.root}), command=command)
+        return isinstance(decide(self._question("shell", access), self.task.rules, "plan"), Allow)
+
+    def _grant(self, tool: str, covers: str) -> None:
+        pairs = {(tool, part) for part in covers.split("; ") if part}
+        self.grants = Grants(self.grants.pairs | pairs)
+
+    def _live_state(self) -> str:
+        lines = [f"Plan:\n{self.plan.current}"] if self.plan.current else []
+        lines += [f"Running job {job.job_id}: {job.command}" for job in (self.jobs.running() if self.jobs else [])]
+        return "\n".join(lines)
+
+    def _denials(self) -> list[str]:
+        return [
+            record.summary for record in self.log.records if isinstance(record, Outcome) and record.status == "denied"
+        ]
+
+    def _sandbox_line(self) -> str:
+        network = "no network" if self.task.network == "none" else "NETWORK OPEN (--network full)"
+        return f"{self.machine.sandbox_line}, {network}"
+
+
+def _prefixed(emit: EventSink, progress: Callable[[str], None]) -> EventSink:
+    """A sub-agent's events as progress lines of the call that started it."""
+
+    def sink(event: Event) -> None:
+        if isinstance(event, ToolFinished):
+            progress(f"sub-agent: {event.summary.splitlines()[0] if event.summary else event.tool}")
+        elif isinstance(event, Note):
+            emit(event)
+
+    return sink
+
+
+def _tree_lock(machine: Machine, repository: Repository) -> Any:
+    name = sha256_hex(str(repository.root).encode("utf-8", "surrogateescape"))[:24]
+    return hold_lock(machine.paths.home / "locks" / name, f"Another run is working in {str(repository.root)!r}.")
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    """Ctrl-C, TERM and HUP cancel the run in an orderly way; a second one does not wait for it."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+def _ending_of(errors: BaseExceptionGroup[BaseException]) -> Ended:
+    """How a run ends that an error has ended; what nobody can put on the record is raised."""
+    leaves = list(_leaves(errors))
+    broken = next((leaf for leaf in leaves if isinstance(leaf, LogError)), None)
+    if broken is not None:
+        raise broken from None
+    halt = next((leaf for leaf in leaves if isinstance(leaf, Halt)), None)
+    if halt is not None:
+        return Ended("refused", "", str(halt))
+    known = next((leaf for leaf in leaves if isinstance(leaf, MohistError)), None)
+    if known is not None:
+        return Ended("failed", "", str(known))
+    raise errors
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _price_known(task: Task) -> None:
+    if task.settings.max_cost_microusd is not None and task.provider.cost_microusd(Usage(1000, 0, 0, 1000)) is None:
+        raise _usage(
+            f"No price is known for {task.provider.name!r}, so --max-cost-usd can't be held.",
+            "Leave it out and bound the run by --max-turns and --timeout-s, or set a price in mohist.toml.",
+        )
+
+
+def _usage(what: str, mend: str) -> RunError:
+    error = RunError(what, mend)
+    error.exit_code = ExitCode.USAGE
+    return error
