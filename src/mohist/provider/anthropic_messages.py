@@ -12,11 +12,10 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from mohist.base import Clock
 from mohist.provider import quirk
-from mohist.provider.dialogue import CallIds, argument_object, sent_text, settled, wire_id
+from mohist.provider.dialogue import CallIds, argument_object, sent_text, settled, whole_json, wire_id
 from mohist.provider.exchange import Price, TellError, count, encoded, exchange, object_of
 from mohist.provider.message import (
     AssistantMessage,
@@ -40,7 +39,6 @@ from mohist.provider.message import (
     Usage,
     UserMessage,
 )
-from mohist.provider.openai_chat import whole_json
 from mohist.provider.secret import Secret
 from mohist.provider.sse import SseEvent
 from mohist.provider.transport import Outgoing, Timeouts, Transport
@@ -135,7 +133,7 @@ class AnthropicMessages:
 def messages_url(base_url: str) -> str:
     """Where to post: providers write their base URL with and without the version."""
     base = base_url.rstrip("/")
-    versioned = re.search(r"/v\d+$", urlsplit(base).path)
+    versioned = re.search(r"/v\d+$", base)
     return base + ("/messages" if versioned else "/v1/messages")
 
 

@@ -77,9 +77,20 @@ def argument_object(arguments: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(arguments or "{}")
-    except ValueError:
+        # Python reads NaN and 1e999, which no JSON can hold; nesting without end exhausts the stack.
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
         return {"unparsed": arguments}
     return value if isinstance(value, dict) else {"unparsed": arguments}
+
+
+def whole_json(text: str) -> bool:
+    """True when `text` is one complete JSON value."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class CallIds:

@@ -63,7 +63,7 @@ async def exchange(name: str, transport: Transport, outgoing: Outgoing, decoder:
             except TellError as told:
                 fault = transport.failure_in_stream(told.value, outgoing.text)
                 break
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 fault = Failed("protocol", f"{name}: an event of the stream can't be read ({type(error).__name__})")
                 break
             for delta in deltas:

@@ -89,7 +89,7 @@ def told_by(body: bytes | str | Mapping[str, Any]) -> Told:
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Told(prose="" if text.lstrip().startswith("<") else text)
     if isinstance(value, list) and value:
         value = value[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mohist.base import Clock
 from mohist.provider import quirk
-from mohist.provider.dialogue import CallIds, argument_object, given_thinking, sent_text, settled, wire_id
+from mohist.provider.dialogue import CallIds, argument_object, given_thinking, sent_text, settled, whole_json, wire_id
 from mohist.provider.exchange import Price, TellError, count, encoded, exchange, object_of
 from mohist.provider.message import (
     AssistantMessage,
@@ -375,15 +375,6 @@ def chat_usage(usage: Mapping[str, Any]) -> Usage:
     read = min(read, prompt)
     write = min(write, prompt - read)
     return Usage(prompt - read - write, read, write, output)
-
-
-def whole_json(text: str) -> bool:
-    """True when `text` is one complete JSON value."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _text(value: Any) -> str:

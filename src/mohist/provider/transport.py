@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mohist.base import Clock, SystemClock
+from mohist.base import Clock, MohistError, SystemClock
 from mohist.provider.failure import failed, told_by
 from mohist.provider.message import Failed
 from mohist.provider.secret import Secret
@@ -81,6 +81,8 @@ class Transport:
         self._clock = clock or SystemClock()
         self._client = client
         self._owns_client = client is None
+        self._sent_key = ""
+        """The key of the last call, to cut it from what the endpoint says."""
 
     async def events(self, outgoing: Outgoing) -> AsyncIterator[SseEvent | Failed]:
         """The events of the answer; a fault is the last item, a `Failed`. Ends silently when the stream ends.
@@ -89,10 +91,15 @@ class Transport:
         """
         import httpx2
 
-        key = self._key.reveal() if self._key else ""
+        try:
+            key = self._key.reveal() if self._key else ""
+        except (OSError, LookupError, ValueError, MohistError) as error:
+            yield Failed("auth", f"{self._name}: the key can't be read ({type(error).__name__})")
+            return
         if not _printable(key):
             yield Failed("auth", f"{self._name}: the key holds characters that no header may hold")
             return
+        self._sent_key = key
         headers = dict(outgoing.headers)
         if key:
             headers[self._key_header] = self._key_prefix + key
@@ -101,10 +108,13 @@ class Transport:
             request = client.build_request(
                 "POST", outgoing.url, headers=headers, content=outgoing.body, timeout=self._limits()
             )
-            response = await client.send(request, stream=True, follow_redirects=False)
-        except httpx2.InvalidURL:
-            yield Failed("bad_request", f"{self._name}: the base URL is not a URL")
+        except (httpx2.InvalidURL, ValueError):
+            yield Failed(
+                "bad_request", f"{self._name}: the base URL is not a URL, or a header holds what none may hold"
+            )
             return
+        try:
+            response = await client.send(request, stream=True, follow_redirects=False)
         except httpx2.HTTPError as error:
             yield self._fault(error, "before an answer came")
             return
@@ -125,13 +135,7 @@ class Transport:
 
     def failure_in_stream(self, value: Mapping[str, Any], text: str) -> Failed:
         """The last delta for an error object that came as an event after a 200."""
-        return failed(
-            self._name,
-            told_by(value),
-            now_s=self._clock.now_ms() / 1000,
-            key=self._key.reveal() if self._key else "",
-            sent=text,
-        )
+        return failed(self._name, told_by(value), key=self._sent_key, sent=text)
 
     async def aclose(self) -> None:
         """Closes the connections of an own client; a later call opens new ones."""
