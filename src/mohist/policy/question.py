@@ -26,7 +26,7 @@ class Question:
     confined: bool = False
     """The sandbox is in force for the process this call would start; false when that isn't known."""
     network: bool = False
-    """The call wants a network, whether or not it says which hosts."""
+    """The process this call starts would have an open network: the run was started with one."""
     cwd: Path | None = None
     """Where the command starts; None: the workspace."""
     scratch: tuple[Path, ...] = ()

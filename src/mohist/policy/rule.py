@@ -87,8 +87,8 @@ class Rule:
 
     def _matches_host(self, glob: str, name: str) -> bool:
         if name == "*":
-            return self.decision != "allow" or glob == "*"
-        return fnmatchcase(name.rstrip(".").lower(), glob.lower())
+            return self.decision != "allow" or glob in ("*", "@any")
+        return glob != "@any" and fnmatchcase(name.rstrip(".").lower(), glob.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ class _Reader:
             raise self.wrong("allows something", "A project's rules may only ask or deny; allow it in your own rules.")
         if rule.hard and (rule.layer != "builtin" or rule.decision != "deny"):
             raise self.wrong("is marked hard", "A `deny` already beats every other rule.")
-        if rule.decision == "allow" and "plan" in rule.modes and rule.about in ("write", "host"):
+        if rule.decision == "allow" and "plan" in rule.modes and rule.about == "write":
             raise self.wrong("allows plan mode to change something", "Leave plan out of its modes.")
 
     def check_examples(self, rule: Rule) -> None:

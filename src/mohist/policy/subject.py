@@ -63,8 +63,10 @@ def _subjects(question: Question) -> Iterator[Subject]:
             yield _path_subject(question, "write", str(path), cover=scope)
     for path in sorted(access.reads) if access.command is None else ():
         yield _path_subject(question, "read", str(path), cover=scope)
-    for host in sorted(access.hosts) or (("*",) if question.network else ()):
-        yield Subject("host", tool, f"reach {'any host' if host == '*' else host}", name=host, cover="")
+    for host in sorted(access.hosts):
+        yield Subject("host", tool, f"reach {host}", name=host)
+    if access.command is not None and question.network and not access.hosts:
+        yield Subject("host", tool, "reach any host", name="*")
 
 
 def _shell_subjects(question: Question, line: str) -> Iterator[Subject]:
