@@ -27,7 +27,7 @@ from mohist.policy import Access, Allow
 from mohist.sandbox import Profile, run
 
 MakeCopy = Callable[[Path], Awaitable[str]]
-"""Fills an empty folder with base commit and change; returns the sha256 of the change's diff."""
+"""Makes a folder with base commit and change; returns the sha256 of the change's diff."""
 
 _TAIL_CHARS = 4000
 
@@ -64,7 +64,7 @@ class CompletionGate:
             return ""
         copy = self.scratch / f"check-{len(self.log.entries)}"
         shutil.rmtree(copy, ignore_errors=True)
-        copy.mkdir(parents=True, mode=0o700)
+        self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             change = await self.make_copy(copy)
             objections = []

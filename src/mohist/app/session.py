@@ -1,14 +1,13 @@
 """One run from start to end: builds its parts, owns their lifetimes, gives the result.
 
-Order of a start: repository -> tree lock -> sandbox self-test -> log (from here on everything is on
+Order of a start: workspace -> tree lock -> sandbox self-test -> log (from here on everything is on
 the record) -> loop -> ending logged -> result. Whatever way it ends, no process is left behind.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from typing import Any
 import anyio
 
 from mohist.agent.completion import CompletionGate
-from mohist.agent.errors import LogError, RunError
+from mohist.agent.errors import RunError
 from mohist.agent.execute import Approve, Executor
 from mohist.agent.instruction import find_instructions
 from mohist.agent.log import RunLog, hold_lock
@@ -36,10 +35,11 @@ from mohist.agent.tool.shell import JobTool, ShellTool
 from mohist.agent.tool.task import TaskTool
 from mohist.agent.tree import TreeWatch
 from mohist.agent.undo import chains
-from mohist.app.repository import Repository
+from mohist.app.ending import cancel_on_signal, ending_of
 from mohist.app.result import RunResult, conclude
 from mohist.app.toolbox import file_tools
-from mohist.base import Clock, ExitCode, Halt, IdSource, MohistError, StatePaths, sha256_hex
+from mohist.app.workspace import Workspace
+from mohist.base import Clock, ExitCode, IdSource, StatePaths, sha256_hex
 from mohist.event import Event, EventSink, Note, RunEnded, RunStarted, ToolFinished
 from mohist.policy import NO_GRANTS, Access, Allow, Grants, Mode, Question, RuleSet, Verdict, decide
 from mohist.provider.message import Provider, Usage
@@ -85,8 +85,8 @@ class Task:
     checks: tuple[str, ...] = ()
 
 
-async def start(machine: Machine, task: Task, repository: Repository, branch: str = "") -> RunResult:
-    """Runs a new task in `repository`.
+async def start(machine: Machine, task: Task, workspace: Workspace, branch: str = "") -> RunResult:
+    """Runs a new task in `workspace`.
 
     Raises:
         RunError: the tree is busy, or a budget can't be held because the price is unknown.
@@ -97,17 +97,17 @@ async def start(machine: Machine, task: Task, repository: Repository, branch: st
     _price_known(task)
     run_id = machine.ids.new("run")
     with ExitStack() as held:
-        held.enter_context(_tree_lock(machine, repository))
+        held.enter_context(_tree_lock(machine, workspace))
         folder = machine.paths.runs / run_id
-        session = _Session(machine, task, repository, folder)
+        session = _Session(machine, task, workspace, folder)
         header = Header(
             run_id=run_id,
             task=task.text,
             model=task.provider.name,
             mode=task.mode,
-            workspace=str(repository.root),
-            cwd=str(repository.cwd),
-            base_commit=repository.head,
+            workspace=str(workspace.root),
+            cwd=str(workspace.cwd),
+            base_commit=workspace.head,
             system=SYSTEM,
             tools=session.declarations(),
             sandbox=machine.sandbox_line,
@@ -121,14 +121,14 @@ async def start(machine: Machine, task: Task, repository: Repository, branch: st
         return await session.work(resumed=False)
 
 
-async def resume(machine: Machine, task: Task, repository: Repository, folder: Path, more: str = "") -> RunResult:
+async def resume(machine: Machine, task: Task, workspace: Workspace, folder: Path, more: str = "") -> RunResult:
     """Goes on with a run whose process ended; `more` is said to the model as the user's words.
 
     Effects that may have happened are reported to the model, never repeated blindly.
     """
     _price_known(task)
     with ExitStack() as held:
-        held.enter_context(_tree_lock(machine, repository))
+        held.enter_context(_tree_lock(machine, workspace))
         log = held.enter_context(RunLog.resume(folder, machine.clock))
         ended = next((record for record in reversed(log.records) if isinstance(record, Ended | User | Assistant)), None)
         if isinstance(ended, Ended) and ended.status == "done" and not more:
@@ -141,7 +141,7 @@ async def resume(machine: Machine, task: Task, repository: Repository, folder: P
             machine.emit(Note(f"{unknown} call(s) may have taken effect when the run was stopped; the model is told"))
         if more:
             log.append(User(more))
-        session = _Session(machine, task, repository, folder)
+        session = _Session(machine, task, workspace, folder)
         session.log = log
         session.recall()
         return await session.work(resumed=True)
@@ -152,10 +152,10 @@ class _Session:
 
     log: RunLog
 
-    def __init__(self, machine: Machine, task: Task, repository: Repository, folder: Path) -> None:
+    def __init__(self, machine: Machine, task: Task, workspace: Workspace, folder: Path) -> None:
         self.machine = machine
         self.task = task
-        self.repository = repository
+        self.workspace = workspace
         self.folder = folder
         self.grants: Grants = NO_GRANTS
         self.plan = PlanTool()
@@ -163,11 +163,11 @@ class _Session:
         self.jobs: Jobs | None = None
         self.denied: list[str] = []
         self.ctx = ToolContext(
-            workspace=repository.root,
-            cwd=repository.root,
+            workspace=workspace.root,
+            cwd=workspace.root,
             sandbox=machine.sandbox,
             profile=Profile(
-                workspace=repository.root,
+                workspace=workspace.root,
                 extra_readable=machine.readable,
                 network=task.network,
             ),
@@ -186,21 +186,21 @@ class _Session:
 
     async def opening(self) -> list[Record]:
         """The records before the first turn: instructions, the task, the environment last."""
-        repository, task = self.repository, self.task
+        workspace, task = self.workspace, self.task
         records: list[Record] = []
-        for instruction in find_instructions(repository.root, repository.cwd):
-            name = instruction.path.relative_to(repository.root).as_posix()
+        for instruction in find_instructions(workspace.root, workspace.cwd):
+            name = instruction.path.relative_to(workspace.root).as_posix()
             for warning in instruction.warnings:
                 self.machine.emit(Note(f"{name}: {warning}"))
             records.append(Fragment(f"instructions from {name}", instruction.text, lasting=True))
         records.append(User(task.text))
-        dirty = await repository.dirty()
+        dirty = await workspace.dirty()
         today = datetime.fromtimestamp(self.machine.clock.now_ms() / 1000, UTC).date().isoformat()
         told = environment(
             today=today,
             platform=sys.platform,
-            workspace=str(repository.root),
-            branch=repository.branch,
+            workspace=str(workspace.root),
+            branch=workspace.branch,
             dirty=dirty,
             mode=task.mode,
             network=task.network,
@@ -235,7 +235,7 @@ class _Session:
         ended = Ended("cancelled", "", "The run was cancelled.")
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(_cancel_on_signal, group.cancel_scope)
+                group.start_soon(cancel_on_signal, group.cancel_scope)
                 self.jobs = Jobs(
                     group, machine.sandbox, self.ctx.spill, machine.clock, self.task.settings.shell_hard_timeout_s
                 )
@@ -243,10 +243,10 @@ class _Session:
                 # Jobs that are still running end with the run.
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
-            ended = _ending_of(errors)
+            ended = ending_of(errors)
         with anyio.CancelScope(shield=True):
             self.log.append(ended)
-            stat = await self.repository.change_stat([chain.path for chain in chains(self.log.records)])
+            stat = await self.workspace.change_stat([chain.path for chain in chains(self.log.records)])
             result = conclude(self.log.records, ended, stat, self._denials())
         machine.emit(RunEnded(result.run_id, result.status, result.summary, result.turns, result.cost_microusd))
         return result
@@ -344,7 +344,7 @@ class _Session:
                 mode=self.task.mode if write else "plan",
                 settings=replace(self.task.settings, max_turns=SUB_AGENT_TURNS),
             ),
-            self.repository,
+            self.workspace,
             self.folder,
         )
         child.jobs, child.grants = self.jobs, self.grants
@@ -362,9 +362,9 @@ class _Session:
         return Result(text, ended.status == "done", f"sub-agent {number}: {ended.status}", written=written)
 
     async def _tree(self) -> TreeWatch | None:
-        repository = self.repository
-        watch = TreeWatch(repository.root, self.log, repository.list_files, repository.base_content, self.task.settings)
-        missed = await watch.keep_dirty(await repository.dirty())
+        workspace = self.workspace
+        watch = TreeWatch(workspace.root, self.log, workspace.list_files, workspace.base_content, self.task.settings)
+        missed = await watch.keep_dirty(await workspace.dirty())
         if missed:
             self.machine.emit(Note(f"too large to keep for undo: {', '.join(missed[:5])}"))
         if await watch.snapshot() is None:
@@ -378,7 +378,7 @@ class _Session:
             ctx=self.ctx,
             decide=self._decide,
             emit=self.machine.emit,
-            make_copy=self.repository.copy_change,
+            make_copy=self.workspace.copy_change,
             agreed=self.task.checks,
             shell=self.machine.shell,
             timeout_s=self.task.settings.check_timeout_s,
@@ -389,7 +389,7 @@ class _Session:
         return Question(
             tool,
             access,
-            self.repository.root,
+            self.workspace.root,
             confined=self.machine.confined,
             network=self.task.network == "full",
             scratch=(self.ctx.spill.folder,),
@@ -400,7 +400,7 @@ class _Session:
 
     def _harmless(self, command: str) -> bool:
         """True for a command that may run even where nothing may be changed."""
-        access = Access(effect="unknown", writes=frozenset({self.repository.root}), command=command)
+        access = Access(effect="unknown", writes=frozenset({self.workspace.root}), command=command)
         return isinstance(decide(self._question("shell", access), self.task.rules, "plan"), Allow)
 
     def _grant(self, tool: str, covers: str) -> None:
@@ -434,40 +434,9 @@ def _prefixed(emit: EventSink, progress: Callable[[str], None]) -> EventSink:
     return sink
 
 
-def _tree_lock(machine: Machine, repository: Repository) -> Any:
-    name = sha256_hex(str(repository.root).encode("utf-8", "surrogateescape"))[:24]
-    return hold_lock(machine.paths.home / "locks" / name, f"Another run is working in {str(repository.root)!r}.")
-
-
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
-    """Ctrl-C, TERM and HUP cancel the run in an orderly way; a second one does not wait for it."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
-
-
-def _ending_of(errors: BaseExceptionGroup[BaseException]) -> Ended:
-    """How a run ends that an error has ended; what nobody can put on the record is raised."""
-    leaves = list(_leaves(errors))
-    broken = next((leaf for leaf in leaves if isinstance(leaf, LogError)), None)
-    if broken is not None:
-        raise broken from None
-    halt = next((leaf for leaf in leaves if isinstance(leaf, Halt)), None)
-    if halt is not None:
-        return Ended("refused", "", str(halt))
-    known = next((leaf for leaf in leaves if isinstance(leaf, MohistError)), None)
-    if known is not None:
-        return Ended("failed", "", str(known))
-    raise errors
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+def _tree_lock(machine: Machine, workspace: Workspace) -> Any:
+    name = sha256_hex(str(workspace.root).encode("utf-8", "surrogateescape"))[:24]
+    return hold_lock(machine.paths.home / "locks" / name, f"Another run is working in {str(workspace.root)!r}.")
 
 
 def _price_known(task: Task) -> None:
