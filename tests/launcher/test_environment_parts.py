@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,7 @@ def bare_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A Python without ensurepip and pip, as Debian's is; returns the only folder on the PATH."""
     monkeypatch.setitem(sys.modules, "ensurepip", None)
     monkeypatch.setitem(sys.modules, "pip", None)
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: None)
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
