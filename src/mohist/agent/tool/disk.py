@@ -100,7 +100,9 @@ def load(place: Place, max_bytes: int) -> FileState | None:
                     f"{place.name!r} has {state.st_size:,} bytes, more than the {max_bytes:,} that tools take whole.",
                     "Read it by range, search it, or change it with a shell command.",
                 )
-            data = _read_all(descriptor, max_bytes, place)
+            data = _read_upto(descriptor, max_bytes + 1)
+            if len(data) > max_bytes:
+                raise ToolError(f"{place.name!r} grew while it was read.", "Read it again.")
     except FileNotFoundError:
         return None
     return FileState(data, sha256_hex(data), stat.S_IMODE(state.st_mode), state.st_uid, state.st_gid)
@@ -166,7 +168,7 @@ def _move(folder: int, partial: str, place: Place, before: FileState | None) -> 
     except FileNotFoundError:
         raise ToolError(f"{place.name!r} was removed by someone else meanwhile.", "Look again.") from None
     try:
-        now = _read_all(descriptor, len(before.data), place)
+        now = _read_upto(descriptor, len(before.data) + 1)
     finally:
         os.close(descriptor)
     if now != before.data:
@@ -224,14 +226,11 @@ def _open_regular(folder: int, place: Place) -> int:
     raise NotRegularError(f"{place.name!r} is a {kind}, not a file; tools don't open it.")
 
 
-def _read_all(descriptor: int, max_bytes: int, place: Place) -> bytes:
+def _read_upto(descriptor: int, most_bytes: int) -> bytes:
     pieces = []
-    left = max_bytes + 1
-    while left > 0 and (piece := os.read(descriptor, min(left, 1 << 20))):
+    while most_bytes > 0 and (piece := os.read(descriptor, min(most_bytes, 1 << 20))):
         pieces.append(piece)
-        left -= len(piece)
-    if left <= 0:
-        raise ToolError(f"{place.name!r} grew while it was read.", "Read it again.")
+        most_bytes -= len(piece)
     return b"".join(pieces)
 
 

@@ -86,10 +86,8 @@ async def files(ctx: ToolContext, folder: Place, pattern: str = "") -> list[Path
     if pattern:
         command.append(f"--glob={pattern}")
     command += ["--glob=!.git", "--", str(folder.path)]
-    pieces: list[bytes] = []
     async with ripgrep.running(ctx, command) as rg:
-        async for line in rg.lines():
-            pieces.append(line)
+        pieces = [line async for line in rg.lines()]
     *names, rest = b"\n".join(pieces).split(b"\0")
     if rest.strip() and not names:
         raise ToolError(f"ripgrep can't take the pattern {pattern!r}: {rest.decode('utf-8', 'replace').strip()}")

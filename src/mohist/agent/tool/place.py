@@ -27,12 +27,15 @@ GUARDED = frozenset(
         ".qoder",
         ".qwen",
         ".trae",
+        ".vscode",
     }
 )
 """Names whose content other programs run or obey: a tool that writes there would get out of its confinement.
 
 Compared without case, as macOS does: `.GIT` is `.git` there (CVE-2014-9390).
 """
+GUARDED_BELOW_ROOT = ((".github", "workflows"),)
+"""Runs with the repository's secrets once it is pushed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,17 @@ def find_writable(ctx: ToolContext, text: str) -> Place:
         raise PathError(f"{text!r} is the workspace itself, not a file.")
     # The name as given counts too: a symlink `.git` -> `other` must not open a way to plant one.
     given = Path(os.path.normpath(ctx.cwd / text))
-    parts = place.parts + (given.relative_to(ctx.workspace).parts if given.is_relative_to(ctx.workspace) else ())
-    for part in parts:
-        if part.casefold() in GUARDED:
-            raise PathError(f"{place.name!r} lies in {part!r}, which tools never change.", "Ask the person to do it.")
+    for path in (place.path, given):
+        parts = path.relative_to(ctx.workspace).parts if path.is_relative_to(ctx.workspace) else ()
+        folded = tuple(part.casefold() for part in parts)
+        guarded = next((part for part in folded if part in GUARDED), None)
+        for below in GUARDED_BELOW_ROOT:
+            if folded[: len(below)] == below:
+                guarded = "/".join(below)
+        if guarded:
+            raise PathError(
+                f"{place.name!r} lies in {guarded!r}, which tools never change.", "Ask the person to do it."
+            )
     return place
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mohist.agent.tool import place, ripgrep
+from mohist.agent.tool import disk, place, ripgrep
 from mohist.agent.tool.argument import Fields
 from mohist.agent.tool.errors import ToolArgumentError, ToolError
 from mohist.agent.tool.gate import gate
@@ -74,7 +74,7 @@ class SearchTool:
 
     async def run(self, args: SearchArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:  # noqa: ARG002
         found = place.find(ctx, args.path)
-        if not found.path.exists():
+        if disk.kind_of(found) == "absent":
             raise ToolError(f"{found.name!r} does not exist.", "Find its name with glob.")
         reads = () if found.root == ctx.workspace else (found.path,)
         async with ripgrep.running(ctx, _command(args, found, ctx), reads) as rg:

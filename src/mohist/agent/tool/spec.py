@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from mohist.agent.tool.spill import SpillStore
@@ -65,29 +66,34 @@ class FileLedger:
         self._contents: OrderedDict[Path, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._keep_bytes = keep_bytes
+        # Tools that look run in threads, several at once.
+        self._lock = Lock()
 
     def saw(self, path: Path, sha256: str | None, content: bytes | None = None) -> None:
         """The model has been shown (or has itself written) this state of `path`."""
-        self._hashes[path] = sha256
-        previous = self._contents.pop(path, None)
-        self._kept_bytes -= len(previous or b"")
-        if content is None or len(content) > self._keep_bytes:
-            return
-        self._contents[path] = content
-        self._kept_bytes += len(content)
-        while self._kept_bytes > self._keep_bytes:
-            _, dropped = self._contents.popitem(last=False)
-            self._kept_bytes -= len(dropped)
+        with self._lock:
+            self._hashes[path] = sha256
+            previous = self._contents.pop(path, None)
+            self._kept_bytes -= len(previous or b"")
+            if content is None or len(content) > self._keep_bytes:
+                return
+            self._contents[path] = content
+            self._kept_bytes += len(content)
+            while self._kept_bytes > self._keep_bytes:
+                _, dropped = self._contents.popitem(last=False)
+                self._kept_bytes -= len(dropped)
 
     def last(self, path: Path) -> Seen | None:
         """None: the model never saw this file."""
-        if path not in self._hashes:
-            return None
-        return Seen(self._hashes[path], self._contents.get(path))
+        with self._lock:
+            if path not in self._hashes:
+                return None
+            return Seen(self._hashes[path], self._contents.get(path))
 
     def hashes(self) -> dict[str, str | None]:
         """A copy, path to sha256; `restore` takes it back after a resume."""
-        return {str(path): sha256 for path, sha256 in self._hashes.items()}
+        with self._lock:
+            return {str(path): sha256 for path, sha256 in self._hashes.items()}
 
     def restore(self, hashes: Mapping[str, str | None]) -> None:
         """Adds what an earlier process had seen; contents are gone."""

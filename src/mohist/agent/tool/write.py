@@ -12,7 +12,7 @@ from mohist.agent.tool import change, disk, place
 from mohist.agent.tool.argument import Fields
 from mohist.agent.tool.errors import PathError, ToolError
 from mohist.agent.tool.spec import Result, ToolContext
-from mohist.agent.tool.text import binary_kind, detect
+from mohist.agent.tool.text import Document, binary_kind, detect
 from mohist.policy import Access
 
 PARAMETERS: Mapping[str, Any] = {
@@ -71,10 +71,8 @@ def _encoded(content: str, before: bytes, name: str) -> bytes:
     """`content` in the encoding of the file it replaces; CRLF where all of it had CRLF and the content has none."""
     encoding = None if not before or binary_kind(before) else detect(before)
     codec = encoding.codec if encoding else "utf-8"
-    if encoding and b"\r\n" in before and "\r" not in content:
-        text = before[len(encoding.bom) :].decode(codec)
-        if text.count("\r\n") == text.count("\n"):
-            content = content.replace("\n", "\r\n")
+    if encoding and "\r" not in content and Document.of(before, name).endings == "CRLF":
+        content = content.replace("\n", "\r\n")
     try:
         return (encoding.bom if encoding else b"") + content.encode(codec)
     except UnicodeEncodeError as error:
