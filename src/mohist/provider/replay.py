@@ -229,7 +229,7 @@ def _in_message(turn: int, position: int, recorded: Json, now: Json) -> Differen
     if recorded["role"] != now["role"]:
         return Difference(turn, f"{where}: role {recorded['role']!r} recorded, {now['role']!r} now", recorded, now)
     where += f" ({now['role']})"
-    for key in recorded.keys() | now.keys():
+    for key in recorded:
         old, new = recorded.get(key), now.get(key)
         if old == new:
             continue

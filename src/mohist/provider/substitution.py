@@ -93,7 +93,8 @@ class Substitution:
             return None
         longest_first = sorted(self._there, key=len, reverse=True)
         # `/work` is not part of `/home/work` nor of `/workshop`; the letter of an escape such as \n is no word.
-        return re.compile(r"(?:(?<!\w)|(?<=\\[nrtbf]))(?:" + "|".join(map(re.escape, longest_first)) + r")(?![\w-])")
+        # Behind a dollar sign a placeholder would look like one that the text held before.
+        return re.compile(r"(?:(?<![\w$])|(?<=\\[nrtbf]))(?:" + "|".join(map(re.escape, longest_first)) + r")(?![\w-])")
 
 
 def _escaped(text: str) -> str:
