@@ -34,6 +34,7 @@ from mohist.sandbox.tree import BubblewrapProcess
 _T = TypeVar("_T")
 _SETUP_S = 30.0
 _GATE_BYTES = 4096
+_LAST_CPU_S = 2
 
 
 @dataclass(slots=True)
@@ -143,7 +144,8 @@ class Bubblewrap:
             raise RefusedError("A command is a non-empty list of strings without NUL.")
         with anyio.CancelScope(shield=True):
             started = await self._on_starter(lambda: self._start(list(argv), cwd, profile))
-        return await self._admit(started, profile.limits)
+            process = await self._admit(started, profile.limits)
+        return process
 
     async def _on_starter(self, work: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(lambda: self._starter.submit(work).result())
@@ -239,29 +241,34 @@ class Bubblewrap:
         return _Started(monitor, output_fd, info_fd, status_fd, gate_fd, identity, mask, placed)
 
     async def _admit(self, started: _Started, limits: Limits) -> BubblewrapProcess:
-        """Sets limits on the waiting tree, opens its gate, and sees that it went through."""
+        """Sets limits on the waiting tree, opens its gate, and sees that it went through.
+
+        The gate is closed last: bwrap takes its end for the sign to go on.
+        """
         process: BubblewrapProcess | None = None
-        through = False
         try:
             with anyio.fail_after(_SETUP_S):
                 init_pid = await _read_pid(started.info_fd)
                 process = self._process(started, init_pid)
                 if init_pid:
                     await self._on_starter(lambda: _limit(init_pid, limits, started.identity))
-                    through = await _open_gate(started.gate_fd)
-            if not through:
-                raise await _explain(process)
-        except TimeoutError:
-            raise SandboxError("The sandbox was not set up in time.", "The machine may be overloaded.") from None
+                    process.admitted = await _open_gate(started.gate_fd)
+                if not process.admitted:
+                    raise await _explain(process)
+        except (OSError, TimeoutError) as error:
+            reason = "not in time" if isinstance(error, TimeoutError) else str(error)
+            raise SandboxError(
+                f"The sandbox could not be set up ({reason}).", "Try again; see `mohist doctor`."
+            ) from None
         finally:
-            if not through:
-                await (process or self._process(started, 0)).kill()
-                (process or self._process(started, 0)).close_output() if process else None
+            process = process or self._process(started, 0)
+            if not process.admitted:
+                await process.kill()
+                process.close_output()
             for fd in (started.info_fd, started.gate_fd):
                 os.close(fd)
             if started.placed:
                 self._starter.submit(self._take_down, started.placed)
-        assert process is not None
         return process
 
     def _process(self, started: _Started, init_pid: int) -> BubblewrapProcess:
@@ -332,9 +339,11 @@ def _limit(pid: int, limits: Limits, identity: Identity) -> None:
         resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
         for kind, value in wanted.items():
             if value:
-                _, hard = resource.prlimit(pid, kind)
-                hard = value if hard == resource.RLIM_INFINITY else min(value, hard)
-                resource.prlimit(pid, kind, (hard, hard))
+                _, ceiling = resource.prlimit(pid, kind)
+                # Past the soft limit on time comes a signal that tells why; past the hard one only the end.
+                hard = value + _LAST_CPU_S if kind == resource.RLIMIT_CPU else value
+                hard = hard if ceiling == resource.RLIM_INFINITY else min(hard, ceiling)
+                resource.prlimit(pid, kind, (min(value, hard), hard))
 
 
 async def _open_gate(fd: int) -> bool:

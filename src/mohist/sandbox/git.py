@@ -5,6 +5,7 @@ Here it never reads a configuration that the tree holds. It works on a repositor
 borrows the user's objects; the user's index, refs and configuration are neither changed nor believed.
 """
 
+# ruff: noqa: ASYNC240 - a look at a few paths beside the start of a process
 from __future__ import annotations
 
 import os
@@ -176,6 +177,15 @@ class Git:
         finally:
             Path(index["GIT_INDEX_FILE"]).unlink(missing_ok=True)
         return tree
+
+    async def content(self, path: str, tree: str | None = None) -> bytes | None:
+        """What `path` holds in `tree` (None is `base`), byte for byte; None: no file of that name."""
+        literal = {"GIT_LITERAL_PATHSPECS": "1"}
+        row = await self._run("ls-tree", "-z", tree or self.base, "--", path, env=literal)
+        words = row.partition("\t")[0].split()
+        if len(words) != 3 or words[1] != "blob":
+            return None
+        return (await self._run("cat-file", "blob", words[2])).encode("utf-8", "surrogateescape")
 
     async def add_worktree(self, folder: Path, *, branch: str | None = None) -> Repository:
         """A linked worktree of `head` in the new folder `folder`, on a new branch or detached.

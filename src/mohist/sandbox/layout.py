@@ -71,8 +71,8 @@ def resolve_profile(profile: Profile, cwd: Path, state: Path | None) -> tuple[tu
     for tree in trees.values():
         _refuse_wide(tree.path, state if tree.writable else None)
     folder = _real(cwd, "working folder")
-    shown = [*trees, *(Path(name) for name in (*_FOLDERS, _TMP, HOME))]
-    if not any(folder.is_relative_to(path) for path in shown):
+    shown = [*trees, *(Path(name) for name in _FOLDERS)]
+    if str(folder) != _TMP and not any(folder.is_relative_to(path) for path in shown):
         raise RefusedError(
             f"The working folder {str(folder)!r} is not visible in the sandbox.", "Use the workspace or a folder in it."
         )

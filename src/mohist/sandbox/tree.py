@@ -24,6 +24,8 @@ from mohist.sandbox.process import Exit
 _CHUNK_BYTES = 65536
 _DRAIN_S = 2.0
 """How long output is read after the end; only a descriptor that was passed out of the sandbox keeps it open."""
+_NOT_STARTED = 127
+"""As shells say it (POSIX, 2.8.2 Exit Status for Commands)."""
 _SIGNS = {
     signal.SIGXFSZ: "a file grew past the size limit",
     signal.SIGXCPU: "the processor time limit was reached",
@@ -52,6 +54,8 @@ class BubblewrapProcess:
         self._status_fd = status_fd
         self._release = release
         self._grace_s = grace_s
+        self.admitted = False
+        """Whether set-up was over, so that what can still fail is the start of the command itself."""
         self._killed = False
         self._exit: Exit | None = None
         self._failure: SandboxError | None = None
@@ -100,10 +104,15 @@ class BubblewrapProcess:
             return
         self._killed = True
         with anyio.CancelScope(shield=True):
-            for pid in _descendants(self._init_pid):
-                _signal_inside(pid, signal.SIGTERM)
-            with anyio.move_on_after(self._grace_s):
-                await _ended(self._monitor_fd, lambda: self._settled)
+            if self.admitted:
+                for pid in _descendants(self._init_pid):
+                    _signal_inside(pid, signal.SIGTERM)
+                with anyio.move_on_after(self._grace_s):
+                    await _ended(self._monitor_fd, lambda: self._settled)
+            else:  # bwrap itself, whose parts are not tied to each other yet
+                for pid in _descendants(self._monitor.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
             await self._reap()
 
     def close_output(self) -> None:
@@ -157,7 +166,9 @@ class BubblewrapProcess:
                 os.close(fd)
         planted = self._release()
         found = re.search(rb'"exit-code"\s*:\s*(\d+)', status)
-        if found is not None or self._killed:
+        if found is None and self.admitted and not self._killed:
+            self._exit = Exit(_NOT_STARTED, denied="the command could not be started")
+        elif found is not None or self._killed:
             code = int(found[1]) if found else 128 + signal.SIGKILL
             self._exit = Exit(code, denied=_denied(code, planted))
         else:
@@ -184,6 +195,8 @@ async def _ended(fd: int, settled: Callable[[], bool]) -> None:
 
 
 def _pidfd(pid: int) -> int:
+    if not pid:
+        return -1
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
