@@ -7,7 +7,7 @@ the record) -> loop -> ending logged -> result. Whatever way it ends, no process
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ import anyio
 
 from mohist.agent.completion import CompletionGate
 from mohist.agent.errors import RunError
-from mohist.agent.execute import Approve, Executor
+from mohist.agent.execute import Executor
 from mohist.agent.instruction import find_instructions
 from mohist.agent.log import RunLog, hold_lock
 from mohist.agent.loop import Loop
@@ -27,7 +27,7 @@ from mohist.agent.record import Assistant, Ended, Fragment, Grant, Header, Outco
 from mohist.agent.repair import repair
 from mohist.agent.setting import RunSettings
 from mohist.agent.tool import FileLedger, Result, SpillStore, Tool, ToolContext, ToolLimits, Written
-from mohist.agent.tool.ask import AskTool, Reply
+from mohist.agent.tool.ask import AskTool
 from mohist.agent.tool.done import DoneTool
 from mohist.agent.tool.job import Jobs
 from mohist.agent.tool.plan import PlanTool
@@ -36,38 +36,18 @@ from mohist.agent.tool.task import TaskTool
 from mohist.agent.tree import TreeWatch
 from mohist.agent.undo import chains
 from mohist.app.ending import cancel_on_signal, ending_of
+from mohist.app.machine import Machine
 from mohist.app.result import RunResult, conclude
 from mohist.app.toolbox import file_tools
 from mohist.app.workspace import Workspace
-from mohist.base import Clock, ExitCode, IdSource, StatePaths, sha256_hex
+from mohist.base import ExitCode, sha256_hex
 from mohist.event import Event, EventSink, Note, RunEnded, RunStarted, ToolFinished
 from mohist.policy import NO_GRANTS, Access, Allow, Grants, Mode, Question, RuleSet, Verdict, decide
 from mohist.provider.message import Provider, Usage
-from mohist.sandbox import Network, Profile, Sandbox
+from mohist.sandbox import Network, Profile
 
 SUB_AGENT_TURNS = 40
 SUB_AGENT_TOOLS = frozenset({"edit", "glob", "job", "read", "search", "shell", "symbols", "write"})
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the process gives: built once at its start."""
-
-    paths: StatePaths
-    clock: Clock
-    ids: IdSource
-    env: Mapping[str, str]
-    sandbox: Sandbox
-    sandbox_line: str
-    """One line for people: what confines."""
-    confined: bool
-    readable: tuple[Path, ...]
-    """Toolchains outside the system folders that commands may use."""
-    shell: str
-    emit: EventSink
-    approve: Approve | None = None
-    reply: Reply | None = None
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+"""What the process and the machine give a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from mohist.agent.execute import Approve
+from mohist.agent.tool.ask import Reply
+from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
+from mohist.event import EventSink
+from mohist.sandbox import Bubblewrap, Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Built once at the start of the process; `close` ends what it owns."""
+
+    paths: StatePaths
+    clock: Clock
+    ids: IdSource
+    env: Mapping[str, str]
+    sandbox: Sandbox
+    sandbox_line: str
+    """One line for people: what confines."""
+    confined: bool
+    readable: tuple[Path, ...]
+    """Toolchains outside the system folders that commands may read."""
+    shell: str
+    emit: EventSink
+    approve: Approve | None = None
+    reply: Reply | None = None
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    close: Callable[[], None] = lambda: None
+
+
+def build(
+    env: Mapping[str, str],
+    emit: EventSink,
+    approve: Approve | None,
+    reply: Reply | None,
+    readable: tuple[Path, ...] = (),
+) -> Machine:
+    """The machine as it is. `readable` are further folders that commands may read, from the configuration."""
+    paths = StatePaths.from_env(env)
+    clock = SystemClock()
+    sandbox = Bubblewrap(state=paths.home)
+    return Machine(
+        paths=paths,
+        clock=clock,
+        ids=RandomIds(clock),
+        env=env,
+        sandbox=sandbox,
+        sandbox_line=f"{sandbox.name}: workspace and /tmp writable, home and host hidden",
+        confined=True,
+        readable=(*toolchains(env), *readable),
+        shell=shutil.which("bash", path=os.defpath) or "/bin/sh",
+        emit=emit,
+        approve=approve,
+        reply=reply,
+        close=sandbox.close,
+    )
+
+
+def toolchains(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Python installations that lie outside the system folders: the caller's virtual environment, and the
+    interpreter's own. They hold programs, not secrets; anything else under a home is named in the configuration.
+    """
+    found: list[Path] = []
+    for text in (env.get("VIRTUAL_ENV", ""), sys.base_prefix):
+        path = Path(text).resolve() if text else None
+        if path and path.is_dir() and not path.is_relative_to("/usr") and path not in found and path != Path("/"):
+            found.append(path)
+    return tuple(found)
