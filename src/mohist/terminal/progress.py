@@ -23,6 +23,8 @@ from mohist.terminal.style import Style, duration, money, plain, tokens
 
 DIFF_LINES = 24
 """Lines of an edit's diff that are shown; all of it is in the run's log."""
+TITLE_CHARS = 160
+"""Longer titles (a command of many lines) are cut."""
 
 
 class Progress:
@@ -34,6 +36,8 @@ class Progress:
         self._quiet = quiet
         self._speaking = False
         self._at_line_start = True
+        self._titles: dict[str, str] = {}
+        """What each call that is going on is for."""
 
     def __call__(self, event: Event) -> None:
         if self._quiet:
@@ -50,6 +54,7 @@ class Progress:
                 self._speak(plain(text), thinking)
             case ToolStarted():
                 self._end_speech()
+                self._titles[event.call_id] = event.title
             case ToolProgress(text=text):
                 self._line(style("dim", f"    … {plain(text)}"))
             case ToolFinished():
@@ -82,7 +87,12 @@ class Progress:
     def _tool(self, event: ToolFinished) -> None:
         style = self._style
         mark = style("green", "✓") if event.ok else style("red", "✗")
+        title = plain(self._titles.pop(event.call_id, "")).replace("\n", " ⏎ ")
         first, *rest = plain(event.summary).splitlines() or [event.tool]
+        if len(title) > TITLE_CHARS:
+            title = title[:TITLE_CHARS] + "…"
+        if title and not first.startswith(title):
+            first = f"{title} → {first}"
         took = style("dim", f" ({duration(event.duration_ms)})") if event.duration_ms >= 100 else ""
         self._line(f"  {mark} {first}{took}")
         for line in rest:

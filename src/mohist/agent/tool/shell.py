@@ -197,7 +197,7 @@ def _result(job: Job, ctx: ToolContext, clock: Clock) -> Result:
     if job.exit.denied:
         notes.append(f"the sandbox refused: {job.exit.denied}")
     text = f"{gated.text.rstrip()}\n[{'; '.join(notes)}]".lstrip("\n")
-    return Result(text, True, notes[0] if len(notes) == 1 else "; ".join(notes), spilled=gated.spilled)
+    return Result(text, code == 0, "; ".join(notes), spilled=gated.spilled)
 
 
 def _readable(output: bytes) -> str:
