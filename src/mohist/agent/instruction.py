@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from mohist.base import sha256_hex
-from mohist.policy.pattern import path_matches
+from mohist.policy import path_matches
 
 MAX_TOTAL_BYTES: Final = 32 * 1024
 """All instruction files together; the first request of a run carries them (codex uses the same bound)."""
@@ -109,7 +109,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
         yield folder / name
     for rules in _RULE_FOLDERS:
         try:
-            names = sorted(os.listdir(folder / rules))
+            names = sorted(entry.name for entry in (folder / rules).iterdir())
         except OSError:
             continue
         yield from (folder / rules / name for name in names if name.endswith(".md") and name.isprintable())
@@ -226,9 +226,9 @@ def _hidden(text: str) -> Iterator[str]:
             if kind and not joins:
                 counts.setdefault(kind, []).append((number, char))
     for kind, places in counts.items():
-        line, char = places[0]
+        number, char = places[0]
         more = f", {len(places)} in all" if len(places) > 1 else ""
-        yield f"holds invisible characters ({kind}): U+{ord(char):04X} in line {line}{more}"
+        yield f"holds invisible characters ({kind}): U+{ord(char):04X} in line {number}{more}"
 
 
 def _imports(text: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from mohist.policy.decision import Judgement, decide, judge
 from mohist.policy.errors import RuleError
 from mohist.policy.explain import Explanation, explain
 from mohist.policy.grant import NO_GRANTS, Grants
+from mohist.policy.pattern import path_matches
 from mohist.policy.question import MODES, Mode, Question
 from mohist.policy.rule import Decision, Layer, Rule, RuleSet
 from mohist.policy.source import builtin_rules, parse_rules
@@ -38,4 +39,5 @@ __all__ = [
     "explain",
     "judge",
     "parse_rules",
+    "path_matches",
 ]

@@ -43,9 +43,15 @@ def _parser() -> Parser:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
 
 
+# bash takes a backslash and a newline away and joins what is around them; the grammar takes them for white space.
+_JOINS_WORDS = re.compile(r"(?<![ \t])\\\n")
+
+
 def _checked(text: str) -> bytes:
     if len(text) > MAX_LINE_BYTES:
         raise RefusalError(f"it is longer than {MAX_LINE_BYTES} bytes")
+    if _JOINS_WORDS.search(text):
+        raise RefusalError("a backslash at the end of a line joins two words")
     for char in text:
         # Other white space than bash's own divides words for one of the two parsers only; control and format
         # characters hide what runs from the person who is asked.

@@ -294,15 +294,19 @@ class _Walk:
                 self.visit(child, depth, piped=True)
 
     def redirect(self, node: Node, depth: int) -> None:
-        operator = next((child.type for child in node.children if not child.is_named), "")
+        operators = [child.type for child in node.children if not child.is_named]
         destinations = [child for child in node.named_children if child.type != "file_descriptor"]
         if len(destinations) < len(node.named_children) and self.source[: node.start_byte][-1:] not in _BEFORE_NUMBER:
             raise RefusalError("it holds a word that the parser cuts in two")
-        if operator in ("<&-", ">&-"):
+        if operators in (["<&-"], [">&-"]) and not destinations:
             return
-        if len(destinations) != 1:
+        if len(destinations) != 1 or len(operators) != 1:
             raise RefusalError("it holds a redirection that is not analysed")
+        operator = operators[0]
         value = self.word(destinations[0], depth)
+        if operator in ("<&", ">&") and re.match(r"[\d\0-]", value) and not re.fullmatch(r"\d+|-", value):
+            # `>&-x` closes a descriptor, and `x` is a word.
+            raise RefusalError("it holds a redirection that is not analysed")
         if operator in ("<", "<&"):
             return
         if operator not in (">", ">>", "&>", "&>>", ">|", ">&"):

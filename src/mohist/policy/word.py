@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _QUOTED_ESCAPE = re.compile(r'\\([$`"\\\n])')
 _PATHNAME_EXPANSION = re.compile(r"(?<!\\)(?:\\\\)*[*?\[]")
+_BLANK = re.compile(r"(?<!\\)(?:\\\\)*[ \t\n]")  # the grammar reads `} ]` as one word
+_DOLLAR = re.compile(r"(?<!\\)(?:\\\\)*[$`]")  # and `$$`, `$'…'`, `$"…"` as words
 _BRACES = re.compile(r"(?<!\\)(?:\\\\)*\{")
 
 # ${x}, ${#x}, ${a[@]}, ${x:-word} and pattern removal. Not here, because bash evaluates what the variable holds:
@@ -56,7 +58,9 @@ def _part(node: Node, source: bytes) -> str | None:
     raw = source[node.start_byte : node.end_byte].decode()
     kind = node.type
     if kind in ("word", "number"):
-        if raw.startswith(("$'", '$"')) or "\\\n" in raw:
+        if _BLANK.search(raw):
+            return None
+        if _DOLLAR.search(raw) or "\\\n" in raw:
             return _OPEN
         if _PATHNAME_EXPANSION.search(raw) or _BRACES.search(raw):
             return _OPEN if raw != "{}" else raw
