@@ -1,0 +1,319 @@
+"""From files, environment and flags to one frozen configuration that knows where each value comes from.
+
+managed > flags > environment > project > user > default. Two rules bend that order:
+- where strictness counts (mode, network, turns, cost, time) a project may only tighten, and the managed file is a
+  bound: what is stricter than it stays;
+- everything else of a project's file waits until a person trusts the project, or is not heard at all.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from mohist.agent.setting import RunSettings
+from mohist.agent.tool import ToolLimits
+from mohist.app import setting
+from mohist.app.errors import ConfigError
+from mohist.app.trust import TrustStore
+from mohist.base import StatePaths, canonical_json, sha256_hex
+from mohist.policy import MODES, Mode
+from mohist.provider.price import PriceRow, Tier
+from mohist.provider.resolution import Endpoint
+from mohist.sandbox import Network
+
+MANAGED_FILE = Path("/etc/mohist/mohist.toml")
+PROJECT_FILE = Path(".mohist/mohist.toml")
+_MAX_BYTES = 256 * 1024
+
+Layer = Literal["default", "user", "project", "environment", "flags", "managed"]
+
+ONLY_TIGHTEN = "a project may only tighten this"
+NO_SAY = "a project has no say in this"
+NOT_TRUSTED = "the project is not trusted"
+STRICTER_HOLDS = "a stricter value holds"
+OVERRIDDEN = "overridden"
+USED = "used"
+
+_SHELL_LIMITS = ("parallel_calls", "shell_soft_timeout_s", "shell_hard_timeout_s", "check_timeout_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one layer says of a key, and what became of it."""
+
+    layer: Layer
+    source: str
+    """Path of the file or name of the variable; empty for flags and defaults."""
+    value: Any
+    fate: str
+    """`used`, `overridden`, or why it was not heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One key with its value and everyone who had something to say, the weakest layer first."""
+
+    key: str
+    value: Any
+    layer: Layer
+    source: str
+    said: tuple[Said, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `config show --json` and `config explain --json`; header values are hidden."""
+        return {
+            "key": self.key,
+            "value": _showable(self.value),
+            "layer": self.layer,
+            "source": self.source,
+            "said": [
+                {"layer": said.layer, "source": said.source, "value": _showable(said.value), "fate": said.fate}
+                for said in self.said
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What holds for this command."""
+
+    model: str | None
+    """None: nobody named one."""
+    mode: Mode
+    network: Network
+    max_turns: int
+    max_cost_microusd: int | None
+    """None: no bound."""
+    timeout_s: float
+    checks: tuple[str, ...]
+    readable: tuple[Path, ...]
+    """Folders outside the system's that commands may read."""
+    limits: Mapping[str, int | float]
+    """By the names of `[limits]`."""
+    endpoints: Mapping[str, Endpoint]
+    explained: tuple[Explained, ...]
+    project: Project | None
+    """None: there is no project, or it has no file."""
+
+    def run_settings(self) -> RunSettings:
+        """The limits of a run."""
+        return RunSettings(
+            max_turns=self.max_turns,
+            max_cost_microusd=self.max_cost_microusd,
+            timeout_s=self.timeout_s,
+            parallel_calls=int(self.limits["parallel_calls"]),
+            shell_soft_timeout_s=self.limits["shell_soft_timeout_s"],
+            shell_hard_timeout_s=self.limits["shell_hard_timeout_s"],
+            check_timeout_s=self.limits["check_timeout_s"],
+        )
+
+    def tool_limits(self) -> ToolLimits:
+        """The limits of tools."""
+        return ToolLimits(**{key: int(value) for key, value in self.limits.items() if key not in _SHELL_LIMITS})
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The project's own file."""
+
+    root: Path
+    digest: str
+    """Of all it would put in force; what `trust` is given."""
+    trusted: bool
+    waiting: tuple[str, ...]
+    """Keys that wait for trust."""
+
+
+def load_config(
+    *,
+    env: Mapping[str, str],
+    paths: StatePaths,
+    project_root: Path | None,
+    trust: TrustStore,
+    flags: Mapping[str, Any] | None = None,
+    managed_file: Path = MANAGED_FILE,
+) -> Config:
+    """Reads all layers and settles them.
+
+    Args:
+        env: the environment; only the `MOHIST_…` variables of the reference are read.
+        paths: where the user's file is.
+        project_root: root of the repository worked on; None: no project has a say.
+        trust: who may.
+        flags: values of the command line by key; None as a value: not given.
+        managed_file: the machine's file.
+
+    Raises:
+        ConfigError: a file can't be read or says what it may not.
+        TrustError: the list of trusted projects is not sound.
+    """
+    layers: list[tuple[Layer, str, dict[str, Any]]] = [("default", "", setting.defaults())]
+    layers.append(("user", str(paths.user_config), _file(paths.user_config)))
+    project = None
+    if project_root is not None:
+        path = project_root / PROJECT_FILE
+        said = _file(path, within=project_root)
+        if path.exists():
+            project = _project(project_root, said, trust)
+        layers.append(("project", str(path), said))
+    for field in setting.SettingFile.model_fields:
+        name = setting.mark(field, "env")
+        if name and env.get(name, "").strip():
+            said = setting.checked({field: env[name].strip()}, f"The environment variable {name}", strict=False)
+            layers.append(("environment", name, said))
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    layers.append(("flags", "", setting.checked(given, "The command line", strict=False)))
+    layers.append(("managed", str(managed_file), _file(managed_file)))
+
+    keys = dict.fromkeys(key for _, _, said in layers for key in said)
+    explained = tuple(_settle(key, layers, project is not None and project.trusted) for key in keys)
+    held = tuple(entry for entry in explained if entry.said and any(said.fate == USED for said in entry.said))
+    return _config(held, explained, project, Path(env.get("HOME") or Path.home()))
+
+
+def _project(root: Path, said: Mapping[str, Any], trust: TrustStore) -> Project:
+    guarded = {key: setting.plain(value) for key, value in said.items() if setting.guard(key) == setting.TRUST}
+    digest = sha256_hex(canonical_json(guarded))
+    trusted = trust.is_trusted(root, digest)
+    return Project(root, digest, trusted, () if trusted else tuple(guarded))
+
+
+def _settle(key: str, layers: list[tuple[Layer, str, dict[str, Any]]], trusted: bool) -> Explained:
+    """Goes up the layers; a later one takes over unless it may not."""
+    said: list[Said] = []
+    holder = -1
+    for layer, source, values in layers:
+        if key not in values:
+            continue
+        value = values[key]
+        refused = _refusal(key, layer, value, said[holder].value if holder >= 0 else None, trusted)
+        if refused is None:
+            if holder >= 0:
+                before = said[holder]
+                said[holder] = Said(before.layer, before.source, before.value, OVERRIDDEN)
+            holder = len(said)
+        said.append(Said(layer, source, value, refused or USED))
+    if holder < 0:
+        return Explained(key, None, "default", "", tuple(said))
+    return Explained(key, said[holder].value, said[holder].layer, said[holder].source, tuple(said))
+
+
+def _refusal(key: str, layer: Layer, value: Any, held: Any, trusted: bool) -> str | None:
+    tightens = setting.guard(key) == setting.TIGHTEN
+    if layer == "project":
+        if tightens:
+            return None if _strictness(key, value) >= _strictness(key, held) else ONLY_TIGHTEN
+        if setting.guard(key) == setting.OWNER:
+            return NO_SAY
+        return None if trusted else NOT_TRUSTED
+    if layer == "managed" and tightens and _strictness(key, held) > _strictness(key, value):
+        return STRICTER_HOLDS
+    return None
+
+
+def _strictness(key: str, value: Any) -> float:
+    """Larger is stricter."""
+    if key == "mode":
+        return -MODES.index(value)
+    if key == "network":
+        return -("none", "full").index(value)
+    return -value if value is not None else -float("inf")
+
+
+def _config(
+    held: tuple[Explained, ...], explained: tuple[Explained, ...], project: Project | None, home: Path
+) -> Config:
+    values = {entry.key: entry.value for entry in held}
+    cost = values["max_cost_usd"]
+    return Config(
+        model=values["model"],
+        mode=values["mode"],
+        network=values["network"],
+        max_turns=values["max_turns"],
+        max_cost_microusd=None if cost is None else _micro(cost),
+        timeout_s=float(values["timeout_s"]),
+        checks=tuple(values["checks"]),
+        readable=tuple(_folder(text, home) for text in values["readable"]),
+        limits=MappingProxyType(_under("limits.", values)),
+        endpoints=MappingProxyType(
+            {entry.key.partition(".")[2]: _endpoint(entry) for entry in held if entry.key.startswith("endpoints.")}
+        ),
+        explained=explained,
+        project=project,
+    )
+
+
+def _folder(text: str, home: Path) -> Path:
+    return home / text[2:] if text.startswith("~/") else Path(text)
+
+
+def _under(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+
+
+def _endpoint(entry: Explained) -> Endpoint:
+    row = dict(entry.value)
+    price = row.pop("price", None)
+    if row.get("quirks") is not None:
+        row["quirks"] = frozenset(row["quirks"])
+    if price is not None:
+        row["price"] = PriceRow(
+            tiers=(
+                Tier(
+                    0,
+                    input=_micro(price.get("input")),
+                    cache_read=_micro(price.get("cache_read")),
+                    cache_write_5m=_micro(price.get("cache_write")),
+                    output=_micro(price.get("output")),
+                ),
+            ),
+            source=entry.source or entry.layer,
+            date="",
+            basis="configuration",
+        )
+    return Endpoint(name=entry.key.partition(".")[2], **row)
+
+
+def _micro(usd: float | None) -> int | None:
+    return None if usd is None else int((Decimal(str(usd)) * 1_000_000).to_integral_value(ROUND_FLOOR))
+
+
+def _showable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: dict.fromkeys(inner, "…") if key == "headers" and isinstance(inner, Mapping) else _showable(inner)
+            for key, inner in value.items()
+        }
+    return value
+
+
+def _file(path: Path, within: Path | None = None) -> dict[str, Any]:
+    """What a file says; nothing when it is not there.
+
+    Args:
+        path: the file.
+        within: a folder that it must not leave by a symlink.
+    """
+    shown = str(path)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{shown} can't be read: {error.strerror}.", "Mend its mode or owner.") from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ConfigError(f"{shown} is not a regular file.", "Replace it by one.")
+        if within is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(within)):
+            raise ConfigError(f"{shown} leads out of the project.", "Replace the symlink by a file.")
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"{shown} is larger than {_MAX_BYTES // 1024} KiB.", "Nothing sensible is that long.")
+    return setting.parse(data, shown)
