@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def test_the_same_output_is_the_same_spill_for_its_owner_only(store):
 
 def test_a_link_planted_in_the_spill_folder_is_no_spill(store, tmp_path):
     store.put(b"x")
-    os.symlink("/etc/passwd", store.folder / "output-0.txt")
+    (store.folder / "output-0.txt").symlink_to("/etc/passwd")
     assert store.path("spill:output-0.txt") is None
 
 

@@ -17,7 +17,7 @@ async def test_matches_are_told_by_file_and_line(searching):
     searching.put("b.py", "import os\nx = os.sep\n")
     searching.put("a/a.py", "pass\nimport os\n")
     result = await searching.call(SEARCH, pattern=r"import \w+")
-    assert result.text == "a/a.py\n2:import os\n\nb.py\n1:import os\n[2 lines; at most 20 lines a file]"
+    assert result.text == "a/a.py\n2:import os\n\nb.py\n1:import os\n[2 lines]"
     assert result.summary == "2 lines"
 
 
@@ -68,6 +68,7 @@ async def test_matches_are_capped_per_file_and_in_all(searching):
     assert rows[:4] == ["a.txt", "1:x", "2:x", "3:x"]
     assert rows[4:8] == ["", "b.txt", "1:x", "2:x"]
     assert rows[8].startswith("[5 lines and more; there is more")
+    assert "at most 3 lines a file" in rows[8]
 
 
 async def test_a_long_line_is_shown_around_its_match(searching):
@@ -112,6 +113,7 @@ async def test_binary_files_and_fifos_do_not_stop_a_search(searching):
     os.mkfifo(searching.root / "pipe")
     searching.put("a.bin", b"\0" * 100 + b"needle")
     searching.put("a.txt", "needle\n")
+    assert "is a FIFO" in await searching.refusal(SEARCH, pattern="needle", path="pipe")
     with (searching.root / "big.bin").open("wb") as file:
         file.truncate(2 * 1024**3)
     assert (await searching.call(SEARCH, pattern="needle", mode="files")).text == "a.txt\n[1 files]"
@@ -142,7 +144,7 @@ async def test_names_come_newest_first(searching):
         ("./deep/*.py", "s[u]b", "s[u]b/deep/a.py"),
         ("**/deep/*.py", ".", "s[u]b/deep/a.py"),
         ("deep/*.py", ".", "[no file]"),
-        ("*.{py,md}", ".", "s[u]b/deep/a.py s[u]b/b.py s[u]b/new\nline.md"),
+        ("*.{py,md}", ".", "s[u]b/deep/a.py s[u]b/b.py s[u]b/new\\nline.md"),
     ],
 )
 async def test_patterns_with_a_slash_count_from_the_folder(searching, pattern, folder, found):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 
 import pytest
 
-from mohist.agent.tool import ReadTool, WriteTool, disk, place
+from mohist.agent.tool import ReadTool, ToolLimits, WriteTool, disk, gate, place
 from mohist.agent.tool.errors import ToolError
 
 WRITE = WriteTool()
@@ -185,3 +186,32 @@ async def test_a_folder_in_the_way_is_told(bench):
     bench.put("a/b.txt", "x")
     assert "is a folder" in await bench.refusal(WRITE, path="a", content="x")
     assert "not a folder" in await bench.refusal(WRITE, path="a/b.txt/c", content="x")
+
+
+@pytest.fixture
+def full_disk():
+    """Files can't grow past 64 bytes: the error a full disk gives, at the same call."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_leaves_the_old_file_and_nothing_else(bench, full_disk):
+    path = bench.put_seen("a.txt", "old\n")
+    assert "File too large" in await bench.refusal(WRITE, path="a.txt", content="x" * 10_000)
+    assert path.read_bytes() == b"old\n"
+    assert bench.names() == ["a.txt"]
+
+
+def test_output_that_can_not_be_kept_is_still_told(bench, full_disk):
+    gated = gate("word\n" * 10_000, bench.ctx.spill, ToolLimits(output_tokens=100))
+    assert gated.spill is None
+    assert "could not be kept: File too large" in gated.text
+    assert gated.text.startswith("word\n")
+    assert list(bench.ctx.spill.folder.iterdir()) == []
+
+
+async def test_names_can_not_forge_a_line_for_people(bench):
+    args = WRITE.parse('{"path": "a\\u001b[2Kb\\u202e\\n\\ud800", "content": ""}')
+    assert WRITE.title(args) == "write a\\x1b[2Kb\\u202e\\n?"

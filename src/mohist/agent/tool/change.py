@@ -39,11 +39,12 @@ def put(found: Place, ctx: ToolContext, before: FileState | None, data: bytes, t
     """Replaces the file by `data`; `told` starts the text for the model."""
     after = Document.of(data, found.name)
     before_view = _view(before.data, found.name) if before else ""
+    shown = diff.unified(before_view or "", after.view, found.name)
+    faults = syntax.introduced(found.name, before_view or "", after.view)
+    # From here on nothing may fail: what is raised says that the file is untouched.
     disk.replace(found, data, before)
     digest = sha256_hex(data)
     ctx.seen.saw(found.path, digest, data)
-    shown = diff.unified(before_view or "", after.view, found.name)
-    faults = syntax.introduced(found.name, before_view or "", after.view)
     # What the model wrote as a new file it need not be shown again.
     lines = [told]
     spilled: tuple[str, ...] = ()

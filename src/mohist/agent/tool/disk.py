@@ -144,7 +144,9 @@ def replace(place: Place, data: bytes, before: FileState | None) -> None:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(partial, dir_fd=folder)
-        os.fsync(folder)
+        # The file is in place; a file system that can't sync folders does not undo that.
+        with contextlib.suppress(OSError):
+            os.fsync(folder)
 
 
 def _move(folder: int, partial: str, place: Place, before: FileState | None) -> None:

@@ -78,7 +78,7 @@ class EditTool:
         return Access(reads=paths, writes=paths, effect="local", scope=f"edit {found.name}", idempotent=False)
 
     def title(self, args: EditArgs) -> str:
-        return f"edit {args.path}" + (f" ({len(args.edits)} places)" if len(args.edits) > 1 else "")
+        return place.title("edit", args.path) + (f" ({len(args.edits)} places)" if len(args.edits) > 1 else "")
 
     async def run(self, args: EditArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:  # noqa: ARG002
         return await anyio.to_thread.run_sync(_edit, args, ctx)

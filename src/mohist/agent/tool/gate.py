@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mohist.agent.tool.errors import ToolError
 from mohist.agent.tool.spec import ToolLimits, tokens_of
 from mohist.agent.tool.spill import Spill, SpillStore
 
@@ -43,17 +44,24 @@ def gate(
     budget = limits.output_tokens if tokens is None else tokens
     if tokens_of(text) <= budget and text.count("\n") <= limits.read_lines:
         return Gated(text)
-    kept = spill.put(text.encode("utf-8", "backslashreplace") if raw is None else raw, kind)
+    try:
+        kept = spill.put(text.encode("utf-8", "backslashreplace") if raw is None else raw, kind)
+    except ToolError as error:
+        # The disk is full, say: what was done is still told, only shorter.
+        return Gated(clip(text, error.what, budget, limits.read_lines))
     return Gated(clip(text, kept, budget, limits.read_lines), kept)
 
 
-def clip(text: str, kept: Spill, tokens: int, lines: int) -> str:
-    """Head and tail of `text` and the notice between, at most `tokens` and about `lines` long."""
+def clip(text: str, kept: Spill | str, tokens: int, lines: int) -> str:
+    """Head and tail of `text` and the notice between, at most `tokens` and about `lines` long.
+
+    `kept`: where all of it is, or why it is nowhere.
+    """
     rows = text.split("\n")
     total = len(rows) - (rows[-1] == "")
     room = tokens * BYTES_PER_TOKEN - _size(_notice(total, total, total, kept)) - 2
     if room < 0:
-        return _head(kept.address, tokens * BYTES_PER_TOKEN)
+        return _head(kept if isinstance(kept, str) else kept.address, tokens * BYTES_PER_TOKEN)
     head = _head_rows(rows, room // 2, lines // 2)
     head_text = "\n".join(rows[:head]) if head else _head(rows[0], room // 2)
     left = room - _size(head_text)
@@ -63,7 +71,9 @@ def clip(text: str, kept: Spill, tokens: int, lines: int) -> str:
     return f"{head_text}\n{notice}\n{tail_text}"
 
 
-def _notice(first: int, last: int, total: int, kept: Spill) -> str:
+def _notice(first: int, last: int, total: int, kept: Spill | str) -> str:
+    if isinstance(kept, str):
+        return f"[lines {first}-{last} of {total} left out. {kept}]"
     return (
         f"[lines {first}-{last} of {total} left out; all {kept.size_bytes} bytes, sha256 {kept.sha256[:16]}, "
         f"are in {kept.address}: read it by offset, or search it]"

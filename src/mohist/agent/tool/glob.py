@@ -55,7 +55,7 @@ class GlobTool:
         return Access(reads=frozenset({found.path}), scope=f"glob {found.name}")
 
     def title(self, args: GlobArgs) -> str:
-        return f"glob {args.pattern}" + ("" if args.path == "." else f" in {args.path}")
+        return place.title("glob", args.pattern + ("" if args.path == "." else f" in {args.path}"))
 
     async def run(self, args: GlobArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:  # noqa: ARG002
         found = place.find(ctx, args.path)
@@ -87,7 +87,7 @@ async def files(ctx: ToolContext, folder: Place, pattern: str = "") -> list[Path
         command.append(f"--glob={pattern}")
     command += ["--glob=!.git", "--", str(folder.path)]
     async with ripgrep.running(ctx, command) as rg:
-        pieces = [line async for line in rg.lines()]
+        pieces = [line async for line in rg.lines]
     *names, rest = b"\n".join(pieces).split(b"\0")
     if rest.strip() and not names:
         raise ToolError(f"ripgrep can't take the pattern {pattern!r}: {rest.decode('utf-8', 'replace').strip()}")

@@ -136,6 +136,8 @@ def _symbol(node: Node, named: Node, source: bytes, depth: int) -> Symbol:
     if body is None and value is not None and value.type in _FUNCTIONS:
         body = value.child_by_field_name("body")
     head = source[node.start_byte : body.start_byte if body is not None else node.end_byte]
+    if node.type == "assignment" and b"\n" in head:
+        head = source[node.start_byte : named.end_byte]
     signature = " ".join(head[: 4 * _SIGNATURE_CHARS].decode("utf-8", "ignore").split()).rstrip(" {:")
     if len(signature) > _SIGNATURE_CHARS:
         signature = signature[: _SIGNATURE_CHARS - 1] + "…"

@@ -34,6 +34,7 @@ GUARDED = frozenset(
 
 Compared without case, as macOS does: `.GIT` is `.git` there (CVE-2014-9390).
 """
+_TITLE_CHARS = 160
 GUARDED_BELOW_ROOT = ((".github", "workflows"),)
 """Runs with the repository's secrets once it is pushed."""
 
@@ -99,5 +100,16 @@ def find_writable(ctx: ToolContext, text: str) -> Place:
 
 
 def shown(name: str) -> str:
-    """`name` fit for a message: bytes that are not UTF-8 as escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """`name` fit for a message of one line: what is not UTF-8 or not printable comes as escapes.
+
+    A name may hold terminal escapes or marks that turn the writing direction, to look like another
+    (https://trojansource.codes).
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def title(verb: str, name: str) -> str:
+    """One line for people about a call that names `name`."""
+    text = shown(name.encode("utf-8", "replace").decode("utf-8"))
+    return f"{verb} {text if len(text) <= _TITLE_CHARS else text[: _TITLE_CHARS - 1] + '…'}"

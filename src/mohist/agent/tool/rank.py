@@ -17,10 +17,9 @@ _DAMPING = 0.85
 _ROUNDS = 20
 _MOST_DEFINERS = 8
 """A name that more files define (`run`, `main`) says nothing of which of them is meant."""
-_FOCUS = 50.0
-"""How much more a name counts that the question names."""
 _UNUSED = 1e-3
 """What a definition that no other file uses counts, as a share of its file."""
+_MOST_PER_FILE = 12
 _TELLING = 8.0
 _LONG_CHARS = 10
 
@@ -31,11 +30,16 @@ class Ranked:
 
     file: str
     symbol: Symbol
+    asked: int
+    """How far the question names it; 0: not at all."""
     score: float
 
 
 def ranked(files: Mapping[str, Outline], number: Callable[[str], int | None], focus: frozenset[str]) -> list[Ranked]:
-    """All definitions of `files`, most important first. `focus`: lower-case words of the question."""
+    """All definitions of `files`, most important first.
+
+    `focus`: lower-case words of the question; definitions whose name or path holds them come before all others.
+    """
     definers: dict[int, set[str]] = defaultdict(set)
     weights: dict[int, float] = {}
     for file, outline in files.items():
@@ -43,7 +47,7 @@ def ranked(files: Mapping[str, Outline], number: Callable[[str], int | None], fo
             name = number(symbol.name)
             if name is not None:
                 definers[name].add(file)
-                weights[name] = _weight(symbol.name, focus)
+                weights[name] = _weight(symbol.name)
     definers = {name: those for name, those in definers.items() if len(those) <= _MOST_DEFINERS}
     # file -> [(name, weight of each of its edges)]
     uses: dict[str, list[tuple[int, float]]] = {}
@@ -68,12 +72,10 @@ def ranked(files: Mapping[str, Outline], number: Callable[[str], int | None], fo
         for symbol in outline.symbols:
             name = number(symbol.name)
             gain = gains.get((file, name), 0.0) if name is not None else 0.0
-            # The path is part of the question's answer too; a member says less than what holds it.
-            stress = _focused(symbol.name, focus) * _focused(file, focus) ** 0.5 / (1 + symbol.depth)
-            found.append(
-                Ranked(file, symbol, (gain + _UNUSED * scores[file] * _weight(symbol.name, frozenset())) * stress)
-            )
-    return sorted(found, key=lambda one: (-one.score, one.file, one.symbol.line))
+            # A member says less than what holds it.
+            score = (gain + _UNUSED * scores[file] * _weight(symbol.name)) / (1 + symbol.depth)
+            found.append(Ranked(file, symbol, _asked(file, symbol.name, focus), score))
+    return sorted(found, key=lambda one: (-one.asked, _is_test(one.file), -one.score, one.file, one.symbol.line))
 
 
 def _scores(
@@ -96,7 +98,7 @@ def _scores(
     return scores
 
 
-def _weight(name: str, focus: frozenset[str]) -> float:
+def _weight(name: str) -> float:
     """How much a use of `name` says. A plain short word (`text`, `open`) is as often a variable as a definition."""
     weight = 0.1 if name.startswith("_") else 1.0
     inner = name.strip("_")
@@ -104,12 +106,17 @@ def _weight(name: str, focus: frozenset[str]) -> float:
         weight *= _TELLING
     elif inner.islower() and "_" not in inner:
         weight /= _TELLING
-    return weight * _focused(name, focus)
+    return weight
 
 
-def _focused(name: str, focus: frozenset[str]) -> float:
-    lower = name.lower()
-    return _FOCUS if any(word in lower for word in focus) else 1.0
+def _asked(file: str, name: str, focus: frozenset[str]) -> int:
+    lower_name, lower_file = name.lower(), file.lower()
+    return sum(2 * (word in lower_name) + (word in lower_file) for word in focus)
+
+
+def _is_test(file: str) -> bool:
+    """Tests use much and are used by nothing: they come after what they test."""
+    return any(part.startswith("test") for part in file.lower().split("/"))
 
 
 def fitted(found: list[Ranked], tokens: int) -> str:
@@ -118,6 +125,8 @@ def fitted(found: list[Ranked], tokens: int) -> str:
     left = tokens
     for one in found:
         cost = tokens_of(row(one.symbol) + "\n")
+        if len(chosen.get(one.file, ())) == _MOST_PER_FILE:
+            continue
         if one.file not in chosen:
             cost += tokens_of(one.file + "\n")
         if cost > left:

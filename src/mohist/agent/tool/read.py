@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import anyio.to_thread
@@ -26,6 +27,10 @@ PARAMETERS: Mapping[str, Any] = {
     },
     "required": ["path"],
 }
+
+
+_MOST_LINE_BYTES = 64 * 1024**2
+"""A line that goes on for longer ends what is read of a file that is read by range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class ReadTool:
         return Access(reads=frozenset({found.path}), scope=f"read {found.name}")
 
     def title(self, args: ReadArgs) -> str:
-        return f"read {args.path}" + (f" from line {args.offset}" if args.offset > 1 else "")
+        return place.title("read", args.path) + (f" from line {args.offset}" if args.offset > 1 else "")
 
     async def run(self, args: ReadArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:  # noqa: ARG002
         # Only looks, so it may be left behind when the run is cancelled.
@@ -128,10 +133,10 @@ def _rows(lines: Iterator[str], args: ReadArgs, limits: ToolLimits) -> tuple[lis
     most = min(args.limit or limits.read_lines, limits.read_lines)
     rows: list[str] = []
     left = limits.read_bytes
-    for number, line in enumerate(lines, args.offset):
+    for number, line in enumerate(islice(lines, most), args.offset):
         row = f"{number}\t{line}"
         left -= len(row.encode("utf-8", "surrogatepass")) + 1
-        if len(rows) == most or (left < 0 and rows):
+        if left < 0 and rows:
             break
         rows.append(row)
     return rows, args.offset + len(rows) - 1
@@ -175,10 +180,12 @@ def _lines(pieces: Iterator[bytes], first: int, most_chars: int) -> Iterator[str
             held, extra = b"", 0
         room = max(0, most_bytes - len(held))
         held, extra = held + rest[:room], extra + max(0, len(rest) - room)
+        if extra > _MOST_LINE_BYTES:
+            break
     if held and not skip:
         yield _decoded(held, extra, most_chars)
 
 
 def _decoded(line: bytes, extra_bytes: int, most_chars: int) -> str:
     text = line.removesuffix(b"\r").decode("utf-8", "backslashreplace")
-    return f"{text[:most_chars]}… [{extra_bytes:,} more bytes]" if extra_bytes else clipped(text, most_chars)
+    return f"{text[:most_chars]}… [{extra_bytes:,} or more further bytes]" if extra_bytes else clipped(text, most_chars)

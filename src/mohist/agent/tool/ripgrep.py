@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sysconfig
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,14 +31,15 @@ def program() -> Path:
 
 
 class Search:
-    """A running rg. `lines` may be left early; then `code` is None."""
+    """A running rg."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
         self.passed_over = 0
+        self.lines = self._lines()
+        """Its output without the newlines; may be left early."""
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Lines of its output, without the newline."""
+    async def _lines(self) -> AsyncGenerator[bytes, None]:
         held, skipping = b"", False
         async for chunk in self._chunks:
             *whole, rest = chunk.split(b"\n")
@@ -73,7 +74,9 @@ async def running(ctx: ToolContext, arguments: Sequence[str], reads: Sequence[Pa
     process = await ctx.sandbox.launch(argv, cwd=ctx.workspace, profile=profile)
     try:
         with anyio.fail_after(TIMEOUT_S):
-            yield Search(process.output())
+            search = Search(process.output())
+            async with aclosing(search.lines):
+                yield search
     except TimeoutError:
         raise ToolError(f"The search took more than {TIMEOUT_S:.0f} s.", "Narrow it by path or glob.") from None
     finally:

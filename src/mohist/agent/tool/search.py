@@ -10,7 +10,7 @@ from typing import Any
 
 from mohist.agent.tool import disk, place, ripgrep
 from mohist.agent.tool.argument import Fields
-from mohist.agent.tool.errors import ToolArgumentError, ToolError
+from mohist.agent.tool.errors import PathError, ToolArgumentError, ToolError
 from mohist.agent.tool.gate import gate
 from mohist.agent.tool.place import Place
 from mohist.agent.tool.spec import Result, ToolContext, ToolLimits
@@ -70,16 +70,19 @@ class SearchTool:
 
     def title(self, args: SearchArgs) -> str:
         where = "" if args.path == "." else f" in {args.path}"
-        return f"search {args.pattern!r}{where}" + (f" ({args.glob})" if args.glob else "")
+        return place.title("search", f"{args.pattern!r}{where}" + (f" ({args.glob})" if args.glob else ""))
 
     async def run(self, args: SearchArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:  # noqa: ARG002
         found = place.find(ctx, args.path)
-        if disk.kind_of(found) == "absent":
+        kind = disk.kind_of(found)
+        if kind == "absent":
             raise ToolError(f"{found.name!r} does not exist.", "Find its name with glob.")
+        if kind not in ("file", "folder"):
+            raise PathError(f"{found.name!r} is a {kind}, not a file; tools don't open it.")
         reads = () if found.root == ctx.workspace else (found.path,)
         async with ripgrep.running(ctx, _command(args, found, ctx), reads) as rg:
             hits = _Hits(args, found, ctx)
-            async for line in rg.lines():
+            async for line in rg.lines:
                 if not hits.take(line):
                     break
         return hits.result(rg.passed_over)
@@ -112,6 +115,9 @@ class _Hits:
     files: int = 0
     complaint: list[str] = field(default_factory=list)
     full: bool = False
+    capped: bool = False
+    """A file has as many matches as are looked for, maybe more."""
+    _in_file: int = 0
     _file: str = ""
     _line: int = 0
 
@@ -130,6 +136,7 @@ class _Hits:
         match event["type"]:
             case "begin":
                 self._file, self._line = self._name(_text(data["path"])), 0
+                self._in_file = 0
             case "match":
                 return self._match(data)
             case "context":
@@ -146,6 +153,8 @@ class _Hits:
             self.full = True
             return False
         self.matches += 1
+        self._in_file += 1
+        self.capped |= self._in_file == self.limits.search_matches_per_file
         spans = data["submatches"]
         self._row(data, ":", spans[0]["start"] if spans else 0)
         return True
@@ -187,7 +196,7 @@ class _Hits:
         notes = []
         if self.full:
             notes.append("there is more: narrow by path or glob, or use mode=files")
-        if self.args.mode == "matches":
+        if self.capped:
             notes.append(f"at most {self.limits.search_matches_per_file} lines a file")
         if passed_over:
             notes.append(f"{passed_over} matches in endless lines are not shown")

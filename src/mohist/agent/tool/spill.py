@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from mohist.agent.tool.errors import ToolError
 
 PREFIX = "spill:"
 """`spill:NAME` is how the model names a spilled output; the same on every machine and in every run."""
@@ -37,14 +41,15 @@ class SpillStore:
         self.folder = folder
 
     def put(self, content: bytes, kind: str = "output") -> Spill:
-        """Stores `content`; the same content again is the same file."""
+        """Stores `content`; the same content again is the same file. Raises ToolError."""
         with self.open(kind) as writer:
             writer.write(content)
         return writer.close()
 
     def open(self, kind: str = "output") -> SpillWriter:
-        """For output that comes in pieces; named once it is closed."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """For output that comes in pieces; named once it is closed. Raises ToolError, as do its methods."""
+        with _told():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SpillWriter(self.folder, re.sub(r"[^a-z0-9]+", "-", kind.lower()) or "output")
 
     def path(self, address: str) -> Path | None:
@@ -64,7 +69,8 @@ class SpillWriter:
         self._kind = kind
         self._partial = folder / f".{secrets.token_hex(8)}.part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(self._partial, flags, 0o600), "wb")
+        with _told():
+            self._file = os.fdopen(os.open(self._partial, flags, 0o600), "wb")
         self._digest = hashlib.sha256()
         self._size_bytes = 0
         self._newlines = 0
@@ -78,21 +84,24 @@ class SpillWriter:
     def write(self, piece: bytes) -> None:
         if not piece:
             return
-        self._file.write(piece)
+        with _told():
+            self._file.write(piece)
         self._digest.update(piece)
         self._size_bytes += len(piece)
         self._newlines += piece.count(b"\n")
         self._last = piece[-1:]
 
     def flush(self) -> None:
-        self._file.flush()
+        with _told():
+            self._file.flush()
 
     def close(self) -> Spill:
         if self._spill is None:
-            self._file.close()
             digest = self._digest.hexdigest()
             name = f"{self._kind}-{digest[:12]}.txt"
-            self._partial.replace(self._folder / name)
+            with _told():
+                self._file.close()
+                self._partial.replace(self._folder / name)
             self._spill = Spill(name, digest, self._size_bytes, self._newlines + (self._last != b"\n"))
         return self._spill
 
@@ -102,4 +111,17 @@ class SpillWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+            return
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ToolError(f"Output could not be kept: {os.strerror(error.errno or 0)}.", audience="operator") from None

@@ -63,7 +63,7 @@ class SymbolsTool:
         return Access(reads=frozenset({found.path}), scope=f"symbols {found.name}")
 
     def title(self, args: SymbolsArgs) -> str:
-        return f"symbols {args.path}" + (f" ({args.focus})" if args.focus else "")
+        return place.title("symbols", args.path + (f" ({args.focus})" if args.focus else ""))
 
     async def run(self, args: SymbolsArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:
         found = place.find(ctx, args.path)

@@ -48,7 +48,7 @@ class WriteTool:
         return Access(writes=frozenset({found.path}), effect="local", scope=f"write {found.name}")
 
     def title(self, args: WriteArgs) -> str:
-        return f"write {args.path}"
+        return place.title("write", args.path)
 
     async def run(self, args: WriteArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:  # noqa: ARG002
         return await anyio.to_thread.run_sync(_write, args, ctx)
