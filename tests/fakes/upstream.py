@@ -72,6 +72,7 @@ class Upstream:
         self.hung_up = asyncio.Event()
         """Set when a client went away in the middle of an answer."""
         self.url = ""
+        self.connections = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -94,6 +95,7 @@ class Upstream:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.connections += 1
         try:
             while received := await _read_request(reader):
                 self.requests.append(received)

@@ -467,6 +467,38 @@ async def test_a_given_client_is_used_and_left_open(dialect):
         assert upstream.requests[0].path == dialect.path
 
 
+@pytest.mark.enable_socket
+async def test_the_turns_of_a_run_share_one_connection(dialect):
+    async with Upstream([Reply(dialect.wire("a")), error_reply(429, "x", "y"), Reply(dialect.wire("b"))]) as upstream:
+        provider = dialect.provider(upstream.url)
+        for _ in range(3):
+            async with closing(provider.stream(REQUEST)) as stream:
+                async for delta in stream:
+                    if isinstance(delta, Done | Failed):
+                        break
+        await provider.aclose()
+        assert (len(upstream.requests), upstream.connections) == (3, 1)
+
+
+@pytest.mark.enable_socket
+async def test_a_server_that_never_ends_a_whole_answer_does_not_hold_it_up(dialect):
+    wire = dialect.wire("hi")
+    async with Upstream([Reply(wire, stall_at=len(wire))]) as upstream:
+        assert merged(await asked(dialect.provider(upstream.url)))[1] == Done(
+            "end", Usage(100, 0, 0, 7), "served-model"
+        )
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("fields", [{}, {"chunked": False}, {"cut_at": -1}, {"stall_at": -1}])
+async def test_an_openai_answer_that_gave_its_finish_reason_is_whole_however_the_stream_ends(fields):
+    wire = chat_wire("hi", done=False)
+    reply = Reply(wire, **{key: len(wire) if value == -1 else value for key, value in fields.items()})
+    async with Upstream([reply]) as upstream:
+        end = (await asked(OPENAI.provider(upstream.url, idle_s=0.3)))[-1]
+    assert end == Done("end", Usage(100, 0, 0, 7), "served-model")
+
+
 def turns() -> list[Request]:
     """Three requests of one run, each the one before and more."""
     first = (UserMessage("Fix the bug."),)

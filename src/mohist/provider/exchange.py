@@ -1,7 +1,6 @@
 """One call from request to last delta, the same for every dialect.
 
-Guarantees: exactly one Done or Failed, as the last delta; no exception but cancellation; nothing of the
-stream is read after the answer is known to be whole.
+Guarantees: exactly one Done or Failed, as the last delta; no exception but cancellation.
 """
 
 from __future__ import annotations
@@ -16,6 +15,9 @@ from mohist.provider.sse import SseEvent
 from mohist.provider.transport import Outgoing, Transport
 
 T = TypeVar("T")
+
+_DRAIN_S = 0.2
+"""The end of the response follows the last event at once; a server that keeps the line open does not hold us up."""
 
 Price = Callable[[Usage], int | None]
 """Millionths of a US dollar for the usage of one call; None when no price is known."""
@@ -66,9 +68,12 @@ async def exchange(name: str, transport: Transport, outgoing: Outgoing, decoder:
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 fault = Failed("protocol", f"{name}: an event of the stream can't be read ({type(error).__name__})")
                 break
+            ended = bool(deltas) and isinstance(deltas[-1], Done | Failed)
+            if ended:
+                await _drain(events)
             for delta in deltas:
                 yield delta
-            if deltas and isinstance(deltas[-1], Done | Failed):
+            if ended:
                 return
     if fault.kind == "network" and (rest := decoder.cut()):
         for delta in rest:
@@ -102,6 +107,15 @@ def count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return max(0, int(value))
+
+
+async def _drain(events: AsyncIterator[SseEvent | Failed]) -> None:
+    """Reads to the end of the response, so that the next turn finds the connection open and spares a handshake."""
+    import anyio
+
+    with anyio.move_on_after(_DRAIN_S):
+        async for _ in events:
+            pass
 
 
 @contextlib.asynccontextmanager
