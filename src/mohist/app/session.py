@@ -150,6 +150,8 @@ class _Session:
                 workspace=workspace.root,
                 extra_readable=machine.readable,
                 network=task.network,
+                # Compiled files would litter the user's tree and show up as changes.
+                env={"PYTHONDONTWRITEBYTECODE": "1"},
             ),
             seen=FileLedger(),
             spill=SpillStore(folder / "spill"),

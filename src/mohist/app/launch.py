@@ -1,0 +1,127 @@
+"""From a command's options to a run and its result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mohist.agent.execute import Approve
+from mohist.agent.log import read_log
+from mohist.agent.record import Header
+from mohist.agent.tool.ask import Reply
+from mohist.app import machine as machines
+from mohist.app import session
+from mohist.app.config import Config, load_config
+from mohist.app.connect import connect, find_run, load_rules
+from mohist.app.errors import ConfigError
+from mohist.app.machine import Machine
+from mohist.app.result import RunResult
+from mohist.app.trust import TrustStore
+from mohist.app.workspace import Workspace
+from mohist.event import EventSink, Note
+from mohist.policy import RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a command line asks for."""
+
+    task: str
+    cwd: Path
+    model: str | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    worktree: bool = False
+    record: Path | None = None
+    resume: str | None = None
+
+
+async def launch(request: Launch, emit: EventSink, approve: Approve | None, reply: Reply | None) -> RunResult:
+    """Starts or resumes a run and returns how it ended; raises MohistError when it can't start."""
+    machine = machines.build(os.environ, emit, approve, reply)
+    try:
+        if request.resume:
+            return await _resume(machine, request)
+        return await _start(machine, request)
+    finally:
+        machine.close()
+
+
+async def _start(machine: Machine, request: Launch) -> RunResult:
+    private = machine.paths.home / "git" / machine.ids.new("tree")
+    workspace = await Workspace.open(request.cwd, private)
+    branch = ""
+    try:
+        if request.worktree:
+            branch = f"mohist/{machine.ids.new('work')}"
+            folder = machine.paths.home / "worktrees" / branch.removeprefix("mohist/")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            await workspace.worktree(folder, branch)
+            workspace.close()
+            workspace = await Workspace.open(folder, private)
+        config, rules = settings(machine, workspace.root, request.flags)
+        task = await _task(machine, request, workspace, config, rules, request.task)
+        return await session.start(machine, task, workspace, branch)
+    finally:
+        workspace.close()
+
+
+async def _resume(machine: Machine, request: Launch) -> RunResult:
+    folder = find_run(machine.paths, request.resume or "")
+    header = read_log(folder)[0].record
+    if not isinstance(header, Header):
+        raise ConfigError(f"The run {folder.name!r} never started.", "Start it anew: mohist run")
+    root = Path(header.workspace)
+    private = machine.paths.home / "git" / machine.ids.new("tree")
+    workspace = await Workspace.open(root, private)
+    try:
+        config, rules = settings(
+            machine, workspace.root, {"mode": header.mode, "network": header.network} | _given(request.flags)
+        )
+        # A model is bound to its run: another one would not fit the prefix, so it must be named to be changed.
+        request = Launch(request.task, request.cwd, request.model or header.model, request.flags, False, request.record)
+        task = await _task(machine, request, workspace, config, rules, header.task, checks=header.checks)
+        return await session.resume(machine, task, workspace, folder, request.task)
+    finally:
+        workspace.close()
+
+
+def settings(machine: Machine, root: Path, flags: Mapping[str, Any]) -> tuple[Config, RuleSet]:
+    """Configuration and rules that hold in `root`; says what waits for trust."""
+    trust = TrustStore(machine.paths.home / "trust.json", machine.clock)
+    config = load_config(env=machine.env, paths=machine.paths, project_root=root, trust=trust, flags=flags)
+    if config.project is not None and config.project.waiting:
+        machine.emit(Note(f"this repository sets {', '.join(config.project.waiting)}; not heard until: mohist trust"))
+    return config, load_rules(machine.paths, root)
+
+
+async def _task(
+    machine: Machine,
+    request: Launch,
+    workspace: Workspace,
+    config: Config,
+    rules: RuleSet,
+    text: str,
+    checks: tuple[str, ...] = (),
+) -> session.Task:
+    literals = {str(workspace.root): "${WORKSPACE}", str(machine.paths.home): "${STATE}"}
+    connected = await connect(request.model, config, machine.env, machine.clock, literals, request.record)
+    for note in connected.notes:
+        machine.emit(Note(f"model: {note}"))
+    return session.Task(
+        text=text,
+        mode=config.mode,
+        provider=connected.provider,
+        wire_model=connected.wire_model,
+        settings=config.run_settings(),
+        rules=rules,
+        limits=config.tool_limits(),
+        network=config.network,
+        checks=checks or config.checks,
+    )
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flags.items() if value is not None}
