@@ -24,7 +24,7 @@ import sysconfig
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,9 +164,14 @@ def install(plan: Plan, log: Path, log_descriptor: int, lock_descriptor: int) ->
             return
         say(f"uv could not install the packages ({log}); trying pip")
     with tempfile.TemporaryDirectory(prefix="mohist-pip-") as scratch:
+        on_wait = counter(log, len(plan.packages))
         pip = find_pip(Path(scratch), log_descriptor, lock_descriptor)
         command = [python, "-m", "pip", "install", "--no-deps", "--no-user", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", *same]  # fmt: skip
-        run(command, log_descriptor, lock_descriptor, extra_env={"PYTHONPATH": str(pip)})
+        try:
+            run(command, log_descriptor, lock_descriptor, extra_env={"PYTHONPATH": str(pip)}, on_wait=on_wait)
+        finally:
+            if on_wait is not None:
+                print(file=sys.stderr)
 
 
 def find_pip(scratch: Path, log_descriptor: int, lock_descriptor: int) -> Path:
@@ -246,10 +251,11 @@ def run(
     check: bool = True,
     cwd: Path = ROOT,
     extra_env: Mapping[str, str] | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> int:
-    """Run to its end with all output in the log; returns the exit code."""
+    """Run to its end with all output in the log; returns the exit code. `on_wait` is called now and then meanwhile."""
     env = {name: value for name, value in os.environ.items() if name not in DIVERTING}
-    done = subprocess.run(
+    process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=log_descriptor,
@@ -257,9 +263,32 @@ def run(
         pass_fds=(lock_descriptor,),
         env=env | dict(extra_env or {}),
         cwd=cwd,
-        check=check,
     )
-    return done.returncode
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(None if on_wait is None else 0.2)
+            if on_wait is not None:
+                on_wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if check and process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, argv)
+    return process.returncode
+
+
+def counter(log: Path, total: int) -> Callable[[], None] | None:
+    """Shows on a terminal how many packages pip has come to; None where stderr is none."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show() -> None:
+        begun = log.read_text(encoding="utf-8", errors="replace").count("\nCollecting ")
+        print(f"\rmohist: package {begun} of {total} ", end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 def explain(log: Path) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import pty
 import shutil
 import signal
 import stat
@@ -236,6 +238,22 @@ def test_ctrl_c_stops_the_first_start_and_leaves_nothing(checkout: Checkout, tmp
     assert first.returncode in {130, -signal.SIGINT}
     assert "Traceback" not in stderr
     assert [path for path in (checkout.root / ".mohist-env").iterdir() if path.is_dir()] == []
+
+
+def test_a_terminal_shows_which_package_it_has_come_to(checkout: Checkout) -> None:
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as terminal:
+        first = subprocess.Popen(
+            [checkout.root / "mohist"], env=checkout.variables(), stdout=subprocess.DEVNULL, stderr=theirs
+        )
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux tells that the terminal's other end is closed
+            while piece := terminal.read(4096):
+                shown += piece
+        assert first.wait(timeout=30) == 0
+    assert b"\rmohist: package " in shown
+    assert b" of 1 " in shown
 
 
 def test_two_first_starts_at_once_make_one_environment(checkout: Checkout) -> None:
