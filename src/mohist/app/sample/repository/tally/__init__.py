@@ -1,0 +1,1 @@
+"""Shares costs between people."""
