@@ -78,6 +78,7 @@ class Git:
         """New files that the last snapshot left out for their size."""
         self._private = private
         self._program = program
+        self._identity = _identity(repository.git_dir)
 
     @property
     def root(self) -> Path:
@@ -246,6 +247,8 @@ class Git:
 
     async def _trusted(self, *args: str, accept: Sequence[int] = (0,)) -> str:
         """git on the user's own repository; only for commands that start nothing but git itself."""
+        if _identity(self.repository.git_dir) != self._identity:
+            raise GitError(f"{str(self.repository.git_dir)!r} was replaced since it was captured.", "Look at it by hand.")
         return await self._run(f"--git-dir={self.repository.git_dir}", *args, own=False, accept=accept)
 
     async def _run(
@@ -287,6 +290,14 @@ class Git:
 
 def _name(args: Sequence[str]) -> str:
     return next((part for part in args if not part.startswith("-")), "")
+
+
+def _identity(folder: Path) -> tuple[int, int, bool]:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return (0, 0, False)
+    return (found.st_dev, found.st_ino, (folder / "commondir").exists())
 
 
 def _number(text: str) -> int | None:

@@ -1,0 +1,167 @@
+"""Planted links are refused before a mount point is made; nothing is left behind; the request itself is checked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import host_git
+
+from mohist.sandbox import Bubblewrap, NoSandboxError, Profile, RefusedError, run
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        (".claude", "../outside"),
+        (".mohist", "/tmp"),
+        (".github", "../outside"),
+        (".vscode", "a.txt"),
+        (".codex", "nowhere"),
+        (".git", "../outside"),
+        (".git/hooks", "../../outside"),
+        (".git/config", "../../outside/config"),
+        (".github/workflows", "../../outside"),
+    ],
+)
+async def test_a_planted_link_is_refused_before_anything_starts(
+    sandbox: Bubblewrap, workspace: Path, profile: Profile, link: str, target: str
+) -> None:
+    outside = workspace.parent / "outside"
+    outside.mkdir()
+    path = workspace / link
+    if path.is_dir():
+        path.rename(workspace.parent / "moved")
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(target)
+    with pytest.raises(RefusedError, match="symbolic link"):
+        await run(sandbox, ["touch", "ran"], cwd=workspace, profile=profile)
+    assert not (workspace / "ran").exists()
+    assert list(outside.iterdir()) == []
+    left = {path.name for path in workspace.iterdir() if path.name.startswith(".")}
+    assert left <= {".git", Path(link).parts[0]}
+
+
+async def test_what_exists_stays_as_it_is_and_is_read_only(
+    sandbox: Bubblewrap, workspace: Path, profile: Profile
+) -> None:
+    (workspace / ".claude").mkdir()
+    (workspace / ".claude" / "settings.json").write_text("{}")
+    (workspace / ".github" / "workflows").mkdir(parents=True)
+    (workspace / ".mcp.json").write_text("{}")
+    script = "cat .claude/settings.json .mcp.json; echo x > .claude/settings.json; echo x > .mcp.json; echo y > .github/other"
+    done = await run(sandbox, ["sh", "-c", script], cwd=workspace, profile=profile)
+    assert done.output.startswith(b"{}{}")
+    assert (workspace / ".claude" / "settings.json").read_text() == "{}"
+    assert (workspace / ".mcp.json").read_text() == "{}"
+    assert (workspace / ".github" / "other").read_text() == "y\n"
+    assert (workspace / ".github" / "workflows").is_dir()
+
+
+async def test_git_works_inside_and_git_outside_sees_no_litter(
+    sandbox: Bubblewrap, workspace: Path, profile: Profile
+) -> None:
+    script = "echo new > b.txt && git add -A && git -c user.name=a -c user.email=a@b commit -qm second && git status --porcelain"
+    done = await run(sandbox, ["sh", "-c", script], cwd=workspace, profile=profile)
+    assert (done.exit.code, done.output) == (0, b"")
+    assert host_git(workspace, "status", "--porcelain") == ""
+    assert host_git(workspace, "log", "--format=%s").split() == ["second", "first"]
+    async with await sandbox.launch(["sleep", "600"], cwd=workspace, profile=profile):
+        assert (workspace / ".claude").is_dir()
+        assert host_git(workspace, "status", "--porcelain") == ""
+    assert sorted(path.name for path in workspace.iterdir()) == [".git", "a.txt", "b.txt"]
+    assert not (workspace / ".git" / "modules").exists()
+
+
+async def test_an_empty_folder_of_the_users_own_is_kept(sandbox: Bubblewrap, workspace: Path, profile: Profile) -> None:
+    (workspace / ".vscode").mkdir()
+    await run(sandbox, ["true"], cwd=workspace, profile=profile)
+    assert (workspace / ".vscode").is_dir()
+
+
+async def test_a_planted_commondir_is_removed_and_told(sandbox: Bubblewrap, workspace: Path, profile: Profile) -> None:
+    done = await run(sandbox, ["sh", "-c", "echo ../x > .git/commondir"], cwd=workspace, profile=profile)
+    assert not (workspace / ".git" / "commondir").exists()
+    assert ".git/commondir" in (done.exit.denied or "")
+
+
+async def test_a_workspace_without_a_repository_gets_none_from_inside(sandbox: Bubblewrap, tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    done = await run(sandbox, ["git", "init", "."], cwd=folder, profile=Profile(folder))
+    assert done.exit.code != 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["/", "/usr", "/tmp", "/etc", "home"])
+async def test_a_home_or_a_system_folder_is_no_workspace(sandbox: Bubblewrap, name: str) -> None:
+    path = Path(os.environ["HOME"]) if name == "home" else Path(name)
+    with pytest.raises(RefusedError, match="home or a system folder"):
+        await run(sandbox, ["true"], cwd=path, profile=Profile(path))
+
+
+async def test_mohists_own_state_can_not_be_shown_for_writing(workspace: Path) -> None:
+    sandbox = Bubblewrap(state=workspace / "state")
+    with pytest.raises(RefusedError, match="own state"):
+        await run(sandbox, ["true"], cwd=workspace, profile=Profile(workspace))
+    sandbox.close()
+
+
+async def test_relative_missing_and_odd_requests_are_refused(
+    sandbox: Bubblewrap, workspace: Path, profile: Profile
+) -> None:
+    for bad in (Path("relative"), workspace / "missing", workspace / "a.txt"):
+        with pytest.raises(RefusedError):
+            await run(sandbox, ["true"], cwd=workspace, profile=Profile(bad))
+    for argv in ([], ["a\0b"]):
+        with pytest.raises(RefusedError):
+            await run(sandbox, argv, cwd=workspace, profile=profile)
+
+
+async def test_extra_folders_are_shown_as_asked(sandbox: Bubblewrap, workspace: Path, tmp_path: Path) -> None:
+    for name in ("read", "write"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text(name)
+    profile = Profile(workspace, extra_readable=(tmp_path / "read",), extra_writable=(tmp_path / "write",))
+    script = "cat ../read/f ../write/f; echo x > ../write/g; echo x > ../read/g"
+    done = await run(sandbox, ["sh", "-c", script], cwd=workspace, profile=profile)
+    assert done.output.startswith(b"readwrite")
+    assert (tmp_path / "write" / "g").exists()
+    assert not (tmp_path / "read" / "g").exists()
+
+
+async def test_a_writable_folder_behind_a_link_is_shown_at_its_real_place(
+    sandbox: Bubblewrap, workspace: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(workspace)
+    done = await run(sandbox, ["pwd"], cwd=link, profile=Profile(link))
+    assert done.output.decode().strip() == str(workspace)
+
+
+async def test_the_callers_variables_reach_the_command_but_not_the_process_list(
+    sandbox: Bubblewrap, workspace: Path
+) -> None:
+    profile = Profile(workspace, env={"ODD": "a b\nc", "PATH": "/usr/bin"})
+    process = await sandbox.launch(["sh", "-c", 'echo "$ODD"; sleep 600'], cwd=workspace, profile=profile)
+    async with process:
+        async for chunk in process.output():
+            assert chunk == b"a b\nc\n"
+            lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+            assert not any(b"ODD=" in line or b"\0ODD\0" in line for line in lines)
+            break
+
+
+async def test_without_a_backend_nothing_runs(workspace: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho bubblewrap 0.3.0\n")
+    fake.chmod(0o755)
+    for binary in (fake, tmp_path / "missing"):
+        sandbox = Bubblewrap(binary=binary)
+        with pytest.raises(NoSandboxError, match="not found"):
+            await run(sandbox, ["touch", "ran"], cwd=workspace, profile=Profile(workspace))
+        assert [item.holds for item in await sandbox.report()] == ["no"]
+        sandbox.close()
+    assert not (workspace / "ran").exists()

@@ -1,0 +1,117 @@
+"""The self-test runs once, is remembered only when it held, and stops everything when it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mohist.sandbox import Bubblewrap, Completed, Exit, NoSandboxError, Profile, SandboxError, run
+from mohist.sandbox.binary import find_bubblewrap
+from mohist.sandbox.selftest import Memory, probe_sandbox
+
+
+@pytest.fixture
+def memory_file(tmp_path: Path) -> Path:
+    return tmp_path / "fresh" / "cache" / "sandbox-selftest.json"
+
+
+def leaky(tmp_path: Path, broken: str) -> Path:
+    """A bwrap that loses one protection on the way."""
+    real = find_bubblewrap()
+    script = tmp_path / "bwrap"
+    script.write_text(f"""#!{Path(sys.executable).resolve()} -IS
+import os, sys
+if "--version" in sys.argv:
+    print("bubblewrap {real.version_text}"); sys.exit()
+at = sys.argv.index("--args") + 1 if "--args" in sys.argv else 0
+if at:
+    with os.fdopen(int(sys.argv[at]), "rb", closefd=False) as stream:
+        options = stream.read().split(b"\\0")[:-1]
+    {broken}
+    fd = os.memfd_create("x", 0); os.write(fd, b"".join(o + b"\\0" for o in options)); os.lseek(fd, 0, 0)
+    os.set_inheritable(fd, True)
+    sys.argv[at] = str(fd)
+os.execv("{real.path}", ["bwrap", *sys.argv[1:]])
+""")
+    script.chmod(0o755)
+    return script
+
+
+LEAKS = {
+    "network": "options.remove(b'--unshare-net')",
+    "kernel_calls": "i = options.index(b'--seccomp'); del options[i:i + 2]",
+    "host_processes": "options.remove(b'--unshare-pid')",
+    "environment": "options.remove(b'--clearenv'); i = options.index(b'--setenv'); options[i:i] = [b'--setenv', os.environb.get(b'', b'SOME_PASSWORD'), b'x']",
+    "protected_files": "options = [b'--bind' if o == b'--ro-bind' and b'.git/hooks' in options[i + 1] else o for i, o in enumerate(options)]",
+    "host_files": "i = options.index(b'--remount-ro'); options[i:i] = [b'--bind', b'/tmp', b'/tmp']",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+async def test_a_sandbox_that_leaks_runs_nothing_and_is_not_remembered(
+    leak: str, workspace: Path, tmp_path: Path, memory_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() == 0 and leak in ("host_files", "environment"):
+        pytest.skip("tried by the ordinary user's start")
+    for name in list(os.environ):
+        if name not in ("PATH", "HOME", "LANG", "TERM", "CI", "USER"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SOME_PASSWORD", "x")
+    sandbox = Bubblewrap(state=memory_file.parents[1], binary=leaky(tmp_path, LEAKS[leak]))
+    with pytest.raises(SandboxError):
+        await run(sandbox, ["touch", "ran"], cwd=workspace, profile=Profile(workspace))
+    assert not (workspace / "ran").exists()
+    assert not memory_file.exists()
+    held = {item.name: item.holds for item in await sandbox.report()}
+    assert held["sandbox"] == "no"
+    sandbox.close()
+
+
+async def test_it_is_remembered_for_this_boot_and_this_bwrap_only(workspace: Path, memory_file: Path) -> None:
+    state = memory_file.parents[1]
+    sandbox = Bubblewrap(state=state)
+    await run(sandbox, ["true"], cwd=workspace, profile=Profile(workspace))
+    memory = Memory(state, sandbox.binary)
+    assert memory.fresh()
+    kept = json.loads(memory_file.read_text())
+    for change in ({"key": "other"}, {"at_s": time.time() - 25 * 3600}, {"at_s": time.time() + 60}):
+        memory_file.write_text(json.dumps({**kept, **change}))
+        assert not memory.fresh()
+    memory_file.write_text("not json")
+    assert not memory.fresh()
+    sandbox.close()
+
+
+async def test_every_promise_holds_here(sandbox: Bubblewrap) -> None:
+    found = {item.name: item for item in await sandbox.report()}
+    assert {name for name, item in found.items() if item.holds == "no"} == set()
+    assert {name for name, item in found.items() if item.holds == "weak"} == {"memory", "disk", "names"}
+    assert len(found) >= 15
+
+
+async def test_probes_that_do_not_answer_count_as_failed() -> None:
+    async def silent(*_: object) -> Completed:
+        return Completed(Exit(0), b'{"network": ""}', truncated=False, timed_out=False, duration_ms=1)
+
+    held = {item.name: item.holds for item in await probe_sandbox(silent)}
+    assert held.pop("network") == "yes"
+    assert set(held.values()) == {"no"}
+
+
+async def test_a_broken_answer_is_an_error() -> None:
+    async def broken(*_: object) -> Completed:
+        return Completed(Exit(1), b"Traceback", truncated=False, timed_out=False, duration_ms=1)
+
+    with pytest.raises(SandboxError, match="self-test could not run"):
+        await probe_sandbox(broken)
+
+
+def test_other_systems_are_told_that_there_is_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(NoSandboxError, match="darwin"):
+        find_bubblewrap()
