@@ -308,12 +308,15 @@ def _file(path: Path, within: Path | None = None) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise ConfigError(f"{shown} can't be read: {error.strerror}.", "Mend its mode or owner.") from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ConfigError(f"{shown} is not a regular file.", "Replace it by one.")
         if within is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(within)):
             raise ConfigError(f"{shown} leads out of the project.", "Replace the symlink by a file.")
-        data = file.read(_MAX_BYTES + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(_MAX_BYTES + 1)
+    finally:
+        os.close(handle)
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{shown} is larger than {_MAX_BYTES // 1024} KiB.", "Nothing sensible is that long.")
     return setting.parse(data, shown)

@@ -63,6 +63,11 @@ output = 1.6
 ```
 """
 
+_ENDPOINT = """\
+An endpoint of your own; called `NAME` or `NAME/MODEL`. Named like a provider of the catalogue it is another way to that
+provider, and what it leaves out is the provider's. A project may say these after trust.
+"""
+
 _MAY = {setting.TIGHTEN: "tighten", setting.TRUST: "after trust", setting.OWNER: "nothing"}
 
 
@@ -72,8 +77,7 @@ def configuration_manual() -> str:
     parts += ["## `[limits]`\n", "A project may say these after trust.\n", _table(setting.LimitsTable)]
     parts += [
         "## `[endpoints.NAME]`\n",
-        "An endpoint of your own; called `NAME` or `NAME/MODEL`. Named like a provider of the catalogue it is another way to"
-        " that provider, and what it leaves out is the provider's. A project may say these after trust.\n",
+        _ENDPOINT,
         _table(setting.EndpointTable),
         "## `[endpoints.NAME.price]`\n",
         "US dollars per million tokens. What is left out is unknown, never free.\n",

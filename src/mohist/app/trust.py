@@ -87,14 +87,17 @@ class TrustStore:
             raise TrustError(
                 f"The list of trusted projects {str(self._path)!r} can't be read: {error.strerror}."
             ) from error
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
                 raise TrustError(
                     f"Others could have written the list of trusted projects {str(self._path)!r}.",
                     "Look through it, then make it yours alone with chmod 600, or remove it.",
                 )
-            data = file.read(_MAX_BYTES + 1)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                data = file.read(_MAX_BYTES + 1)
+        finally:
+            os.close(handle)
         try:
             table = json.loads(data)
             roots = table["roots"]

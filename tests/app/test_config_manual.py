@@ -1,0 +1,37 @@
+"""The reference page says what the code does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mohist.app import setting
+from mohist.app.manual import configuration_manual
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+
+
+def test_the_reference_is_as_the_code_says(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--renew-pins"):
+        PAGE.write_text(configuration_manual(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == configuration_manual()
+
+
+def test_the_reference_names_every_key_and_variable() -> None:
+    text = configuration_manual()
+    for model in (setting.LimitsTable, setting.EndpointTable, setting.PriceTable):
+        assert all(f"| `{name}` |" in text for name in model.model_fields)
+    for name in setting.SettingFile.model_fields:
+        assert f"| `{name}` |" in text or f"`[{name}" in text
+        assert setting.mark(name, "guard") in (setting.TIGHTEN, setting.TRUST, setting.OWNER)
+        assert setting.mark(name, "env") in text
+
+
+def test_the_example_of_the_reference_is_accepted() -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", configuration_manual(), re.S)
+    assert tomllib.loads(example)
+    said = setting.parse(example.encode(), "the example")
+    assert said["model"] == "office/qwen3-coder"
