@@ -24,6 +24,8 @@ PROJECT_RULES = Path(".mohist/policy.toml")
 # What a replay compares must not hang on names that are made from contents or sizes of this machine's output.
 _SPILLS = (
     (r"\bspill:[a-z-]+-[0-9a-f]{12}\.txt", "<spill>"),
+    # Newer Pythons mark the place in a traceback with carets.
+    (r"\n[ \t]*[~^]+[ \t]*(?=\n)", ""),
     (r"\ball \d+ bytes, sha256 [0-9a-f]{16}", "all <size>"),
 )
 
