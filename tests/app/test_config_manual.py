@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from mohist.app import setting
-from mohist.app.manual import configuration_manual
+from mohist.app.manual import configuration_manual, provider_table
+from mohist.provider.catalogue import catalogue
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "configuration.md"
+MODELS = DOCS / "models.md"
 
 
 def test_the_reference_is_as_the_code_says(request: pytest.FixtureRequest) -> None:
@@ -35,3 +38,19 @@ def test_the_example_of_the_reference_is_accepted() -> None:
     assert tomllib.loads(example)
     said = setting.parse(example.encode(), "the example")
     assert said["model"] == "office/qwen3-coder"
+
+
+def test_the_page_on_models_lists_the_providers_of_the_catalogue(request: pytest.FixtureRequest) -> None:
+    head, mark, tail = MODELS.read_text(encoding="utf-8").partition("<!-- providers -->\n")
+    assert mark
+    after = re.sub(r"\A(\n\|.*)*\n*", "", tail)
+    page = f"{head}{mark}\n{provider_table(catalogue())}\n{after}"
+    if request.config.getoption("--renew-pins"):
+        MODELS.write_text(page, encoding="utf-8")
+    assert MODELS.read_text(encoding="utf-8") == page
+
+
+def test_the_examples_on_models_are_accepted() -> None:
+    text = MODELS.read_text(encoding="utf-8")
+    for example in re.findall(r"```toml\n(.*?)```", text, re.S):
+        assert setting.parse(example.encode(), "the example")

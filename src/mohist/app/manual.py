@@ -1,4 +1,7 @@
-"""Writes docs/configuration.md from the model of `mohist.toml`; a test holds the page to it."""
+"""Writes what the reference pages take from the code: docs/configuration.md, and the table of docs/models.md.
+
+Tests hold the pages to it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mohist.app import setting
+from mohist.provider.catalogue import Catalogue
 
 _HEAD = """\
 # Configuration
@@ -85,6 +89,17 @@ def configuration_manual() -> str:
         _EXAMPLE,
     ]
     return "\n".join(parts)
+
+
+def provider_table(table: Catalogue) -> str:
+    """The providers of the catalogue as a Markdown table."""
+    rows = [["name", "provider", "key", "wire format", "default model"], ["---"] * 5]
+    for entry in table.providers():
+        model = table.default_model(entry.name)
+        keys = " or ".join(f"`{name}`" for name in entry.key_env)
+        named = f"`{model.name}`" if model else "any, by name"
+        rows.append([f"`{entry.name}`", entry.title, keys, ", ".join(entry.urls), named])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
 def _table(model: type[BaseModel], *, top: bool = False) -> str:
