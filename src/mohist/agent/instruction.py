@@ -149,14 +149,15 @@ def _bytes(root: Path, path: Path) -> tuple[bytes, str]:
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return b"", f"can't be read ({error.strerror})"
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b"", "is not a regular file; it was not read"
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            return b"", f"can't be read ({error.strerror})"
+    except OSError as error:
+        return b"", f"can't be read ({error.strerror})"
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         return b"", f"is longer than {MAX_FILE_BYTES} bytes; it was not read"
     return data, ""

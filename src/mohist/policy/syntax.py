@@ -93,6 +93,10 @@ _BEFORE_NUMBER = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"`", b
 _INTERPRETERS = re.compile(r"(?:python|pypy|node|deno|bun|perl|ruby|php|lua|Rscript|tclsh|guile)[\d.]*")
 
 
+def _one_line(gap: bytes) -> bool:
+    return b"\n" not in gap.replace(b"\\\n", b"")
+
+
 @dataclass(slots=True)
 class _Walk:
     commands: list[Command] = field(default_factory=list)
@@ -116,10 +120,13 @@ class _Walk:
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
             raise RefusalError("it is too long or too deeply nested to be analysed")
         kind, deeper = node.type, depth + 1
+        if kind == "compound_statement" and self.text(node)[:2] not in ("{ ", "{\t", "{\n"):
+            # `{a,b}` is a word for bash, a block for the parser.
+            raise RefusalError("it holds braces that the shell reads differently")
         if kind in _CONTAINERS:
             self.visit_all(node.named_children, deeper, piped)
         elif kind == "command":
-            self.command(node, deeper, piped)
+            self.command(node, deeper, piped, [])
         elif kind == "pipeline":
             for position, child in enumerate(node.named_children):
                 self.scoped(child, deeper, piped or position > 0)
@@ -134,7 +141,7 @@ class _Walk:
         elif kind == "file_redirect":
             self.redirect(node, deeper)
         elif kind == "herestring_redirect":
-            self.words(node.named_children, deeper)
+            self.herestring(node, deeper)
         elif kind == "function_definition":
             self.function(node, deeper)
         elif kind in ("for_statement", "case_statement", "case_item"):
@@ -157,6 +164,11 @@ class _Walk:
             if node.type not in _WORDS and node.type not in _EXPANSIONS and node.type != "extglob_pattern":
                 raise RefusalError(f"it holds a word that is not analysed ({node.type.replace('_', ' ')})")
             self.expansions(node, depth)
+
+    def herestring(self, node: Node, depth: int) -> None:
+        if len(node.named_children) != 1 or len(node.children) != 2:
+            raise RefusalError("it holds a redirection that is not analysed")
+        self.word(node.named_children[0], depth)
 
     def choice(self, node: Node, depth: int, piped: bool) -> None:
         """`for` and `case`: words to expand, then statements."""
@@ -199,6 +211,8 @@ class _Walk:
             raise RefusalError("an expansion evaluates what a variable holds")
         if kind == "arithmetic_expansion" and re.search(r"[A-Za-z_$`]", self.text(node)[1:]):
             raise RefusalError("arithmetic on variables evaluates what they hold")
+        if kind == "simple_expansion" and re.search(r"\s", self.text(node)):
+            raise RefusalError("it holds a word that the parser puts together")  # `$ -` is `$-` for it
         if kind == "expansion" and ":=" in self.text(node):
             raise RefusalError("an expansion sets a variable")
         self.nodes += 1
@@ -259,12 +273,29 @@ class _Walk:
         heredocs = [child for child in redirects if child.type == "heredoc_redirect"]
         if len(heredocs) > 1:
             raise RefusalError("it holds several here-documents")
+        # The parser hangs `cd a && b > c` as a whole below the redirection, which opens `c` after the `cd`.
+        late = any(body.type == "list" for body in bodies)
+        for body in bodies if late else ():
+            self.visit(body, depth, piped)
+        if late and self.commands and self.commands[-1].argv[0] == "cd":
+            raise RefusalError("a redirection of cd opens its file in another folder")
         for redirect in redirects:
             if redirect.type != "heredoc_redirect":
                 self.visit(redirect, depth, piped)
-        self.visit_all(bodies, depth, piped)
+        for body in () if late else bodies:
+            if body.type == "command":
+                self.command(body, depth, piped, self.lost(body, redirects[0]))
+            else:
+                self.visit(body, depth, piped)
         for heredoc in heredocs:
             self.heredoc(heredoc, depth)
+
+    def lost(self, body: Node, redirect: Node) -> list[str]:
+        """The dash of `python - <<EOF`, which the grammar drops."""
+        gap = self.source[body.end_byte : redirect.start_byte]
+        if not _one_line(gap):
+            raise RefusalError("it holds a line end that the parser takes for a blank")
+        return ["-"] if b"-" in gap else []
 
     def heredoc(self, node: Node, depth: int) -> None:
         parts = {child.type: child for child in node.named_children}
@@ -296,7 +327,9 @@ class _Walk:
     def redirect(self, node: Node, depth: int) -> None:
         operators = [child.type for child in node.children if not child.is_named]
         destinations = [child for child in node.named_children if child.type != "file_descriptor"]
-        if len(destinations) < len(node.named_children) and self.source[: node.start_byte][-1:] not in _BEFORE_NUMBER:
+        numbers = [self.text(child) for child in node.named_children if child.type == "file_descriptor"]
+        before = self.source[: node.start_byte][-1:]
+        if before.isdigit() or (numbers and before not in _BEFORE_NUMBER) or not all(map(str.isdigit, numbers)):
             raise RefusalError("it holds a word that the parser cuts in two")
         if operators in (["<&-"], [">&-"]) and not destinations:
             return
@@ -304,8 +337,8 @@ class _Walk:
             raise RefusalError("it holds a redirection that is not analysed")
         operator = operators[0]
         value = self.word(destinations[0], depth)
-        if operator in ("<&", ">&") and re.match(r"[\d\0-]", value) and not re.fullmatch(r"\d+|-", value):
-            # `>&-x` closes a descriptor, and `x` is a word.
+        if operator in ("<&", ">&") and not re.fullmatch(r"\d+|-|[A-Za-z_./][\w./-]*", value, re.ASCII):
+            # `>&-x` closes a descriptor, and `x` is a word. And bash expands this word twice: >& '$(rm a)' runs rm.
             raise RefusalError("it holds a redirection that is not analysed")
         if operator in ("<", "<&"):
             return
@@ -315,11 +348,13 @@ class _Walk:
             return
         self.writes.append(Target(None if UNKNOWN in value or value.startswith("~") else value, self.folder))
 
-    def command(self, node: Node, depth: int, piped: bool) -> None:
+    def command(self, node: Node, depth: int, piped: bool, lost: list[str]) -> None:
         argv: list[str] = []
         fed = piped
         before = -1
         for child in node.children:
+            if before >= 0 and not _one_line(self.source[before : child.start_byte]):
+                raise RefusalError("it holds a line end that the parser takes for a blank")
             if child.start_byte == before and not child.type.endswith("_redirect"):
                 raise RefusalError("it holds a word that the parser cuts in two")
             before = child.end_byte
@@ -334,10 +369,10 @@ class _Walk:
                 self.redirect(child, depth)
             elif child.type == "herestring_redirect":
                 fed = True
-                self.words(child.named_children, depth)
+                self.herestring(child, depth)
             else:
                 argv.append(self.word(child, depth))
-        self.run(argv, depth, fed)
+        self.run(argv + lost, depth, fed)
 
     def run(self, argv: list[str], depth: int, fed: bool) -> None:
         """Records one program, and what it starts in turn."""

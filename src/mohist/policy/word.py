@@ -90,7 +90,8 @@ def _concatenation(node: Node, source: bytes) -> str | None:
     values: list[str] = []
     at = node.start_byte
     for child in node.children:
-        value = _part(child, source) if child.is_named else source[child.start_byte : child.end_byte].decode()
+        # A bare token here is a piece that the grammar has no name for, such as two backticks.
+        value = _part(child, source) if child.is_named else _OPEN
         if value is None or child.start_byte != at:
             return None
         values.append(value)
