@@ -15,7 +15,7 @@ from mohist.agent.execute import Approve
 from mohist.agent.tool.ask import Reply
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.event import EventSink
-from mohist.sandbox import Bubblewrap, Sandbox
+from mohist.sandbox import Bubblewrap, Guarantee, Sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Machine:
     reply: Reply | None = None
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     close: Callable[[], None] = lambda: None
+    sandbox_report: Callable[[], Awaitable[list[Guarantee]]] | None = None
+    """What the sandbox's probes find now; None: it has none."""
 
 
 def build(
@@ -65,6 +67,7 @@ def build(
         approve=approve,
         reply=reply,
         close=sandbox.close,
+        sandbox_report=sandbox.report,
     )
 
 

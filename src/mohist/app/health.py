@@ -1,0 +1,81 @@
+"""What holds on this machine and what doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mohist.app import machine as machines
+from mohist.app.config import load_config
+from mohist.app.connect import load_rules
+from mohist.app.trust import TrustStore
+from mohist.base import MohistError
+from mohist.provider.discovery import choose
+from mohist.sandbox import find_repository
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the screen."""
+
+    area: str
+    name: str
+    holds: Literal["yes", "weak", "no"]
+    detail: str
+    needed: bool = True
+    """A run can't start without it."""
+
+
+async def examine(env: Mapping[str, str]) -> list[Finding]:
+    """Looks at sandbox, model, configuration and state; changes nothing but the state folder."""
+    machine = machines.build(env, lambda _event: None, None, None)
+    findings: list[Finding] = []
+    try:
+        report = await machine.sandbox_report() if machine.sandbox_report is not None else []
+        findings += [Finding("sandbox", item.name, item.holds, item.detail) for item in report]
+        repository = find_repository(Path.cwd())
+        root = repository.root if repository else None
+        try:
+            trust = TrustStore(machine.paths.home / "trust.json", machine.clock)
+            config = load_config(env=env, paths=machine.paths, project_root=root, trust=trust)
+            findings.append(
+                Finding("configuration", "settings", "yes", f"mode {config.mode}, network {config.network}")
+            )
+            rules = load_rules(machine.paths, root or Path("/nonexistent"))
+            findings.append(Finding("configuration", "rules", "yes", f"{len(rules.rules)} rules, all examples hold"))
+        except MohistError as error:
+            findings.append(Finding("configuration", "settings", "no", str(error)))
+        else:
+            findings.append(await _model(config.model, env, config.endpoints))
+        where = f"{root}" if root else "this folder is in none; a run needs one"
+        findings.append(Finding("machine", "git repository", "yes" if root else "weak", where, needed=False))
+        findings.append(Finding("machine", "state", "yes", str(machine.paths.home)))
+        findings.append(
+            Finding(
+                "machine", "toolchains shown to commands", "yes", ", ".join(map(str, machine.readable)) or "system only"
+            )
+        )
+    finally:
+        machine.close()
+    findings += [
+        Finding(
+            "not there yet",
+            "network rules",
+            "weak",
+            "the network of commands is off or open, no allow-list",
+            needed=False,
+        ),
+        Finding("not there yet", "guard", "weak", "what is sent to a model is not inspected for secrets", needed=False),
+        Finding("not there yet", "ledger", "weak", "runs are logged, the log is not tamper-evident", needed=False),
+    ]
+    return findings
+
+
+async def _model(name: str | None, env: Mapping[str, str], endpoints: Mapping[str, object]) -> Finding:
+    try:
+        model = await choose(name, env, endpoints)  # type: ignore[arg-type]
+    except MohistError as error:
+        return Finding("model", "connected", "no", str(error), needed=False)
+    return Finding("model", "connected", "yes", "; ".join((model.name, *model.notes)), needed=False)
