@@ -137,7 +137,7 @@ def fill(plan: Plan, descriptor: int) -> None:
             add_source(plan)
             python = str(plan.target / "bin" / "python")
             run(
-                [python, "-I", "-m", "compileall", "-q", str(ROOT / "src" / "mohist")],
+                [python, "-I", "-m", "compileall", "-q", "-x", "/mohist/app/sample/", str(ROOT / "src" / "mohist")],
                 log_file.fileno(),
                 descriptor,
                 check=False,

@@ -13,7 +13,13 @@ PACKAGE = ROOT / "src" / "mohist"
 
 @cache
 def python_files(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts))
+    """All modules below `folder`; within the package only what can be imported, not a sample that lies there as data."""
+    return tuple(sorted(path for path in folder.rglob("*.py") if not path.is_relative_to(PACKAGE) or _is_module(path)))
+
+
+def _is_module(path: Path) -> bool:
+    between = [parent for parent in path.parents if parent.is_relative_to(PACKAGE)]
+    return all((parent / "__init__.py").exists() for parent in between)
 
 
 def module_name(path: Path) -> str:
