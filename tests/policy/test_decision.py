@@ -166,6 +166,19 @@ def test_a_sub_agent_may_start_because_each_of_its_calls_is_judged() -> None:
     assert row(Question("task", access, WORKSPACE)) == ["deny", "allow", "allow", "allow", "allow"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "o=-v; [ \"$o\" 'a[$(rm b)]' ]", "x='1}BEGIN{system(1)'; awk \"{print $x}\" a", "sed -n 1p *", "sort -k1 $x", "date -s 2020-01-01",
+        "git log --outp=a", "git branch -v new", "find . -fprint a", "uniq a b", "awk '{print > \"a\"}' b", "rg --pre ./x a", "tee a",
+        "echo a > b", "printf -v PATH a", "ls >& '$(rm a)'", "command rm a", "git grep -Orm a", "env -S 'rm a'", "nice --x rm a", "git --exec-path=. status",
+    ],
+)  # fmt: skip
+def test_plan_mode_is_not_talked_into_a_change_by_a_looking_command(command: str) -> None:
+    assert said(decide(shell(command), RULES, "plan")) == "deny"
+    assert said(decide(shell(command), RULES, "ask")) == "ask"
+
+
 @pytest.mark.parametrize("command", ["pytest", "python -c 1", "git status", "make", "./a", "unknown", "A=1 ls", "rm a"])
 def test_without_the_sandbox_only_known_looking_runs_unasked(command: str) -> None:
     assert row(shell(command, confined=False)) == ["deny", "ask", "ask", "ask", "ask"]

@@ -32,10 +32,12 @@ def _glob(text: str) -> re.Pattern[str]:
 class Word:
     """One place of an argument pattern: literals `a|b`, globs `test*`, or `re:…` for the whole argument."""
 
-    __slots__ = ("literals", "regex")
+    __slots__ = ("floating", "literals", "regex")
 
     def __init__(self, text: str) -> None:
         plain = not text.startswith("re:") and not any(char in text for char in "*?[")
+        self.floating = text.startswith(("*", "re:.*"))
+        """It looks for something anywhere in the argument, so also in a part that only the shell knows."""
         self.literals = frozenset(text.split("|")) if plain else None
         self.regex = None if plain else _glob(text)
 

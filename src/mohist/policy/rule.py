@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from mohist.policy.pattern import CommandPattern, Word, is_open, path_matches
+from mohist.policy.pattern import UNKNOWN, CommandPattern, Word, is_open, path_matches
 from mohist.policy.question import MODES, Mode
 from mohist.policy.subject import Kind, Subject
 
@@ -71,7 +71,9 @@ class Rule:
         if not any(pattern.matches(argv) for pattern in self.command):
             return False
         rest, lenient = argv[1:], self.decision == "allow"
-        doubtful = any(is_open(argument) for argument in rest)
+        doubtful = any(is_open(argument) for argument in rest) or (
+            any(UNKNOWN in argument for argument in rest) and any(word.floating for word in self.without)
+        )
         if self.without and ((doubtful and lenient) or any(word.matches(arg) for word in self.without for arg in rest)):
             return False
         if not self.with_words or (doubtful and not lenient):

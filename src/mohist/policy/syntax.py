@@ -86,6 +86,8 @@ _EXPANSIONS = frozenset({
     "simple_expansion", "expansion", "command_substitution", "process_substitution", "arithmetic_expansion",
     "brace_expression",
 })  # fmt: skip
+# Integers that bash evaluates as arithmetic when they are set (`RANDOM='a[$(rm b)]'` runs rm), and its own tables.
+_EVALUATES = re.compile(r"S?RANDOM|SECONDS|HISTCMD|OPTIND|LINENO|EPOCH\w*|BASH\w*|FUNCNAME|DIRSTACK")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _DELIMITER = re.compile(r"""(['"]?)[A-Za-z0-9_.-]+\1|\\[A-Za-z0-9_]+""")
 _ARITHMETIC_TEST = re.compile(r"(?<![\w-])-(?:eq|ne|lt|le|gt|ge|v|R)(?![\w-])")
@@ -174,7 +176,7 @@ class _Walk:
         """`for` and `case`: words to expand, then statements."""
         values = node.children_by_field_name("value")
         for variable in node.children_by_field_name("variable"):
-            self.assignments.append(self.text(variable))
+            self.assign(self.text(variable))
             values.append(variable)
         self.words([value for value in values if value.type != "variable_name"], depth)
         self.visit_all([child for child in node.named_children if child not in values], depth, piped)
@@ -228,6 +230,12 @@ class _Walk:
             raise RefusalError(f"it holds a word that is not analysed ({node.type.replace('_', ' ')})")
         return value
 
+    def assign(self, name: str) -> None:
+        if _EVALUATES.fullmatch(name):
+            raise RefusalError(f"setting {name} makes the shell evaluate or run something")
+        if not name.startswith("-"):
+            self.assignments.append(name)
+
     def assignment(self, node: Node, depth: int) -> None:
         if node.type == "variable_assignments":
             self.visit_all(node.named_children, depth, piped=False)
@@ -235,7 +243,7 @@ class _Walk:
         name, *values = node.named_children
         if name.type != "variable_name":
             raise RefusalError("an array index evaluates what a variable holds")
-        self.assignments.append(self.text(name))
+        self.assign(self.text(name))
         for value in values:
             self.expansions(value, depth)
 
@@ -244,7 +252,7 @@ class _Walk:
             if child.type == "variable_assignment":
                 self.assignment(child, depth)
             elif child.type == "variable_name":
-                self.assignments.append(self.text(child))
+                self.assign(self.text(child))
             elif child.type != "word" or not re.fullmatch(r"-[aAfgilnprtuxF]+", self.text(child)):
                 raise RefusalError("a declaration evaluates what it is given")
             elif "n" in self.text(child) or "i" in self.text(child):
@@ -258,14 +266,20 @@ class _Walk:
         elif re.search(r"[<>|&;\n(]|-v\b", text.replace("$(", "")):
             # `[ a > b ]` is a redirection and `[ a && rm b ]` two commands for bash, one test for the parser.
             raise RefusalError("a test holds an operator that the shell reads differently")
-        stack = list(node.named_children)
-        while stack:
-            child = stack.pop()
+        words = ["test"]
+        self.operands(node, depth, words)
+        if not text.startswith("[["):
+            # An operator out of a variable may be -v, which evaluates its operand: rules judge it as a command.
+            self.record(tuple(words), fed=False)
+
+    def operands(self, node: Node, depth: int, words: list[str]) -> None:
+        for child in node.children:
             if child.type in _WORDS or child.type in _EXPANSIONS:
-                self.expansions(child, depth)
-            else:
-                self.nodes += 1
-                stack.extend(child.named_children)
+                words.append(self.word(child, depth))
+            elif child.named_children:
+                self.operands(child, depth + 1, words)
+            elif child.type not in ("[", "]", "[[", "]]"):
+                words.append(self.text(child))
 
     def redirected(self, node: Node, depth: int, piped: bool) -> None:
         redirects = [child for child in node.named_children if child.type.endswith("_redirect")]
@@ -386,7 +400,8 @@ class _Walk:
             return
         if not isinstance(unwrapped, Unwrapped):
             raise RefusalError(unwrapped.reason)
-        self.assignments.extend(unwrapped.assignments)
+        for name in unwrapped.assignments:
+            self.assign(name)
         if unwrapped.own is not None:
             self.record(unwrapped.own, fed)
         for inner in unwrapped.inner:
@@ -406,7 +421,8 @@ class _Walk:
         if argv[0] == "cd":
             self.folder = self.entered(argv)
         elif argv[0] == "read":
-            self.assignments.extend(arg for arg in argv[1:] if not arg.startswith("-"))
+            for name in argv[1:]:
+                self.assign(name)
 
     def entered(self, argv: tuple[str, ...]) -> str | None:
         if len(argv) != 2 or UNKNOWN in argv[1] or argv[1].startswith(("-", "~")):
