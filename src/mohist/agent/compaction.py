@@ -12,15 +12,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mohist.agent.answer import assemble
-from mohist.agent.record import Assistant, Outcome, Pruned, Record, Summary
+from mohist.agent.record import Assistant, Ended, Fragment, Outcome, Pruned, Record, Summary
 from mohist.agent.setting import RunSettings
 from mohist.agent.view import View, legal_cuts, message_tokens, tokens_of, view
-from mohist.provider.message import Message, Provider, Request, TextPart, ToolMessage, ToolSpec, Usage, UserMessage
+from mohist.provider.message import (
+    Failed,
+    Message,
+    Provider,
+    Request,
+    TextPart,
+    ToolMessage,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
 
 # Results shorter than this stay: a stub would hardly be shorter.
 _PRUNE_MIN_TOKENS = 200
+# What a stub costs.
+_STUB_TOKENS = 40
 # What the summarising call sees of each old tool result.
 _CLIP_TOKENS = 600
+# Room for the reasoning that some models do before they write.
+_SUMMARY_TOKENS = 8_192
+
+FAILED_TOPIC = "compaction failed"
+"""Topic of the fragment that says that a summary could not be made."""
 
 SUMMARY_PROMPT = """\
 The conversation must be shortened. Write the summary that you will go on from; call no tool. \
@@ -36,50 +53,76 @@ Next: the very next step."""
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A summary and what the call that wrote it cost."""
+    """What came of a call for a summary, and what it cost."""
 
-    summary: Summary
-    usage: Usage | None
+    summary: Summary | None
+    why: str = ""
+    """Why there is none."""
+    usage: Usage | None = None
 
 
-def prune(records: Sequence[Record], current: View, settings: RunSettings) -> Pruned | None:
+def kept_tokens(settings: RunSettings, context_tokens: int) -> int:
+    """How much of the newest conversation is left as it is; a small context can't keep as much as a large one."""
+    return min(settings.compact_keep_tokens, context_tokens // 4)
+
+
+def prune(records: Sequence[Record], current: View, settings: RunSettings, keep_tokens: int) -> Pruned | None:
     """Tier 1: which results to stub; None where it would not save enough."""
-    already = {call_id for record in records if isinstance(record, Pruned) for call_id in record.call_ids}
-    total = current.tokens
-    recent = 0
+    spared = {call_id for record in records if isinstance(record, Pruned) for call_id in record.call_ids}
+    # What a person said is not to be had again by a second call.
+    spared |= {record.call_id for record in records if isinstance(record, Outcome) and record.tool == "ask"}
+    total = recent = saved = 0
     picked: list[str] = []
-    saved = 0
     for message in reversed(current.messages):
         cost = message_tokens(message)
+        total += cost
         recent += cost
-        if recent <= settings.compact_keep_tokens or not isinstance(message, ToolMessage):
+        if recent <= keep_tokens or not isinstance(message, ToolMessage):
             continue
-        if message.call_id in already or cost < _PRUNE_MIN_TOKENS:
+        if message.call_id in spared or cost < _PRUNE_MIN_TOKENS:
             continue
         picked.append(message.call_id)
-        saved += cost - 40
+        saved += cost - _STUB_TOKENS
     if not picked or saved * 100 < settings.prune_min_saving_percent * total:
         return None
     return Pruned(tuple(reversed(picked)))
 
 
-def choose_cut(records: Sequence[Record], keep_tokens: int) -> int | None:
+def choose_cut(records: Sequence[Record], current: View, keep_tokens: int) -> int | None:
     """Number of the first record to keep: the earliest legal cut whose rest costs at most `keep_tokens`.
 
-    None when there is nothing worth cutting off. The last answer is always kept whole.
+    None when there is nothing worth cutting off. What stands after the last legal cut is always kept whole.
     """
-    cuts = legal_cuts(records)
-    last = max((number for number, record in enumerate(records) if isinstance(record, Summary)), default=-1)
-    floor = records[last].keep_from if last >= 0 and isinstance(records[last], Summary) else 0  # type: ignore[union-attr]
-    best = None
-    for cut in reversed(cuts):
+    summary = last_summary(records)
+    floor = summary.keep_from if summary else 0
+    costs: dict[int, int] = {}
+    for message, source in zip(current.messages, current.sources, strict=True):
+        costs[source] = costs.get(source, 0) + message_tokens(message)
+    best, rest, end = None, 0, len(records)
+    for cut in reversed(legal_cuts(records)):
         if cut <= floor:
             break
-        rest = sum(_record_tokens(record) for record in records[cut:])
+        rest += sum(costs.get(number, 0) for number in range(cut, end))
+        end = cut
         if rest > keep_tokens and best is not None:
             break
         best = cut
     return best
+
+
+def last_summary(records: Sequence[Record]) -> Summary | None:
+    """The summary in force."""
+    return next((record for record in reversed(records) if isinstance(record, Summary)), None)
+
+
+def failures(records: Sequence[Record]) -> int:
+    """Failed summaries since the last one that was written, or since the run last ended."""
+    count = 0
+    for record in reversed(records):
+        if isinstance(record, Summary | Ended):
+            break
+        count += isinstance(record, Fragment) and record.topic == FAILED_TOPIC
+    return count
 
 
 async def summarise(
@@ -88,30 +131,36 @@ async def summarise(
     records: Sequence[Record],
     settings: RunSettings,
     live_state: str,
-) -> Written | str:
-    """Tier 2: asks the model for a summary of what stands before the cut; a string says why there is none."""
-    cut = choose_cut(records, settings.compact_keep_tokens)
+) -> Written:
+    """Tier 2: asks the model for a summary of what stands before the cut."""
+    current = view(records)
+    cut = choose_cut(records, current, kept_tokens(settings, provider.caps.context_tokens))
     if cut is None:
-        return "there is nothing old enough to summarise"
-    before = view(records).tokens
-    old = view(records[:cut]).messages
+        return Written(None, "there is nothing old enough to summarise")
+    before = current.tokens
+    # The summary in force may stand behind the cut; without it the whole conversation would come back.
+    earlier = last_summary(records)
+    old = view([*records[:cut], earlier] if earlier else records[:cut]).messages
     asked = Request(
         model=request.model,
         system=request.system,
         messages=(*_clipped(old), UserMessage(SUMMARY_PROMPT)),
         tools=request.tools,
-        max_output_tokens=min(request.max_output_tokens, 4096),
+        max_output_tokens=min(request.max_output_tokens, _SUMMARY_TOKENS),
         session_id=request.session_id,
     )
     answer = await assemble(provider.stream(asked), lambda _text, _thinking: None)
+    usage = answer.end.usage
+    if isinstance(answer.end, Failed):
+        return Written(None, f"{answer.end.kind}: {answer.end.detail}", usage)
     text = "".join(part.text for part in answer.parts if isinstance(part, TextPart)).strip()
     if not text:
-        return "the model wrote no summary"
+        return Written(None, "the model wrote no summary", usage)
     summary = Summary(text, cut, before, live_state)
     after = view([*records, summary]).tokens
     if (before - after) * 100 < settings.compact_min_saving_percent * before:
-        return f"the summary would save too little ({before} to {after} tokens)"
-    return Written(summary, getattr(answer.end, "usage", None))
+        return Written(None, f"the summary would save too little ({before} to {after} tokens)", usage)
+    return Written(summary, "", usage)
 
 
 def prefix_tokens(system: str, tools: Sequence[ToolSpec]) -> int:
@@ -127,7 +176,8 @@ def used_tokens(records: Sequence[Record], current: View, prefix: int) -> int:
         record = records[number]
         if isinstance(record, Pruned | Summary):
             break
-        if isinstance(record, Assistant) and not record.failure and record.usage is not None:
+        # Some endpoints report zeros.
+        if isinstance(record, Assistant) and not record.failure and record.usage and record.usage.prompt_tokens:
             since = sum(
                 message_tokens(message)
                 for message, source in zip(current.messages, current.sources, strict=True)
@@ -135,16 +185,6 @@ def used_tokens(records: Sequence[Record], current: View, prefix: int) -> int:
             )
             return record.usage.prompt_tokens + record.usage.output_tokens + since
     return prefix + current.tokens
-
-
-def _record_tokens(record: Record) -> int:
-    match record:
-        case Outcome(text=text):
-            return tokens_of(text)
-        case Assistant(failure=""):
-            return sum(tokens_of(str(part)) for part in record.parts)
-        case _:
-            return tokens_of(getattr(record, "text", ""))
 
 
 def _clipped(messages: Sequence[Message]) -> list[Message]:

@@ -15,7 +15,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import anyio
+import anyio.to_thread
 
 from mohist.agent.execute import Decide
 from mohist.agent.log import RunLog
@@ -50,6 +54,7 @@ class CompletionGate:
     async def __call__(self, named: Sequence[str], progress: Callable[[str], None]) -> str:
         """ "" when all checks hold (or there are none); else what failed, for the model."""
         commands = list(self.agreed)
+        unasked: list[str] = []
         for command in named:
             if command in commands:
                 continue
@@ -59,11 +64,18 @@ class CompletionGate:
             if isinstance(self.decide("shell", access), Allow):
                 commands.append(command)
             else:
+                unasked.append(command)
                 self.emit(Note(f"check not run, it would need approval: {command}"))
+        if unasked:
+            # To pass over them in silence would let the model claim what nobody has seen.
+            return (
+                "Not done: the policy does not let these checks run by themselves: " + "; ".join(unasked) + ". "
+                "Call done with checks that may run, or with none and say in the summary what was not checked."
+            )
         if not commands or self.ctx.sandbox is None or self.ctx.profile is None:
             return ""
         copy = self.scratch / f"check-{len(self.log.entries)}"
-        shutil.rmtree(copy, ignore_errors=True)
+        await _remove(copy)
         self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             change = await self.make_copy(copy)
@@ -74,7 +86,8 @@ class CompletionGate:
                 if check.exit_code != 0:
                     objections.append(f"$ {command}\n{check.output_tail}\n[exit code {check.exit_code}]")
         finally:
-            shutil.rmtree(copy, ignore_errors=True)
+            with anyio.CancelScope(shield=True):
+                await _remove(copy)
         if not objections:
             return ""
         return (
@@ -106,3 +119,8 @@ class CompletionGate:
         self.log.append(check)
         self.emit(CheckFinished(command, check.exit_code, check.duration_ms, check.output_sha256, check.where))
         return check
+
+
+async def _remove(folder: Path) -> None:
+    """A large tree takes long; the run's other tasks go on meanwhile."""
+    await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))

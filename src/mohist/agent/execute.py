@@ -8,19 +8,22 @@ to the model in call order. Cancellation waits until the tool has let go of ever
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import anyio.to_thread
 
+from mohist.agent.content import look
 from mohist.agent.log import RunLog
 from mohist.agent.record import FileChange, Grant, Intent, Outcome, OutcomeStatus, PreImage
 from mohist.agent.schedule import batches
 from mohist.agent.tool import Result, Tool, ToolContext
-from mohist.agent.tree import TreeWatch
-from mohist.base import Clock, MohistError, sha256_hex
+from mohist.agent.tree import Snapshot, TreeWatch
+from mohist.base import Clock, MohistError
 from mohist.event import ApprovalAsked, ApprovalGiven, EventSink, ToolFinished, ToolProgress, ToolStarted
 from mohist.policy import Access, Allow, Deny, Verdict
 from mohist.provider.message import ToolCall
@@ -107,12 +110,17 @@ class Executor:
                 f"There is no tool {call.name!r}. The tools are: {known}.",
                 "unknown tool",
             )
+        status: OutcomeStatus = "invalid"
         try:
             args = tool.parse(call.arguments)
-            access = tool.access(args, self.ctx)
+            # A call that is well formed but names a place it may not touch is no malformed one.
+            status = "failed"
+            return Planned(call, tool, args, tool.access(args, self.ctx), tool.title(args))
         except MohistError as error:
-            return Outcome(call.id, call.name, "invalid", str(error), error.what)
-        return Planned(call, tool, args, access, tool.title(args))
+            return Outcome(call.id, call.name, status, str(error), error.what)
+        except Exception as error:  # noqa: BLE001 - whatever a model writes must not take the run with it
+            text = f"{call.name} can't take these arguments ({type(error).__name__}). Send simpler ones."
+            return Outcome(call.id, call.name, "invalid", text, f"arguments not understood: {error!r}")
 
     async def _clear(self, plan: Planned) -> Allow | Outcome:
         verdict = self.decide(plan.tool.name, plan.access)
@@ -153,31 +161,41 @@ class Executor:
         effect = access.effect != "none" or bool(access.writes)
         watched = self.tree if effect and access.effect != "local" else None
         before = await watched.snapshot() if watched else None
+        images: tuple[PreImage, ...] = ()
         if effect:
-            images = tuple(self._pre_image(path) for path in sorted(access.writes) if not path.is_dir())
+            images = await anyio.to_thread.run_sync(self._pre_images, sorted(access.writes))
             self.log.append(
                 Intent(call.id, plan.tool.name, access.scope or plan.title, access.effect, access.command, images)
             )
         self.emit(ToolStarted(call.id, plan.tool.name, plan.title))
         status: OutcomeStatus
+        whole = False
         try:
             result = await plan.tool.run(plan.args, self.ctx, lambda text: self.emit(ToolProgress(call.id, text)))
             status = "done" if result.ok else "failed"
+            whole = True
         except MohistError as error:
             result, status = Result(str(error), ok=False, summary=error.what), "failed"
         except anyio.get_cancelled_exc_class():
+            text = "The run was cancelled while this was going on; it may have taken effect in part."
+            cancelled = Result(text, ok=False, summary="cancelled")
             with anyio.CancelScope(shield=True):
-                changes = await watched.changes(before) if watched and before is not None else ()
-                text = "The run was cancelled while this was going on; it may have taken effect in part."
-                self._finish(
-                    plan, Result(text, ok=False, summary="cancelled"), "cancelled", changes, started_s, rule_id
-                )
+                changes = await self._changes(before, images)
+                self._finish(plan, cancelled, "cancelled", changes, images, started_s, rule_id)
             raise
         except Exception as error:  # noqa: BLE001 - a tool's bug must not take the run with it
             text = f"The tool itself failed ({type(error).__name__}); this is a bug in Mohist, not in your call."
             result, status = Result(text, ok=False, summary=f"internal error: {error!r}"), "failed"
-        changes = await watched.changes(before) if watched and before is not None else ()
-        return self._finish(plan, result, status, changes, started_s, rule_id)
+        # Cancelled here, a call that has ended would be taken for one that was cut off.
+        with anyio.CancelScope(shield=True):
+            changes = await self._changes(before, () if whole else images)
+        return self._finish(plan, result, status, changes, images, started_s, rule_id)
+
+    async def _changes(self, before: Snapshot | None, images: tuple[PreImage, ...]) -> tuple[FileChange, ...]:
+        """What a call changed that it did not tell of itself: seen by the watch, or by looking at its files again."""
+        if self.tree is not None and before is not None:
+            return await self.tree.changes(before)
+        return await anyio.to_thread.run_sync(self._since, images) if images else ()
 
     def _finish(
         self,
@@ -185,11 +203,15 @@ class Executor:
         result: Result,
         status: OutcomeStatus,
         changes: tuple[FileChange, ...],
+        images: tuple[PreImage, ...],
         started_s: float,
         rule_id: str,
     ) -> Outcome:
+        modes = {image.path: image.mode for image in images}
         written = tuple(
-            FileChange(str(item.path), item.before_sha256, item.after_sha256, _mode(item.path))
+            FileChange(
+                str(item.path), item.before_sha256, item.after_sha256, modes.get(str(item.path), _mode(item.path))
+            )
             for item in result.written
         )
         if self.tree is not None:
@@ -197,7 +219,7 @@ class Executor:
                 self.tree.wrote(item.path, item.after_sha256)
         text = result.text
         if changes:
-            names = [Path(change.path).relative_to(self.ctx.workspace).as_posix() for change in changes]
+            names = [Path(os.path.relpath(change.path, self.ctx.workspace)).as_posix() for change in changes]
             shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
             text += f"\n[files changed: {shown}]"
         return self._close(
@@ -229,12 +251,25 @@ class Executor:
         )
         return outcome
 
-    def _pre_image(self, path: Path) -> PreImage:
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return PreImage(str(path), None)
-        return PreImage(str(path), self.log.save_blob(content), _mode(path))
+    def _pre_images(self, paths: Sequence[Path]) -> tuple[PreImage, ...]:
+        """What the files hold before the call. Folders, devices and what is too large for any tool have none."""
+        images = []
+        for path in paths:
+            content = look(self.ctx.workspace, path, self.ctx.limits.max_file_bytes)
+            if content is None:
+                images.append(PreImage(str(path), None))
+            elif content.data is not None:
+                images.append(PreImage(str(path), self.log.save_blob(content.data), content.mode))
+        return tuple(images)
+
+    def _since(self, images: Sequence[PreImage]) -> tuple[FileChange, ...]:
+        found = []
+        for image in images:
+            content = look(self.ctx.workspace, Path(image.path), 0)
+            now = content.sha256 if content else None
+            if now != image.blob:
+                found.append(FileChange(image.path, image.blob, now, image.mode))
+        return tuple(found)
 
 
 def _mode(path: Path) -> int:
@@ -242,14 +277,3 @@ def _mode(path: Path) -> int:
         return path.lstat().st_mode & 0o7777
     except OSError:
         return 0
-
-
-def evidence_of(intent: Intent) -> str:
-    """What the files of an interrupted call look like now, for the model."""
-    lines = []
-    for image in intent.pre_images:
-        path = Path(image.path)
-        now = sha256_hex(path.read_bytes()) if path.is_file() else None
-        state = "unchanged since before the call" if now == image.blob else "changed since before the call"
-        lines.append(f"{path.name}: {state}")
-    return "; ".join(lines)

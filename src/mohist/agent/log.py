@@ -15,8 +15,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -43,9 +46,11 @@ class RunLog:
         self.blobs = blobs or folder / "blobs"
         self.entries: list[Entry] = []
         self._clock = clock
-        self._file: IO[bytes] | None = None
+        # Unbuffered: what a full disk refused must not reach the file later, when it is closed.
+        self._file: FileIO | None = None
         self._lock: IO[bytes] | None = None
         self._broken = ""
+        self._size_bytes = 0
 
     @classmethod
     def create(cls, folder: Path, header: Header, clock: Clock, blobs: Path | None = None) -> RunLog:
@@ -60,16 +65,23 @@ class RunLog:
             log.blobs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise LogError(f"Can't make the run's folder {str(folder)!r}: {error.strerror}.") from error
-        log._open()
-        log.append(header)
+        try:
+            log._open()
+            log.append(header)
+            _sync_folder(folder)
+        except BaseException:
+            log.close()
+            raise
         return log
 
     @classmethod
     def resume(cls, folder: Path, clock: Clock) -> RunLog:
         """An existing log, its torn tail moved aside; TreeBusyError when another process works on it."""
         log = cls(folder, clock)
-        log._open()
+        if not (folder / "log.jsonl").is_file():
+            raise LogError(f"No run {folder.name!r} here.", "See: mohist runs list")
         try:
+            log._open()
             log._repair()
         except BaseException:
             log.close()
@@ -92,10 +104,11 @@ class RunLog:
             raise LogError(f"The log {str(self.folder)!r} can't be written: {self._broken or 'it is closed'}.")
         entry = Entry(len(self.entries), self._clock.now_ms(), record)
         line = canonical_json({"v": LOG_VERSION, "seq": entry.seq, "at_ms": entry.at_ms, **to_json(record)}) + b"\n"
-        start = self._file.tell()
+        start = self._size_bytes
         try:
-            self._file.write(line)
-            self._file.flush()
+            left = memoryview(line)
+            while left:
+                left = left[self._file.write(left) or 0 :]
             os.fsync(self._file.fileno())
         except OSError as error:
             self._broken = error.strerror or str(error)
@@ -105,6 +118,7 @@ class RunLog:
                 f"Make room, then: mohist runs resume {self.folder.name}",
                 audience="operator",
             ) from error
+        self._size_bytes += len(line)
         self.entries.append(entry)
         return entry
 
@@ -114,15 +128,16 @@ class RunLog:
         target = self.blobs / name
         if target.exists():
             return name
-        partial = target.with_suffix(f".{os.getpid()}.tmp")
+        partial = target.with_suffix(f".{secrets.token_hex(4)}.tmp")
         try:
-            with partial.open("wb") as file:
+            with partial.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise LogError(
                 f"Can't save what a file held before the change: {error.strerror}.", audience="operator"
             ) from error
@@ -140,9 +155,11 @@ class RunLog:
 
     def close(self) -> None:
         """Lets go of the file and the lock."""
-        for held in (self._file, self._lock):
-            if held is not None:
-                held.close()
+        with ExitStack() as held:
+            # Left in reverse order: the lock goes last.
+            for item in (self._lock, self._file):
+                if item is not None:
+                    held.callback(item.close)
         self._file = self._lock = None
 
     def __enter__(self) -> Self:
@@ -156,19 +173,27 @@ class RunLog:
             self.folder / "lock", f"The run {self.folder.name!r} is being worked on by another process."
         )
         try:
-            self._file = (self.folder / "log.jsonl").open("ab")
+            self._file = (self.folder / "log.jsonl").open("ab", buffering=0)
         except OSError as error:
             raise LogError(f"Can't open the log of {self.folder.name!r}: {error.strerror}.") from error
 
     def _repair(self) -> None:
         path = self.folder / "log.jsonl"
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            torn = self.folder / "torn"
-            torn.mkdir(mode=0o700, exist_ok=True)
-            (torn / f"{self._clock.now_ms()}-{whole}").write_bytes(data[whole:])
-            self._cut(whole)
+        try:
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                torn = self.folder / "torn"
+                torn.mkdir(mode=0o700, exist_ok=True)
+                (torn / f"{self._clock.now_ms()}-{whole}").write_bytes(data[whole:])
+                os.truncate(path, whole)
+        except OSError as error:
+            raise LogError(
+                f"The torn end of the log {str(path)!r} can't be moved aside: {error.strerror}.",
+                f"Make room, then: mohist runs resume {self.folder.name}",
+                audience="operator",
+            ) from error
+        self._size_bytes = whole
         self.entries = list(_parse(data[:whole], path))
         if not self.entries or not isinstance(self.entries[0].record, Header):
             raise LogError(f"The log {str(path)!r} has no header; the run never started.", "Start it anew: mohist run")
@@ -206,12 +231,29 @@ def hold_lock(path: Path, busy: str) -> IO[bytes]:
     return file
 
 
+def _sync_folder(folder: Path) -> None:
+    """Makes the names in a new folder, and its own in the one above, survive a power cut."""
+    for place in (folder, folder.parent):
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # Some file systems can't sync a folder (EINVAL); they are no worse off than before.
+            with suppress(OSError):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _parse(data: bytes, path: Path) -> Iterator[Entry]:
     for number, line in enumerate(data.splitlines()):
         try:
             value = json.loads(line)
-        except ValueError as error:
-            raise LogError(f"Line {number + 1} of {str(path)!r} is not JSON; the file was changed by hand.") from error
-        if value.get("v", 0) > LOG_VERSION:
-            raise LogError(f"The log {str(path)!r} was written by a newer Mohist (version {value['v']}).", "Upgrade.")
-        yield Entry(value["seq"], value["at_ms"], from_json(value))
+            version, seq, at_ms = value["v"], value["seq"], value["at_ms"]
+        except (ValueError, TypeError, LookupError) as error:
+            raise LogError(
+                f"Line {number + 1} of {str(path)!r} is not a record; the file was changed by something else."
+            ) from error
+        if version > LOG_VERSION:
+            raise LogError(f"The log {str(path)!r} was written by a newer Mohist (version {version}).", "Upgrade.")
+        if seq != number:
+            raise LogError(f"Line {number + 1} of {str(path)!r} has the number {seq}: lines were taken out or put in.")
+        yield Entry(seq, at_ms, from_json(value))

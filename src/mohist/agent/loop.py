@@ -13,7 +13,7 @@ Steps of a turn, in order; each may end the run:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from mohist.agent import compaction, recovery, watch
@@ -25,12 +25,17 @@ from mohist.agent.setting import RunSettings
 from mohist.agent.view import view
 from mohist.base import Clock
 from mohist.event import Compacted, EventSink, ModelAnswered, ModelRetry, ModelWaiting, Note, TextSpoken
-from mohist.provider.message import AssistantMessage, Done, Failed, Provider, Request, ToolSpec, Usage
+from mohist.provider.message import AssistantMessage, Done, Failed, Part, Provider, Request, ToolCall, ToolSpec, Usage
 
 CUT_OFF = (
     "Not run: your answer was cut off at the output limit, so the call may be incomplete. "
     "Send it again in smaller pieces: fewer calls at once, long files written in several edits."
 )
+
+
+AFTER_DONE = "Not run: done stands before it in your answer, and it held, so the run has ended."
+
+GO_ON = "The run was stopped and goes on now. Go on with the task, or call done."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,8 @@ class Loop:
 
     async def run(self) -> Ended:
         """Turns until the run ends; the ending is returned, not yet logged."""
-        while True:
+        ended = await self._pick_up()
+        while ended is None:
             for text in self.steering():
                 self.log.append(User(text))
             bound = self._bounds()
@@ -89,26 +95,53 @@ class Loop:
             if isinstance(answered, Ended):
                 return answered
             message = AssistantMessage(answered.parts)
-            if not message.calls:
+            if message.calls:
+                ended = await self._call(message.calls, CUT_OFF if answered.stop == "length" else "")
+            else:
                 ended = await self._without_calls(message, answered)
-                if ended is not None:
-                    return ended
-                continue
-            refusal = CUT_OFF if answered.stop == "length" else ""
-            outcomes = await self.executor.execute(message.calls, refusal)
-            for outcome in outcomes:
+        return ended
+
+    async def _pick_up(self) -> Ended | None:
+        """What a killed process had left to do after its last answer; only after a resume is there anything."""
+        records = self.log.records
+        for number in range(len(records) - 1, -1, -1):
+            match records[number]:
+                case Outcome(tool="done", status="done", text=text):
+                    return Ended("done", text)
+                case Ended():
+                    break
+                case Assistant(parts=parts, failure="") as answered:
+                    message = AssistantMessage(parts)
+                    if not message.calls:
+                        return await self._without_calls(message, answered)
+                    return None
+                case User() | Fragment():
+                    return None
+        messages = view(records).messages
+        if messages and isinstance(messages[-1], AssistantMessage):
+            # Some endpoints take a last word of the model for the start of its next answer.
+            self.log.append(Fragment("going on", GO_ON))
+        return None
+
+    async def _call(self, calls: tuple[ToolCall, ...], refusal: str) -> Ended | None:
+        ended: Ended | None = None
+        outcomes: list[Outcome] = []
+        for group in up_to_done(calls):
+            # What comes after a "done" that holds would change what was checked.
+            for outcome in await self.executor.execute(group, AFTER_DONE if ended else refusal):
+                outcomes.append(outcome)
                 if outcome.tool == "done" and outcome.status == "done":
-                    return Ended("done", outcome.text)
-            ended = self._guards(outcomes)
-            if ended is not None:
-                return ended
+                    ended = Ended("done", outcome.text)
+        return ended or self._guards(outcomes)
 
     def _bounds(self) -> Ended | None:
-        so_far = totals(self.log.records)
-        if so_far.turns >= self.settings.max_turns:
-            return Ended(
-                "budget", "", f"Stopped after {so_far.turns} turns (max_turns). Go on with: mohist runs resume"
-            )
+        records = self.log.records
+        # A run that has ended and goes on has its turns anew; the money counts over all of it.
+        legs = [number for number, record in enumerate(records) if isinstance(record, Ended)]
+        turns = totals(records[legs[-1] :] if legs else records).turns
+        if turns >= self.settings.max_turns:
+            return Ended("budget", "", f"Stopped after {turns} turns (max_turns). Go on with: mohist runs resume")
+        so_far = totals(records)
         limit = self.settings.max_cost_microusd
         if limit is not None:
             if so_far.cost_microusd is None:
@@ -165,10 +198,11 @@ class Loop:
 
     def _record(self, turn: int, answer: Answer, duration_ms: int) -> Assistant:
         end = answer.end
+        parts = distinct(answer.parts, self.log.records)
         cost = self.provider.cost_microusd(end.usage) if end.usage is not None else None
         if isinstance(end, Failed):
-            return Assistant(turn, answer.parts, "", end.usage, cost, "", f"{end.kind}: {end.detail}", duration_ms)
-        return Assistant(turn, answer.parts, end.stop, end.usage, cost, end.model, "", duration_ms)
+            return Assistant(turn, parts, "", end.usage, cost, "", f"{end.kind}: {end.detail}", duration_ms)
+        return Assistant(turn, parts, end.stop, end.usage, cost, end.model, "", duration_ms)
 
     def _tell(self, record: Assistant) -> None:
         usage = record.usage or Usage()
@@ -190,8 +224,10 @@ class Loop:
         )
 
     async def _without_calls(self, message: AssistantMessage, answered: Assistant) -> Ended | None:
+        if answered.stop == "refusal":
+            return Ended("failed", message.text, "The model declined to go on.")
         if not message.text.strip():
-            empty = self._trailing_empty()
+            empty = watch.empty_answers(self.log.records)
             if empty > self.settings.empty_answers:
                 return Ended("failed", "", f"The model gave {empty} empty answers in a row.")
             self.log.append(Fragment("empty answer", "Your answer was empty. Go on with the task, or call done."))
@@ -199,28 +235,17 @@ class Loop:
         if answered.stop == "length":
             self.log.append(Fragment("cut off", "Your answer was cut off at the output limit. Go on, more briefly."))
             return None
-        if answered.stop == "refusal":
-            return Ended("failed", message.text, "The model declined to go on.")
         objection = await self.finish(message.text)
         if objection:
-            if self._objections() >= self.settings.done_attempts:
-                return Ended("failed", message.text, objection)
-            self.log.append(Fragment("not done yet", objection))
-            return None
+            self.log.append(Fragment(watch.NOT_DONE, objection))
+            return self._refused_too_often(message.text)
         return Ended("done", message.text)
 
-    def _trailing_empty(self) -> int:
-        count = 0
-        for record in reversed(self.log.records):
-            if isinstance(record, Assistant) and not record.failure:
-                message = AssistantMessage(record.parts)
-                if message.calls or message.text.strip():
-                    break
-                count += 1
-        return count
-
-    def _objections(self) -> int:
-        return sum(isinstance(record, Fragment) and record.topic == "not done yet" for record in self.log.records)
+    def _refused_too_often(self, said: str) -> Ended | None:
+        refused = watch.refusals_of_done(self.log.records)
+        if refused < self.settings.done_attempts:
+            return None
+        return Ended("failed", said, f"The checks did not hold {refused} times.")
 
     def _guards(self, outcomes: list[Outcome]) -> Ended | None:
         if watch.format_errors(self.log.records) >= self.settings.format_errors:
@@ -229,9 +254,10 @@ class Loop:
                 "",
                 f"The model sent malformed calls {self.settings.format_errors} times in a row: {outcomes[-1].text}",
             )
-        refused = sum(outcome.tool == "done" and outcome.status == "failed" for outcome in _outcomes(self.log.records))
-        if refused >= self.settings.done_attempts:
-            return Ended("failed", "", f"The agreed checks failed {refused} times.")
+        if any(outcome.tool == "done" for outcome in outcomes):
+            refused = self._refused_too_often("")
+            if refused is not None:
+                return refused
         same = watch.repeats(self.log.records)
         if same >= self.settings.loop_stop:
             return Ended("failed", "", f"The model made the same call with the same result {same} times.")
@@ -251,7 +277,8 @@ class Loop:
         current = view(self.log.records)
         used = compaction.used_tokens(self.log.records, current, prefix)
         if used * 100 >= self.settings.prune_at_percent * context:
-            pruned = compaction.prune(self.log.records, current, self.settings)
+            keep = compaction.kept_tokens(self.settings, context)
+            pruned = compaction.prune(self.log.records, current, self.settings, keep)
             if pruned is not None:
                 self.log.append(pruned)
                 shorter = view(self.log.records)
@@ -262,28 +289,59 @@ class Loop:
 
     async def _compact(self) -> bool:
         """Tier 2; False when it is not possible or has failed too often."""
-        failures = sum(
-            isinstance(record, Fragment) and record.topic == "compaction failed" for record in self.log.records
-        )
-        if failures >= self.settings.compact_failures:
+        if compaction.failures(self.log.records) >= self.settings.compact_failures:
             return False
         written = await compaction.summarise(
             self.provider, self._request(), self.log.records, self.settings, self.live_state()
         )
-        if isinstance(written, str):
-            self.log.append(
-                Fragment("compaction failed", f"The conversation is long; shortening it failed: {written}.")
-            )
-            self.emit(Note(f"compaction failed: {written}"))
-            return False
         usage = written.usage
-        cost = self.provider.cost_microusd(usage) if usage is not None else None
-        # The call is paid for, so it is in the log, but the view leaves it out.
-        self.log.append(Assistant(0, (), "", usage, cost, "", "summary", 0))
+        if usage is not None:
+            # The call is paid for, so it is in the log, but the view leaves it out.
+            self.log.append(Assistant(0, (), "", usage, self.provider.cost_microusd(usage), "", "summary", 0))
+        if written.summary is None:
+            self.log.append(
+                Fragment(compaction.FAILED_TOPIC, f"The conversation is long; shortening it failed: {written.why}.")
+            )
+            self.emit(Note(f"compaction failed: {written.why}"))
+            return False
         self.log.append(written.summary)
         self.emit(Compacted(2, written.summary.before_tokens, view(self.log.records).tokens))
         return True
 
 
-def _outcomes(records: list[Record]) -> list[Outcome]:
-    return [record for record in records if isinstance(record, Outcome)]
+def up_to_done(calls: Sequence[ToolCall]) -> list[tuple[ToolCall, ...]]:
+    """The calls in their order, in groups that end with a `done` (the last one need not)."""
+    groups: list[list[ToolCall]] = [[]]
+    for call in calls:
+        groups[-1].append(call)
+        if call.name == "done":
+            groups.append([])
+    return [tuple(group) for group in groups if group]
+
+
+def distinct(parts: Sequence[Part], records: Sequence[Record]) -> tuple[Part, ...]:
+    """The parts, each call with an id that no other call of the run has.
+
+    Some endpoints count their ids anew in each answer; a result is found by its id over the whole log.
+    """
+    if not any(isinstance(part, ToolCall) for part in parts):
+        return tuple(parts)
+    used = {
+        part.id
+        for record in records
+        if isinstance(record, Assistant)
+        for part in record.parts
+        if isinstance(part, ToolCall)
+    }
+    found: list[Part] = []
+    for part in parts:
+        if isinstance(part, ToolCall):
+            call_id, count = part.id or "call", 1
+            while call_id in used:
+                count += 1
+                call_id = f"{part.id or 'call'}-{count}"
+            used.add(call_id)
+            found.append(ToolCall(call_id, part.name, part.arguments))
+        else:
+            found.append(part)
+    return tuple(found)

@@ -1,6 +1,7 @@
 """The durable facts of a run, one line of its log each.
 
-Record = Header | User | Assistant | Intent | Outcome | Fragment | Pruned | Summary | Grant | Check | Undone | Ended
+Record = Header | Kept | User | Assistant | Intent | Outcome | Found | Fragment | Pruned | Summary | Grant | Check
+       | Undone | Ended
 
 A record is never changed. What the model sees is a pure function of them (`view`); what a person
 can undo is found in the `written` of the outcomes.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mohist.agent.errors import LogError
 from mohist.provider.message import Part, TextPart, ThinkingPart, ToolCall, Usage
@@ -91,6 +92,7 @@ class FileChange:
     before: str | None
     after: str | None
     mode: int = 0
+    """Permission bits before the change; 0: it did not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,20 @@ class Outcome:
     spilled: tuple[str, ...] = ()
     duration_ms: int = 0
     rule_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What differed from the base when the run began: the user's uncommitted work."""
+
+    files: tuple[PreImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """After a resume: changes since an interrupted call began that no outcome tells of."""
+
+    files: tuple[FileChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +189,24 @@ class Ended:
     detail: str = ""
 
 
-Record = Header | User | Assistant | Intent | Outcome | Fragment | Pruned | Summary | Grant | Check | Undone | Ended
+Record = (
+    Header
+    | Kept
+    | User
+    | Assistant
+    | Intent
+    | Outcome
+    | Found
+    | Fragment
+    | Pruned
+    | Summary
+    | Grant
+    | Check
+    | Undone
+    | Ended
+)
 
-_KINDS: dict[str, type[Any]] = {
-    cls.__name__.lower(): cls
-    for cls in (Header, User, Assistant, Intent, Outcome, Fragment, Pruned, Summary, Grant, Check, Undone, Ended)
-}
+_KINDS: dict[str, type[Any]] = {cls.__name__.lower(): cls for cls in get_args(Record)}
 _PARTS: dict[str, type[Part]] = {"text": TextPart, "thinking": ThinkingPart, "call": ToolCall}
 _PART_NAMES = {cls: name for name, cls in _PARTS.items()}
 
@@ -199,20 +227,29 @@ def from_json(data: Mapping[str, Any]) -> Record:
         values = {key: value for key, value in data.items() if key in known}
         if cls is Assistant:
             values["parts"] = tuple(_part(part) for part in values["parts"])
-            values["usage"] = Usage(**values["usage"]) if values["usage"] is not None else None
+            values["usage"] = _known(Usage, values["usage"]) if values["usage"] is not None else None
         elif cls is Intent:
-            values["pre_images"] = tuple(PreImage(**item) for item in values["pre_images"])
+            values["pre_images"] = tuple(_known(PreImage, item) for item in values["pre_images"])
         elif cls is Outcome:
-            values["written"] = tuple(FileChange(**item) for item in values["written"])
+            values["written"] = tuple(_known(FileChange, item) for item in values["written"])
+        elif cls is Kept or cls is Found:
+            item_cls = PreImage if cls is Kept else FileChange
+            values["files"] = tuple(_known(item_cls, item) for item in values["files"])
         for key, value in values.items():
             if isinstance(value, list):
                 values[key] = tuple(value)
         record: Record = cls(**values)
-    except (KeyError, TypeError) as error:
-        raise LogError(f"A record of kind {data.get('kind')!r} is not readable: {error}.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        kind = data.get("kind") if isinstance(data, Mapping) else None
+        raise LogError(f"A record of kind {kind!r} is not readable: {error!r}.") from error
     return record
 
 
 def _part(data: Mapping[str, Any]) -> Part:
-    values = dict(data)
-    return _PARTS[values.pop("part")](**values)
+    part: Part = _known(_PARTS[data["part"]], data)
+    return part
+
+
+def _known(cls: type[Any], data: Mapping[str, Any]) -> Any:
+    names = {field.name for field in fields(cls)}
+    return cls(**{key: value for key, value in data.items() if key in names})

@@ -46,7 +46,8 @@ def next_step(failed: Failed, attempt: int, compacted: bool, settings: RunSettin
             if attempt > settings.retries:
                 return Stop("no_model", f"The model could not be reached in {attempt} attempts: {failed.detail}")
             wait_s = failed.retry_after_s
-            if wait_s is None:
+            if not wait_s or wait_s < 0:
+                # "At once" from an endpoint that has just refused is no answer to how long.
                 wait_s = min(settings.retry_base_s * 2 ** (attempt - 1), settings.retry_max_wait_s)
             if wait_s > settings.retry_max_wait_s:
                 return Stop(

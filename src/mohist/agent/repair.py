@@ -1,12 +1,15 @@
 """Makes a log whole again after its process was killed: no effect is repeated, none is forgotten.
 
 A call with an intent but no outcome may or may not have taken effect; the model is told so, with what
-its files look like now. A call without an intent did not start.
+its files look like now. A call without an intent did not start. What a command changed before it was
+interrupted is found by `TreeWatch.keep_dirty`, so that undo covers it.
 """
 
 from __future__ import annotations
 
-from mohist.agent.execute import evidence_of
+from pathlib import Path
+
+from mohist.agent.content import look
 from mohist.agent.log import RunLog
 from mohist.agent.record import Assistant, Intent, Outcome
 from mohist.provider.message import AssistantMessage
@@ -30,7 +33,7 @@ def repair(log: RunLog) -> int:
                 log.append(Outcome(call.id, call.name, "not_started", text, f"not started: {call.name}"))
                 continue
             unknown += 1
-            evidence = evidence_of(intent)
+            evidence = evidence_of(intent, Path(log.header.workspace))
             text = (
                 "Unknown whether this ran: Mohist was stopped while it was going on. It may have taken effect wholly, "
                 "in part or not at all. Look before you do it again."
@@ -39,3 +42,15 @@ def repair(log: RunLog) -> int:
                 text += f" Evidence: {evidence}."
             log.append(Outcome(call.id, call.name, "unknown", text, f"unknown whether this ran: {intent.scope}"))
     return unknown
+
+
+def evidence_of(intent: Intent, workspace: Path) -> str:
+    """What the files of an interrupted call look like now, for the model."""
+    lines = []
+    for image in intent.pre_images:
+        path = Path(image.path)
+        content = look(workspace, path, 0)
+        same = (content.sha256 if content else None) == image.blob
+        name = path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else str(path)
+        lines.append(f"{name}: {'unchanged' if same else 'changed'} since before the call")
+    return "; ".join(lines)

@@ -14,10 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mohist.agent.content import Content, look, place_of
 from mohist.agent.errors import RunError
 from mohist.agent.log import RunLog
-from mohist.agent.record import FileChange, Outcome, Record, Undone
-from mohist.base import MohistError, sha256_hex
+from mohist.agent.record import FileChange, Found, Outcome, Record, Undone
+from mohist.agent.tool import disk
+from mohist.base import MohistError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,11 @@ class Chain:
     """sha256 of what it held before the run touched it; None: it did not exist."""
     after: str | None
     mode: int
+    """Permission bits before the run; 0: it did not exist, or nobody knows."""
     broken: bool
     """Somebody else changed it between two calls of the run."""
+    mode_changed: bool = False
+    """The contents are the same, the permissions were changed."""
 
 
 def chains(records: Iterable[Record]) -> list[Chain]:
@@ -43,10 +48,15 @@ def chains(records: Iterable[Record]) -> list[Chain]:
         elif isinstance(record, Outcome):
             for change in record.written:
                 found.setdefault(change.path, []).append(change)
+        elif isinstance(record, Found):
+            for change in record.files:
+                found.setdefault(change.path, []).append(change)
     result = []
     for path, changes in sorted(found.items()):
         broken = any(later.before != earlier.after for earlier, later in itertools.pairwise(changes))
-        result.append(Chain(Path(path), changes[0].before, changes[-1].after, changes[0].mode, broken))
+        touched = any(change.before == change.after for change in changes)
+        first = changes[0]
+        result.append(Chain(Path(path), first.before, changes[-1].after, first.mode, broken, touched))
     return result
 
 
@@ -54,18 +64,15 @@ def undo(log: RunLog, workspace: Path) -> Undone:
     """Restores what can be restored and logs it; raises RunError when `workspace` is gone."""
     if not workspace.is_dir():
         raise RunError(f"The folder {str(workspace)!r} of this run is not there any more.")
-    restored, kept = [], []
+    restored: list[str] = []
+    kept: list[str] = []
     for chain in chains(log.records):
-        if not chain.path.is_relative_to(workspace):
-            kept.append(str(chain.path))
-            continue
-        now = _digest(chain.path)
-        if now == chain.before:
-            restored.append(str(chain.path))
-        elif chain.broken or now != chain.after or not _restore(log, chain, workspace):
-            kept.append(str(chain.path))
-        else:
-            restored.append(str(chain.path))
+        try:
+            done = chain.path.is_relative_to(workspace) and _take_back(log, chain, workspace)
+        except (MohistError, OSError):
+            # Not kept because it was too large, made read-only, swapped meanwhile, …: said by leaving it.
+            done = False
+        (restored if done else kept).append(str(chain.path))
     undone = Undone(tuple(restored), tuple(kept))
     log.append(undone)
     return undone
@@ -73,39 +80,46 @@ def undo(log: RunLog, workspace: Path) -> Undone:
 
 def changed_paths(records: Sequence[Record]) -> list[Path]:
     """Files that differ from before the run, as far as its log knows."""
-    return [chain.path for chain in chains(records) if chain.before != chain.after]
+    return [chain.path for chain in chains(records) if chain.before != chain.after or chain.mode_changed]
 
 
-def _digest(path: Path) -> str | None:
-    """sha256 of a regular file; None when there is nothing; a link or device has a digest nothing equals."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return "not a regular file"
-    return sha256_hex(path.read_bytes())
-
-
-def _restore(log: RunLog, chain: Chain, workspace: Path) -> bool:
-    if chain.path.parent.exists() and not chain.path.parent.resolve().is_relative_to(workspace.resolve()):
+def _take_back(log: RunLog, chain: Chain, workspace: Path) -> bool:
+    if not chain.path.parent.resolve().is_relative_to(workspace.resolve()):
+        # A folder on the way has become a link that leads out.
+        return False
+    content = look(workspace, chain.path, 0)
+    now = content.sha256 if content else None
+    if now == chain.before:
+        if content and chain.mode_changed and chain.mode:
+            _set_mode(workspace, chain)
+        return True
+    if chain.broken or now != chain.after:
         return False
     if chain.before is None:
         chain.path.unlink()
         _prune_empty(chain.path.parent, workspace)
         return True
-    try:
-        content = log.load_blob(chain.before)
-    except MohistError:
-        # Too large to have been kept: say so by leaving it.
-        return False
-    chain.path.parent.mkdir(parents=True, exist_ok=True)
-    partial = chain.path.with_name(f".{chain.path.name}.{os.getpid()}.undo")
-    partial.write_bytes(content)
-    if chain.mode:
-        partial.chmod(chain.mode)
-    partial.replace(chain.path)
+    _put(log.load_blob(chain.before), content, chain, workspace)
     return True
+
+
+def _put(data: bytes, content: Content | None, chain: Chain, workspace: Path) -> None:
+    """Raises ToolError when the file is not as it was looked at any more."""
+    place = place_of(workspace, chain.path)
+    state = None
+    if content is not None:
+        state = disk.load(place, chain.path.lstat().st_size)
+        if state is None or state.sha256 != content.sha256:
+            raise RunError(f"{chain.path.name!r} was changed meanwhile.")
+    disk.replace(place, data, state)
+    if chain.mode:
+        _set_mode(workspace, chain)
+
+
+def _set_mode(workspace: Path, chain: Chain) -> None:
+    with disk.opened(place_of(workspace, chain.path)) as (descriptor, state):
+        if stat.S_IMODE(state.st_mode) != chain.mode:
+            os.fchmod(descriptor, chain.mode)
 
 
 def _prune_empty(folder: Path, workspace: Path) -> None:

@@ -17,6 +17,9 @@ from mohist.provider.message import AssistantMessage, Message, TextPart, Thinkin
 # A summary keeps the user's own words up to this many tokens: constraints are what summaries lose first.
 USER_WORDS_TOKENS = 20_000
 
+USER_ANSWERED = "The user answered: "
+"""How a result of the tool `ask` starts when a person did answer."""
+
 NO_RESULT = "This call did not start: the run was interrupted before it. Nothing was done."
 
 
@@ -154,18 +157,39 @@ def _result(outcome: Outcome, *, stub: bool) -> ToolMessage:
 
 
 def _user_words(records: Sequence[Record]) -> list[str]:
-    """The user's own words, newest kept first when there are too many, in their order."""
+    """The user's own words, answers to questions included, in their order.
+
+    Where there are too many: the first (the task) and the newest.
+    """
+    said: list[str] = []
+    for record in records:
+        match record:
+            case User(text):
+                said.append(text)
+            case Outcome(tool="ask", text=text) if text.startswith(USER_ANSWERED):
+                said.append(text)
+            case _:
+                pass
+    if not said:
+        return []
+    task = _within(said[0], USER_WORDS_TOKENS // 2)
+    budget = USER_WORDS_TOKENS - tokens_of(task)
     kept: list[str] = []
-    budget = USER_WORDS_TOKENS
-    for record in reversed(records):
-        if isinstance(record, User):
-            cost = tokens_of(record.text)
-            if cost > budget:
-                kept.append(record.text[: budget * 3] + " […cut: too long to keep whole]")
-                break
-            budget -= cost
-            kept.append(record.text)
-    return kept[::-1]
+    for text in reversed(said[1:]):
+        cost = tokens_of(text)
+        if cost > budget:
+            kept.append(_within(text, budget))
+            break
+        budget -= cost
+        kept.append(text)
+    return [task, *kept[::-1]]
+
+
+def _within(text: str, tokens: int) -> str:
+    if tokens_of(text) <= tokens:
+        return text
+    head = text.encode("utf-8", "surrogatepass")[: tokens * 4].decode("utf-8", "ignore")
+    return f"{head} […cut: too long to keep whole]"
 
 
 def _summary_text(summary: Summary, words: list[str]) -> str:

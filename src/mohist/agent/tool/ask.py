@@ -8,6 +8,7 @@ from typing import Any
 
 from mohist.agent.tool.argument import Fields
 from mohist.agent.tool.spec import Result, ToolContext
+from mohist.agent.view import USER_ANSWERED
 from mohist.policy import Access
 
 
@@ -53,4 +54,4 @@ class AskTool:
             text = f"Nobody can be asked in this run. Go on with what you recommended: {args.recommended}"
             return Result(text, summary="nobody to ask; goes on with its recommendation")
         answer = await self._reply(args.question, args.recommended)
-        return Result(f"The user answered: {answer}", summary=f"answered: {answer}")
+        return Result(f"{USER_ANSWERED}{answer}", summary=f"answered: {answer}")

@@ -8,19 +8,22 @@ and tail are kept here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
 
-from mohist.agent.tool.spill import Spill, SpillStore
-from mohist.base import Clock
+from mohist.agent.tool.spill import Spill, SpillStore, SpillWriter
+from mohist.base import Clock, MohistError
 from mohist.sandbox import Exit, Process, Profile, Sandbox
 
 HEAD_BYTES = 64 * 1024
 TAIL_BYTES = 192 * 1024
 # Past this much a command is stopped: nobody reads it, and the disk is not without end.
 OUTPUT_BYTES = 256 * 1024**2
+# Exit code of a command whose end nobody could see.
+_LOST = 255
 
 
 class Job:
@@ -39,8 +42,8 @@ class Job:
         self.spill: Spill | None = None
         self.shown_bytes = 0
         """How much of the output the model has been told about."""
-        self._head = b""
-        self._tail = b""
+        self._head = bytearray()
+        self._tail = bytearray()
 
     def take(self, piece: bytes) -> None:
         """Adds output to head and tail."""
@@ -50,15 +53,24 @@ class Job:
             self._head += piece[:room]
             piece = piece[room:]
         if piece:
-            self._tail = (self._tail + piece)[-TAIL_BYTES:]
+            self._tail += piece
+            # Cut only now and then, so that many small pieces cost no copy of the tail each.
+            if len(self._tail) > 2 * TAIL_BYTES:
+                del self._tail[:-TAIL_BYTES]
 
     @property
     def output(self) -> bytes:
         """All of it when it is short, else head and tail around a line that says what is missing."""
-        missing = self.size_bytes - len(self._head) - len(self._tail)
-        if missing <= 0:
-            return self._head + self._tail
-        return self._head + b"\n[%d bytes left out]\n" % missing + self._tail
+        return self.output_from(0)
+
+    def output_from(self, start_bytes: int) -> bytes:
+        """What came after the first `start_bytes`, of that what is still here."""
+        head, tail = bytes(self._head[start_bytes:]), bytes(self._tail[-TAIL_BYTES:])
+        tail_start = self.size_bytes - len(tail)
+        if start_bytes >= tail_start:
+            return tail[start_bytes - tail_start :]
+        missing = tail_start - max(start_bytes, len(self._head))
+        return head + (b"\n[%d bytes left out]\n" % missing if missing > 0 else b"") + tail
 
 
 class Jobs:
@@ -96,23 +108,57 @@ class Jobs:
         await job.finished.wait()
 
     async def _pump(self, job: Job) -> None:
-        with self._spill.open("command") as spill:
+        """Takes in the output until the command has ended; whatever happens, `finished` is set and nothing is left."""
+        spill = _Put(self._spill)
+        try:
+            with anyio.move_on_after(self._hard_timeout_s) as limit:
+                async for piece in job.process.output():
+                    job.take(piece)
+                    spill.write(piece)
+                    if job.size_bytes > OUTPUT_BYTES:
+                        job.stopped_for = job.stopped_for or "output"
+                        break
+                else:
+                    job.exit = await job.process.wait()
+            if limit.cancelled_caught:
+                job.stopped_for = job.stopped_for or "time"
+        except MohistError as error:
+            job.exit = Exit(_LOST, str(error))
+        finally:
+            with anyio.CancelScope(shield=True):
+                if job.exit is None:
+                    job.exit = await _ended(job.process)
+            job.spill = spill.close()
+            job.finished.set()
+
+
+async def _ended(process: Process) -> Exit:
+    try:
+        await process.kill()
+        return await process.wait()
+    except MohistError as error:
+        return Exit(_LOST, str(error))
+
+
+class _Put:
+    """The spill of one command; a full disk ends the spill, not the command."""
+
+    def __init__(self, store: SpillStore) -> None:
+        self._writer: SpillWriter | None = None
+        with suppress(OSError):
+            self._writer = store.open("command")
+
+    def write(self, piece: bytes) -> None:
+        if self._writer is not None:
             try:
-                with anyio.move_on_after(self._hard_timeout_s) as limit:
-                    async for piece in job.process.output():
-                        job.take(piece)
-                        spill.write(piece)
-                        if job.size_bytes > OUTPUT_BYTES:
-                            job.stopped_for = "output"
-                            break
-                    else:
-                        job.exit = await job.process.wait()
-                if limit.cancelled_caught:
-                    job.stopped_for = "time"
-            finally:
-                with anyio.CancelScope(shield=True):
-                    if job.exit is None:
-                        await job.process.kill()
-                        job.exit = await job.process.wait()
-                job.spill = spill.close()
-                job.finished.set()
+                self._writer.write(piece)
+            except OSError:
+                self.close()
+
+    def close(self) -> Spill | None:
+        """None when not all of the output is in it."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with suppress(OSError):
+                return writer.close()
+        return None

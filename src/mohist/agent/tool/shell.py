@@ -14,13 +14,27 @@ import anyio
 
 from mohist.agent.tool.argument import Fields
 from mohist.agent.tool.errors import ToolError
-from mohist.agent.tool.gate import gate
+from mohist.agent.tool.gate import Gated, clip, gate
 from mohist.agent.tool.job import Job, Jobs
 from mohist.agent.tool.place import find
-from mohist.agent.tool.spec import Result, ToolContext
+from mohist.agent.tool.spec import Result, ToolContext, tokens_of
 from mohist.base import Clock
 from mohist.policy import Access
 from mohist.sandbox import Profile
+
+_STOPPED = {
+    "time": "killed: it ran longer than shell_hard_timeout_s",
+    "output": "killed: it wrote more than any reader needs",
+    "asked": "killed as asked",
+}
+
+# C0 and C1 controls but newline and tab, DEL, and the bidirectional marks of
+# https://www.unicode.org/reports/tr9/#Explicit_Directional_Embeddings (CVE-2021-42574).
+_HIDERS = dict.fromkeys(
+    [*(code for code in range(0x20) if code not in (0x09, 0x0A)), *range(0x7F, 0xA0), *range(0x202A, 0x202F)]
+    + [*range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C],
+    "�",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,10 @@ class ShellTool:
             raise ToolError("The command is empty.")
         if "\0" in args.command:
             raise ToolError("The command holds a NUL character.")
+        try:
+            args.command.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise ToolError("The command holds half of a surrogate pair, which no program can be given.") from None
         return args
 
     def access(self, args: ShellArgs, ctx: ToolContext) -> Access:
@@ -177,33 +195,34 @@ async def wait_for(
 
 
 def _result(job: Job, ctx: ToolContext, clock: Clock) -> Result:
-    output = job.output
     elapsed_s = clock.monotonic_s() - job.started_s
+    # What earlier looks have shown is not shown again.
+    new = job.output_from(job.shown_bytes)
+    first = job.shown_bytes == 0
+    job.shown_bytes = job.size_bytes
+    text = readable(new)
+    if job.exit is None or job.spill is None or not first:
+        gated = gate(text, ctx.spill, ctx.limits, kind="command", raw=new)
+    elif tokens_of(text) <= ctx.limits.output_tokens and text.count("\n") <= ctx.limits.read_lines:
+        gated = Gated(text)
+    else:
+        # All of it is put aside already, also what is too much to be held here.
+        gated = Gated(clip(text, job.spill, ctx.limits.output_tokens, ctx.limits.read_lines), job.spill)
     if job.exit is None:
-        new = output[-(job.size_bytes - job.shown_bytes) :] if job.size_bytes > job.shown_bytes else b""
-        job.shown_bytes = job.size_bytes
-        gated = gate(_readable(new), ctx.spill, ctx.limits, kind="command", raw=new)
         text = f"{gated.text}\n[still running as job {job.job_id}; poll or kill it with the tool job]".lstrip("\n")
         return Result(text, True, f"still running after {elapsed_s:.0f} s as job {job.job_id}", spilled=gated.spilled)
-    gated = gate(_readable(output), ctx.spill, ctx.limits, kind="command", raw=output)
-    code = job.exit.code
-    notes = [f"exit code {code}"]
-    if job.stopped_for == "time":
-        notes.append("killed: it ran longer than shell_hard_timeout_s")
-    elif job.stopped_for == "output":
-        notes.append("killed: it wrote more than any reader needs")
-    elif job.stopped_for == "asked":
-        notes.append("killed as asked")
+    notes = [f"exit code {job.exit.code}"]
+    if job.stopped_for in _STOPPED:
+        notes.append(_STOPPED[job.stopped_for])
     if job.exit.denied:
         notes.append(f"the sandbox refused: {job.exit.denied}")
     text = f"{gated.text.rstrip()}\n[{'; '.join(notes)}]".lstrip("\n")
-    return Result(text, code == 0, "; ".join(notes), spilled=gated.spilled)
+    return Result(text, True, "; ".join(notes), spilled=gated.spilled)
 
 
-def _readable(output: bytes) -> str:
-    """Text without terminal escapes: they could hide words from a person who reads the log."""
-    text = output.decode("utf-8", "replace").replace("\r\n", "\n")
-    return "".join(char if char in "\n\t" or (char >= " " and char != "\x7f") else "�" for char in text)
+def readable(output: bytes) -> str:
+    """Text without terminal escapes and without marks that change its direction: they could hide words from a reader."""
+    return output.decode("utf-8", "replace").replace("\r\n", "\n").translate(_HIDERS)
 
 
 def _profile(ctx: ToolContext) -> Profile:
