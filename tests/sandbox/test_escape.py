@@ -6,29 +6,35 @@ import ctypes
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from attempts import ATTEMPTS, PRELUDE, Attempt
-from conftest import PYTHON
+from escape_attempts import ATTEMPTS, DRIVER, Attempt
+from sandbox_room import PREFIX, PYTHON
 
 from mohist.sandbox import Bubblewrap, Profile, run
 
 pytestmark = pytest.mark.enable_socket
 
 
-@pytest.fixture
-def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("escape")
+
+
+@pytest.fixture(scope="module")
+def facts(room: Path) -> Iterator[dict[str, Any]]:
     """What a host has that an agent must not reach."""
     token = secrets.token_hex()
-    for name in ("secret", "secret2"):
-        (tmp_path / name).write_text(token)
-    monkeypatch.setenv("SOME_PASSWORD", token)
-    monkeypatch.setenv("LD_PRELOAD", "")
+    for name in ("secret", "secret2", "outside/secret"):
+        (room / name).parent.mkdir(exist_ok=True)
+        (room / name).write_text(token)
     libc = ctypes.CDLL(None)
     key = int.from_bytes(secrets.token_bytes(3), "big") + 1
     segment = libc.shmget(key, 4096, 0o1666)
@@ -44,11 +50,13 @@ def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
         service.bind(("127.0.0.1", 0))
         for listener in (abstract, pathname, service):
             listener.listen()
-        yield {
-            "secret": str(tmp_path / "secret"), "token": token, "variable": "SOME_PASSWORD", "pid": bystander.pid,
-            "abstract": name, "socket": str(short), "port": service.getsockname()[1], "shm": key,
-            "shm_file": str(shared),
-        }  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SOME_PASSWORD", token)
+            yield {
+                "secret": str(room / "secret"), "token": token, "variable": "SOME_PASSWORD", "pid": bystander.pid,
+                "abstract": name, "socket": str(short), "port": service.getsockname()[1], "shm": key,
+                "shm_file": str(shared), "attempts": {a.name: a.code for a in ATTEMPTS}, "folders": [],
+            }  # fmt: skip
     finally:
         for listener in (abstract, pathname, service):
             listener.close()
@@ -59,26 +67,49 @@ def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
         libc.shmctl(segment, 0, 0)
 
 
+@pytest.fixture(scope="module")
+def inside(room: Path, repository: Path, state: Path, facts: dict[str, Any]) -> dict[str, str]:
+    """What each attempt said in the sandbox, all in one start."""
+    workspace = Path(shutil.copytree(repository, room / "workspace"))
+
+    async def attempt_all() -> bytes:
+        sandbox = Bubblewrap(state=state)
+        profile = Profile(workspace, extra_readable=(PREFIX,))
+        argv = [PYTHON, "-I", "-S", "-c", DRIVER, json.dumps(facts)]
+        done = await run(sandbox, argv, cwd=workspace, profile=profile, timeout_s=60)
+        sandbox.close()
+        return done.output
+
+    found: dict[str, str] = json.loads(anyio.run(attempt_all))
+    hidden = sorted(path.name for path in workspace.iterdir() if path.name.startswith("."))
+    assert hidden == [".git"]  # no litter
+    return found
+
+
+@pytest.fixture(scope="module")
+def outside(room: Path, repository: Path, facts: dict[str, Any], inside: dict[str, str]) -> dict[str, str]:
+    """What each says on the host; after `inside`, which must find the host whole."""
+    tried = {a.name: a.code for a in ATTEMPTS if a.proof == "anybody" or (a.proof == "root" and os.geteuid() == 0)}
+    folders = [shutil.copytree(repository, room / "outside" / str(number)) for number in range(len(tried))]
+    argv = [
+        PYTHON,
+        "-I",
+        "-S",
+        "-c",
+        DRIVER,
+        json.dumps({**facts, "attempts": tried, "folders": list(map(str, folders))}),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name.replace(" ", "-"))
-async def test_attempt_works_outside_and_fails_inside(
-    attempt: Attempt, sandbox: Bubblewrap, profile: Profile, workspace: Path, facts: dict[str, Any]
+def test_attempt_fails_inside_and_works_outside(
+    attempt: Attempt, inside: dict[str, str], outside: dict[str, str]
 ) -> None:
-    argv = [PYTHON, "-I", "-S", "-c", PRELUDE + attempt.code, json.dumps(facts)]
-    inside = await run(sandbox, argv, cwd=workspace, profile=profile, timeout_s=20)
-    text = inside.output.decode()
-    assert "ESCAPED" not in text
-    assert inside.exit.code == 0 or "Error" in text, text  # it ran, and was refused
-    assert "SyntaxError" not in text
-    assert "NameError" not in text
-    assert hidden_names(workspace) == [".git"]  # no litter
-    if attempt.proof == "anybody" or (attempt.proof == "root" and os.geteuid() == 0):
-        assert "ESCAPED" in run_unconfined(argv, workspace)
-
-
-def hidden_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
-
-
-def run_unconfined(argv: list[str], cwd: Path) -> str:
-    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=20)
-    return done.stdout + done.stderr
+    said = inside[attempt.name]
+    assert "ESCAPED" not in said
+    assert "DONE" in said or "OSError" in said or "Permission" in said or "Error: [Errno" in said, said  # it was tried
+    if attempt.name in outside:
+        assert "ESCAPED" in outside[attempt.name], outside[attempt.name]

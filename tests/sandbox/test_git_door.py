@@ -1,5 +1,7 @@
 """The host's git on a tree an agent wrote: plain git runs what is planted, ours does not; and it tells the change."""
 
+# ruff: noqa: ASYNC221, ASYNC240 - tests look at the disk and start plain processes between awaits
+
 from __future__ import annotations
 
 import os
@@ -9,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import host_git
+from sandbox_room import host_git
 
 from mohist.sandbox import Git, GitError, find_repository
 

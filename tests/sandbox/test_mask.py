@@ -1,12 +1,14 @@
 """Planted links are refused before a mount point is made; nothing is left behind; the request itself is checked."""
 
+# ruff: noqa: ASYNC240 - tests look at the disk and start plain processes between awaits
+
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
 import pytest
-from conftest import host_git
+from sandbox_room import host_git
 
 from mohist.sandbox import Bubblewrap, NoSandboxError, Profile, RefusedError, run
 

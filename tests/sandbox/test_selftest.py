@@ -1,5 +1,7 @@
 """The self-test runs once, is remembered only when it held, and stops everything when it fails."""
 
+# ruff: noqa: ASYNC240 - tests look at the disk and start plain processes between awaits
+
 from __future__ import annotations
 
 import json
@@ -46,24 +48,19 @@ LEAKS = {
     "network": "options.remove(b'--unshare-net')",
     "kernel_calls": "i = options.index(b'--seccomp'); del options[i:i + 2]",
     "host_processes": "options.remove(b'--unshare-pid')",
-    "environment": "options.remove(b'--clearenv'); i = options.index(b'--setenv'); options[i:i] = [b'--setenv', os.environb.get(b'', b'SOME_PASSWORD'), b'x']",
+    "environment": "i = options.index(b'--clearenv'); options[i + 1:i + 1] = [b'--setenv', b'SOME_PASSWORD', b'x']",
     "protected_files": "options = [b'--bind' if o == b'--ro-bind' and b'.git/hooks' in options[i + 1] else o for i, o in enumerate(options)]",
     "host_files": "i = options.index(b'--remount-ro'); options[i:i] = [b'--bind', b'/tmp', b'/tmp']",
 }  # fmt: skip
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="tried in the ordinary user's run, who can start the script")
 @pytest.mark.parametrize("leak", LEAKS)
 async def test_a_sandbox_that_leaks_runs_nothing_and_is_not_remembered(
-    leak: str, workspace: Path, tmp_path: Path, memory_file: Path, monkeypatch: pytest.MonkeyPatch
+    leak: str, workspace: Path, tmp_path: Path, memory_file: Path
 ) -> None:
-    if os.geteuid() == 0 and leak in ("host_files", "environment"):
-        pytest.skip("tried by the ordinary user's start")
-    for name in list(os.environ):
-        if name not in ("PATH", "HOME", "LANG", "TERM", "CI", "USER"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("SOME_PASSWORD", "x")
     sandbox = Bubblewrap(state=memory_file.parents[1], binary=leaky(tmp_path, LEAKS[leak]))
-    with pytest.raises(SandboxError):
+    with pytest.raises(NoSandboxError, match=f"self-test.*{leak}"):
         await run(sandbox, ["touch", "ran"], cwd=workspace, profile=Profile(workspace))
     assert not (workspace / "ran").exists()
     assert not memory_file.exists()

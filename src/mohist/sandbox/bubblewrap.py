@@ -145,7 +145,7 @@ class Bubblewrap:
         with anyio.CancelScope(shield=True):
             started = await self._on_starter(lambda: self._start(list(argv), cwd, profile))
             process = await self._admit(started, profile.limits)
-        return process
+        return process  # noqa: RET504 - a return inside the scope reads as one that may not happen
 
     async def _on_starter(self, work: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(lambda: self._starter.submit(work).result())
@@ -269,7 +269,7 @@ class Bubblewrap:
                 os.close(fd)
             if started.placed:
                 self._starter.submit(self._take_down, started.placed)
-        return process
+        return process  # noqa: RET504 - a return inside the scope reads as one that may not happen
 
     def _process(self, started: _Started, init_pid: int) -> BubblewrapProcess:
         mask = started.mask

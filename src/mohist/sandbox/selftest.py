@@ -21,6 +21,7 @@ from typing import Literal
 
 from mohist.sandbox.binary import Binary
 from mohist.sandbox.errors import NoSandboxError, SandboxError
+from mohist.sandbox.layout import environment
 from mohist.sandbox.process import Completed, Profile
 
 Holds = Literal["yes", "weak", "no"]
@@ -71,7 +72,7 @@ async def probe_sandbox(run_confined: Runner) -> list[Guarantee]:
             "secret": str(secret),
             "home": str(home),
             "home_shown": [path.relative_to(home).parts[0] for path in (prefix, room) if path.is_relative_to(home)],
-            "variable": next(iter(set(os.environ) - {"PATH", "HOME", "LANG", "TERM", "CI", "USER"}), "MOHIST"),
+            "variables": list(environment((), {})),
             "network": "none",
         }
         profile = Profile(workspace, extra_readable=(prefix,))
