@@ -182,6 +182,23 @@ async def test_a_url_without_a_model_is_asked_what_it_serves_with_its_key(serve:
     assert "authorization" not in server.seen[1]
 
 
+async def test_an_endpoint_of_the_configuration_goes_before_a_server_that_nobody_named(serve: Any) -> None:
+    office, local = serve(listing("big")), serve(listing("small"))
+    closed = Endpoint("closed", "https://elsewhere.example/v1", key_env="CLOSED_KEY")
+    end = Endpoint("office", f"http://127.0.0.1:{office.port}/v1")
+    found = await choose(None, {}, {"closed": closed, "office": end}, probes=[local.probe])
+    assert found.name == "office/big"
+    assert local.seen == []
+
+
+async def test_a_gateway_s_key_speaks_for_the_provider_it_leads_to() -> None:
+    end = Endpoint("anthropic", "https://gateway.example.com/v1", key_env="GATEWAY_KEY")
+    found = await choose(None, {"GATEWAY_KEY": KEY}, {"anthropic": end}, probes=[])
+    assert (found.provider, found.base_url) == ("anthropic", "https://gateway.example.com/v1")
+    with pytest.raises(NoModelError, match="No model is connected"):
+        await choose(None, {"ANTHROPIC_API_KEY": KEY}, {"anthropic": end}, probes=[])
+
+
 async def test_a_url_that_does_not_answer_says_so_and_how_to_go_on() -> None:
     with pytest.raises(NoModelError, match="does not say which models") as caught:
         await settle(resolve("http://127.0.0.1:1/v1", {}), {})

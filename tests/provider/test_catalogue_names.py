@@ -119,6 +119,8 @@ def test_a_key_never_goes_to_an_address_it_was_not_made_for() -> None:
     assert resolve("https://elsewhere.example/v1#gpt-5.5", ALL_KEYS).key_env is None
     assert resolve("https://elsewhere.example/v1#m", {URL_KEY_ENV: KEY}).key_env == URL_KEY_ENV
     assert resolve("https://api.openai.com.evil.example/v1#gpt-5.5", ALL_KEYS).key_env is None
+    assert resolve("https://api.deepseek.com.evil.example#deepseek-v4-pro", ALL_KEYS).key_env is None
+    assert resolve("https://api.deepseek.com/v1/../evil#deepseek-v4-pro", ALL_KEYS).key_env is None
     assert resolve("http://api.openai.com/v1#gpt-5.5", ALL_KEYS).key_env is None, "not over an open wire"
 
 

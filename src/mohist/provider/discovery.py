@@ -144,7 +144,8 @@ async def choose(
     table: Catalogue | None = None,
     probes: Sequence[Probe] = LOCAL_PROBES,
 ) -> ResolvedModel:
-    """The model to use: the one named; else the first provider whose key is set; else a server on this machine.
+    """The model to use: the one named; else the first provider whose key is set, endpoint of the configuration, or
+    server on this machine.
 
     Args:
         name: what flags, `MOHIST_MODEL` or the configuration say; None or empty: nothing was said.
@@ -160,12 +161,19 @@ async def choose(
     if name:
         return await settle(resolve(name, env, endpoints, table=table), env)
     known = table if table is not None else catalogue()
+    ends = endpoints or {}
     for provider in known.providers():
-        # Only a provider's own variable speaks for it here: a second one may be meant for another region.
-        entry = known.default_model(provider.name) if env.get(provider.key_env[0], "").strip() else None
+        end = ends.get(provider.name)
+        # Only a provider's first variable speaks for it here: a second one may be meant for another region.
+        variable = end.key_env if end is not None and end.key_env else provider.key_env[0]
+        entry = known.default_model(provider.name) if env.get(variable, "").strip() else None
         if entry is not None:
-            model = resolve(entry.name, env, endpoints, table=table)
-            return replace(model, notes=(*model.notes, f"chosen because {provider.key_env[0]} is set"))
+            model = resolve(entry.name, env, ends, table=table)
+            return replace(model, notes=(*model.notes, f"chosen because {variable} is set"))
+    for end in ends.values():
+        if known.provider(end.name) is None and (end.key_env is None or env.get(end.key_env, "").strip()):
+            model = await settle(resolve(end.name, env, ends, table=table), env)
+            return replace(model, notes=(*model.notes, "chosen because the configuration has this endpoint"))
     for server in await find_local(probes):
         chosen = preferred(server.models)
         return ResolvedModel(
