@@ -30,11 +30,9 @@ _STOPPED = {
 
 # C0 and C1 controls but newline and tab, DEL, and the bidirectional marks of
 # https://www.unicode.org/reports/tr9/#Explicit_Directional_Embeddings (CVE-2021-42574).
-_HIDERS = dict.fromkeys(
-    [*(code for code in range(0x20) if code not in (0x09, 0x0A)), *range(0x7F, 0xA0), *range(0x202A, 0x202F)]
-    + [*range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C],
-    "�",
-)
+_CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)]
+_DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_HIDERS = dict.fromkeys([*_CONTROLS, *_DIRECTIONS], "�")
 
 
 @dataclass(frozen=True, slots=True)
