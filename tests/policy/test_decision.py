@@ -203,7 +203,10 @@ def test_a_network_opened_for_the_run_can_be_closed_by_a_rule() -> None:
     assert said(decide(shell("pytest"), RULES.plus(closed), "auto")) == "allow"
 
 
-def one_rule(layer: Literal["user", "project", "managed"], decision: str, command: str = "unknown-tool") -> RuleSet:
+Layer = Literal["user", "project", "managed"]
+
+
+def one_rule(layer: Layer, decision: str, command: str = "unknown-tool") -> RuleSet:
     text = f'[[rule]]\nid = "{layer}.x"\ncommand = ["{command}"]\ndecision = "{decision}"\nreason = "r"\nmatch = ["{command}"]'
     return RuleSet(parse_rules(text, layer=layer, origin=layer))
 
@@ -234,7 +237,9 @@ def test_no_rule_of_a_user_lifts_a_hard_denial_or_plan_mode() -> None:
     rules = RULES.plus(parse_rules(text, layer="user", origin="user"))
     assert row(edit(".git/config"), rules) == NEVER
     assert said(decide(edit("src/a.py"), rules, "plan")) == "deny"
-    assert said(decide(shell("unknown-tool"), with_rules(one_rule("user", "allow")), "plan")) == "deny"
+    cases: list[tuple[Layer, str]] = [("user", "allow"), ("user", "ask"), ("managed", "ask"), ("project", "ask")]
+    for layer, decision in cases:
+        assert said(decide(shell("unknown-tool"), with_rules(one_rule(layer, decision)), "plan")) == "deny"
 
 
 def test_the_strictest_part_decides_and_is_named() -> None:
@@ -288,12 +293,13 @@ def test_a_grant_allows_what_it_covers_and_nothing_beside_it() -> None:
     assert said(decide(question, RULES, "plan", grants)) == "deny"
 
 
-def test_a_grant_for_a_file_is_not_a_grant_for_a_command_with_its_name() -> None:
-    question = edit("a; git add")
+def test_a_file_name_does_not_smuggle_a_grant_for_something_else() -> None:
+    question = edit("a; edit b; git add")
     asked = decide(question, RULES, "ask")
     assert isinstance(asked, Ask)
     grants = Grants().plus(question, asked)
     assert said(decide(shell("git add"), RULES, "ask", grants)) == "ask"
+    assert said(decide(edit("b"), RULES, "ask", grants)) == "ask"
 
 
 def test_an_explanation_names_every_matching_rule_and_the_one_that_decided() -> None:

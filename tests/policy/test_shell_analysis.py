@@ -107,6 +107,7 @@ def test_words_are_what_the_program_would_receive(words: str, expected: tuple[st
         "a{b,c}; {d,e}; }",
         "cd .git && cd .. > config",
         "rm > $ -",
+        "show \\ x",
         "RANDOM='a[$(rm b)]'",
         "for SECONDS in 'a[$(rm b)]'; do ls; done",
         "BASH_CMDS=([ls]=rm)",

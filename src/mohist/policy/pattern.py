@@ -22,30 +22,52 @@ def is_open(argument: str) -> bool:
     return UNKNOWN in argument and argument[0] in (UNKNOWN, "-")
 
 
+def star_matches(glob: str, text: str) -> bool:
+    """True when `glob`, in which `*` stands for any text, covers `text`; `?` and `[…]` mean what they do in a shell."""
+    if "?" in glob or "[" in glob:
+        return _regex(translate(glob)).match(text) is not None
+    head, *rest = glob.split("*")
+    if not rest:
+        return text == glob
+    *middle, tail = rest
+    if not text.startswith(head) or not text.endswith(tail) or len(text) < len(head) + len(tail):
+        return False
+    at, end = len(head), len(text) - len(tail)
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
 @lru_cache(maxsize=4096)
-def _glob(text: str) -> re.Pattern[str]:
-    if text.startswith("re:"):
-        return re.compile(f"(?s:{text[3:]})\\Z")
-    return re.compile("|".join(translate(part) for part in text.split("|")))
+def _regex(text: str) -> re.Pattern[str]:
+    return re.compile(text)
 
 
 class Word:
     """One place of an argument pattern: literals `a|b`, globs `test*`, or `re:…` for the whole argument."""
 
-    __slots__ = ("floating", "literals", "regex")
+    __slots__ = ("floating", "globs", "literals", "regex")
 
     def __init__(self, text: str) -> None:
-        plain = not text.startswith("re:") and not any(char in text for char in "*?[")
         self.floating = text.startswith(("*", "re:.*"))
         """It looks for something anywhere in the argument, so also in a part that only the shell knows."""
-        self.literals = frozenset(text.split("|")) if plain else None
-        self.regex = None if plain else _glob(text)
+        self.regex = re.compile(f"(?s:{text[3:]})\\Z") if text.startswith("re:") else None
+        # Kept apart because most words are literals, and compiling a regex costs as much as reading ten rules.
+        parts = [] if self.regex else text.split("|")
+        self.globs = [part for part in parts if any(char in part for char in "*?[")]
+        self.literals = frozenset(parts) - frozenset(self.globs)
 
     def matches(self, argument: str) -> bool:
-        if self.literals is not None:
-            return argument in self.literals
-        assert self.regex is not None
-        return UNKNOWN not in argument and self.regex.match(argument) is not None
+        if argument in self.literals:
+            return True
+        if UNKNOWN in argument:
+            return False
+        if self.regex:
+            return self.regex.match(argument) is not None
+        return any(star_matches(glob, argument) for glob in self.globs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +94,6 @@ class CommandPattern:
         return all(word.matches(argument) for word, argument in zip(self.words, argv, strict=False))
 
 
-@lru_cache(maxsize=4096)
-def _path_regex(glob: str) -> re.Pattern[str]:
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    return re.compile("".join(known.get(part) or re.escape(part) for part in parts), re.DOTALL)
-
-
 def fold_path(path: str) -> str:
     """The path as a file system that ignores case and invisible characters sees it.
 
@@ -92,4 +107,27 @@ def path_matches(glob: str, path: str, *, widely: bool) -> bool:
     """True when `glob` (`*` within a folder, `**` across) covers the whole `path`; `widely` folds case first."""
     if widely:
         glob, path = fold_path(glob), fold_path(path)
-    return _path_regex(glob).fullmatch(path) is not None
+    return _segments_match(glob.split("/"), path.split("/"))
+
+
+def _segments_match(globs: list[str], parts: list[str]) -> bool:
+    """`reached` holds how many globs may be used up by the parts so far: one pass, whatever the globs are."""
+    reached = _past_stars(globs, {0})
+    for part in parts:
+        following = set()
+        for at in reached:
+            if at < len(globs) and globs[at] == "**":
+                following.add(at)
+            elif at < len(globs) and star_matches(globs[at], part):
+                following.add(at + 1)
+        reached = _past_stars(globs, following)
+    return len(globs) in reached
+
+
+def _past_stars(globs: list[str], reached: set[int]) -> set[int]:
+    """`**` may also stand for no folder at all."""
+    for at in sorted(reached):
+        while at < len(globs) and globs[at] == "**":
+            at += 1
+            reached = reached | {at}
+    return reached

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Literal
 
-from mohist.policy.pattern import UNKNOWN, CommandPattern, Word, is_open, path_matches
+from mohist.policy.pattern import UNKNOWN, CommandPattern, Word, is_open, path_matches, star_matches
 from mohist.policy.question import MODES, Mode
 from mohist.policy.subject import Kind, Subject
 
@@ -49,7 +48,7 @@ class Rule:
 
     def matches(self, subject: Subject) -> bool:
         """True when the rule speaks of `subject`. A doubt counts against the subject: it escapes an allow, not an ask."""
-        if self.tool and not any(fnmatchcase(subject.tool, glob) for glob in self.tool):
+        if self.tool and not any(star_matches(glob, subject.tool) for glob in self.tool):
             return False
         if self.about == "any":
             return True
@@ -63,7 +62,7 @@ class Rule:
             case "host":
                 return any(self._matches_host(glob, subject.name) for glob in self.globs)
             case "assign":
-                return any(fnmatchcase(subject.name, glob) for glob in self.globs)
+                return any(star_matches(glob, subject.name) for glob in self.globs)
             case _:
                 return not self.globs or subject.effect in self.globs
 
@@ -90,7 +89,7 @@ class Rule:
     def _matches_host(self, glob: str, name: str) -> bool:
         if name == "*":
             return self.decision != "allow" or glob in ("*", "@any")
-        return glob != "@any" and fnmatchcase(name.rstrip(".").lower(), glob.lower())
+        return glob != "@any" and star_matches(glob.lower(), name.rstrip(".").lower())
 
 
 @dataclass(frozen=True, slots=True)
