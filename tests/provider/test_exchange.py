@@ -426,6 +426,16 @@ async def test_no_failure_repeats_the_key_or_what_was_sent(dialect, status):
     assert len(failed.detail) < 400
 
 
+@pytest.mark.enable_socket
+async def test_no_part_of_the_key_gets_out(dialect):
+    key = "sk-" + secrets.token_hex(12)
+    masked = await failure_of(dialect, error_reply(401, "x", f"Incorrect API key provided: ****{key[-4:]}"), key=key)
+    assert key[-4:] not in masked.detail
+    at_the_limit = "x" * 230 + key
+    cut = await failure_of(dialect, error_reply(400, "invalid_request_error", at_the_limit), key=key)
+    assert key[:6] not in cut.detail
+
+
 def test_a_key_does_not_show_itself():
     key = "sk-" + secrets.token_hex(12)
     secret = Secret(lambda: key + "\n")

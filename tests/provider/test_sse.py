@@ -43,6 +43,13 @@ def test_a_stream_split_at_each_byte_gives_the_same_events():
     assert decoded([bytes([byte]) for byte in wire]) == decoded([wire])
 
 
+def test_a_blank_line_behind_a_split_line_end_still_counts():
+    assert decoded([b"data: x\r", b"\n", b"\n", b"data: y\r", b"\n", b"\r", b"\n"]) == [
+        SseEvent("", "x"),
+        SseEvent("", "y"),
+    ]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_field():
     assert decoded([b"\xef\xbb", b"\xbfdata: x\n\n"]) == [SseEvent("", "x")]
 

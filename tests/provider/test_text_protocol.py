@@ -102,7 +102,10 @@ def test_text_split_anywhere_gives_the_same_answer(line_end):
     assert read(*text).message == whole
 
 
-@given(st.text(st.sampled_from("`tol re\n{}x"), max_size=60), st.data())
+SHARDS = ["```tool read\n", "````tool\n", "```", "````", "`", "\n", "\r\n", "x", " ", '{"name": "y"}']
+
+
+@given(st.lists(st.sampled_from(SHARDS), max_size=8).map("".join), st.data())
 def test_any_text_split_anywhere_gives_the_same_answer_and_loses_nothing_without_a_block(text, data):
     cut = data.draw(st.integers(0, len(text)))
     whole = read(text).message
@@ -117,6 +120,11 @@ def test_words_are_given_out_as_soon_as_they_can_be_no_fence():
     assert parser.feed("llo ```tool") == [TextDelta("llo ```tool")]
     assert parser.feed("\n``") == [TextDelta("\n")]
     assert parser.feed("`py") == [TextDelta("```py")]
+
+
+def test_a_fence_in_the_middle_of_a_line_is_text_however_it_is_split():
+    for pieces in (["x```tool read\n{}\n```"], ["x", "```tool read\n{}\n```"]):
+        assert read(*pieces).message.parts == (TextPart("x```tool read\n{}\n```"),)
 
 
 def test_a_block_nobody_closed_is_a_call_unless_the_answer_was_cut_for_length():
