@@ -136,6 +136,7 @@ async def test_an_edit_that_means_nothing_is_an_error(bench, old, new, word):
         ("\tif x:\n\t\ty()\n", "if x:\n\ty()", "if x:\n\tz()", "\tif x:\n\t\tz()\n", "indentation"),
         ("say “hi” – now\n", 'say "hi" - now', 'say "hi" - later', "say “hi” – later\n", "look-alike"),
         ("a\u00a0= 1\n", "a = 1", "a = 2", "a\u00a0= 2\n", "look-alike"),
+        ("say “hi” – now\n", 'say "hi" - now', 'yell "hi" - now', "yell “hi” – now\n", "look-alike"),
     ],
 )  # fmt: skip
 async def test_tolerance_stays_inside_the_span_and_is_told(bench, content, old, new, after, tier):

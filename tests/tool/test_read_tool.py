@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -54,6 +55,12 @@ async def test_a_file_of_2_gb_is_read_by_range_without_loading_it(bench):
     assert len(third) < 600
     assert "2,147,483,648 bytes" in note
     assert bench.ctx.seen.last(path) is None
+    # Nor is an endless line passed over to its end, 2 GB further on.
+    fourth = (await bench.call(READ, path="big.log", offset=4)).text.split("\n")[0]
+    further = re.search(r"\[([\d,]+) or more further bytes\]", fourth)
+    assert further is not None
+    assert int(further[1].replace(",", "")) < 70_000_000
+    assert len(fourth) < 600
 
 
 async def test_a_range_deep_in_a_file_past_the_bound_is_found_and_an_endless_line_is_not_held(bench):
@@ -137,7 +144,7 @@ async def test_a_socket_and_a_device_are_refused(bench, monkeypatch):
 
 
 async def test_symlinks_out_of_the_workspace_are_refused(bench, tmp_path):
-    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "secret").write_text("secret", "utf-8")
     (bench.root / "file").symlink_to(tmp_path / "secret")
     (bench.root / "folder").symlink_to("..")
     for path in ("file", "folder/secret", "folder"):

@@ -102,7 +102,7 @@ async def test_long_output_is_gated_and_the_rest_can_be_searched(searching):
 
 async def test_a_symlink_out_of_the_workspace_is_not_searched(searching, tmp_path):
     (tmp_path / "secret").mkdir()
-    (tmp_path / "secret/a.txt").write_text("needle")
+    (tmp_path / "secret/a.txt").write_text("needle", "utf-8")
     (searching.root / "link").symlink_to(tmp_path / "secret")
     assert (await searching.call(SEARCH, pattern="needle")).text == "[no match]"
     for path in ("link", str(tmp_path / "secret")):

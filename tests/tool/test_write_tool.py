@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -103,12 +104,12 @@ async def test_nothing_is_written_outside(bench, path):
 
 async def test_a_symlink_out_is_refused_and_its_target_kept(bench, tmp_path):
     target = tmp_path / "secret.txt"
-    target.write_text("keep")
+    target.write_text("keep", "utf-8")
     (bench.root / "link").symlink_to(target)
     (bench.root / "folder").symlink_to(tmp_path)
     for path in ("link", "folder/secret.txt", "folder/new.txt"):
         assert "leads out of the workspace" in await bench.refusal(WRITE, path=path, content="x")
-    assert target.read_text() == "keep"
+    assert target.read_text("utf-8") == "keep"
     assert not (tmp_path / "new.txt").exists()
 
 
@@ -124,7 +125,7 @@ def test_a_folder_swapped_for_a_symlink_after_the_check_is_refused(bench, tmp_pa
     bench.put("sub/a.txt", "in")
     outside = tmp_path / "outside"
     outside.mkdir()
-    (outside / "a.txt").write_text("out")
+    (outside / "a.txt").write_text("out", "utf-8")
     checked = place.find_writable(bench.ctx, "sub/a.txt")
     state = disk.load(checked, 100)
     (bench.root / "sub").rename(bench.root / "moved")
@@ -135,13 +136,13 @@ def test_a_folder_swapped_for_a_symlink_after_the_check_is_refused(bench, tmp_pa
         disk.replace(checked, b"stolen", state)
     with pytest.raises(ToolError, match="symlink"):
         disk.replace(place.Place(bench.root, bench.root / "sub/new.txt", "sub/new.txt"), b"stolen", None)
-    assert {path.name: path.read_text() for path in outside.iterdir()} == {"a.txt": "out"}
+    assert {path.name: path.read_text("utf-8") for path in outside.iterdir()} == {"a.txt": "out"}
 
 
 def test_a_file_swapped_for_a_symlink_after_the_check_is_refused(bench, tmp_path):
     path = bench.put("a.txt", "in")
     outside = tmp_path / "out.txt"
-    outside.write_text("out")
+    outside.write_text("out", "utf-8")
     checked = place.find_writable(bench.ctx, "a.txt")
     state = disk.load(checked, 100)
     path.unlink()
@@ -150,7 +151,7 @@ def test_a_file_swapped_for_a_symlink_after_the_check_is_refused(bench, tmp_path
         disk.load(checked, 100)
     with pytest.raises(ToolError, match="is a symlink"):
         disk.replace(checked, b"stolen", state)
-    assert outside.read_text() == "out"
+    assert outside.read_text("utf-8") == "out"
     assert bench.names() == ["a.txt"]
 
 
@@ -158,10 +159,10 @@ def test_what_was_changed_between_reading_and_writing_is_kept(bench):
     path = bench.put("a.txt", "one")
     found = place.find_writable(bench.ctx, "a.txt")
     state = disk.load(found, 100)
-    path.write_text("by hand")
+    path.write_text("by hand", "utf-8")
     with pytest.raises(ToolError, match="changed by someone else"):
         disk.replace(found, b"mine", state)
-    assert path.read_text() == "by hand"
+    assert path.read_text("utf-8") == "by hand"
     with pytest.raises(ToolError, match="made by someone else"):
         disk.replace(found, b"mine", None)
     path.unlink()
@@ -188,24 +189,29 @@ async def test_a_folder_in_the_way_is_told(bench):
     assert "not a folder" in await bench.refusal(WRITE, path="a/b.txt/c", content="x")
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """Files can't grow past 64 bytes: the error a full disk gives, at the same call."""
+    """Files can't grow past 64 bytes: an error as a full disk gives, at the same call. Not even pytest may write meanwhile."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_full_disk_leaves_the_old_file_and_nothing_else(bench, full_disk):
+async def test_a_full_disk_leaves_the_old_file_and_nothing_else(bench):
     path = bench.put_seen("a.txt", "old\n")
-    assert "File too large" in await bench.refusal(WRITE, path="a.txt", content="x" * 10_000)
+    with full_disk():
+        told = await bench.refusal(WRITE, path="a.txt", content="x" * 10_000)
+    assert "File too large" in told
     assert path.read_bytes() == b"old\n"
     assert bench.names() == ["a.txt"]
 
 
-def test_output_that_can_not_be_kept_is_still_told(bench, full_disk):
-    gated = gate("word\n" * 10_000, bench.ctx.spill, ToolLimits(output_tokens=100))
+def test_output_that_can_not_be_kept_is_still_told(bench):
+    with full_disk():
+        gated = gate("word\n" * 10_000, bench.ctx.spill, ToolLimits(output_tokens=100))
     assert gated.spill is None
     assert "could not be kept: File too large" in gated.text
     assert gated.text.startswith("word\n")

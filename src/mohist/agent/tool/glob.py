@@ -82,7 +82,7 @@ async def files(ctx: ToolContext, folder: Place, pattern: str = "") -> list[Path
     below = folder.path.relative_to(ctx.workspace).as_posix()
     if pattern.startswith("/") and below != ".":
         pattern = f"/{_literal(below)}{pattern}"
-    command = ["--files", "--null", "--sort=path", "--hidden", "--no-require-git"]
+    command = ["--files", "--null", "--hidden", "--no-require-git"]
     if pattern:
         command.append(f"--glob={pattern}")
     command += ["--glob=!.git", "--", str(folder.path)]
@@ -91,7 +91,7 @@ async def files(ctx: ToolContext, folder: Place, pattern: str = "") -> list[Path
     *names, rest = b"\n".join(pieces).split(b"\0")
     if rest.strip() and not names:
         raise ToolError(f"ripgrep can't take the pattern {pattern!r}: {rest.decode('utf-8', 'replace').strip()}")
-    return [Path(name.decode("utf-8", "surrogateescape")) for name in names[:_MOST_NAMES]]
+    return [Path(name.decode("utf-8", "surrogateescape")) for name in sorted(names)[:_MOST_NAMES]]
 
 
 def _literal(name: str) -> str:
