@@ -10,6 +10,8 @@ from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Pr
 from mohist.sandbox.repository import Repository, find_repository
 from mohist.sandbox.run import run
 from mohist.sandbox.selftest import Guarantee
+from mohist.sandbox.toolchain import find_toolchains
+from mohist.sandbox.unconfined import Unconfined
 
 __all__ = [
     "Bubblewrap",
@@ -28,6 +30,8 @@ __all__ = [
     "Repository",
     "Sandbox",
     "SandboxError",
+    "Unconfined",
     "find_repository",
+    "find_toolchains",
     "run",
 ]

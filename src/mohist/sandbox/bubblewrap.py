@@ -195,7 +195,7 @@ class Bubblewrap:
         try:
             for content, path in made.files:
                 theirs.append(_memory_file("file", content))
-                made.options += ["--perms", "0444", "--ro-bind-data", str(theirs[-1]), path]
+                made.options += ["--perms", "0444", "--file", str(theirs[-1]), path]
             made.options += made.last
             program_filter = build_filter(os.uname().machine, debuggers=self._debuggers)
             theirs.append(_memory_file("filter", program_filter))
@@ -269,7 +269,7 @@ class Bubblewrap:
                 os.close(fd)
             if started.placed:
                 self._starter.submit(self._take_down, started.placed)
-        return process  # noqa: RET504 - a return inside the scope reads as one that may not happen
+        return process
 
     def _process(self, started: _Started, init_pid: int) -> BubblewrapProcess:
         mask = started.mask

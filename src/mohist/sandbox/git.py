@@ -248,7 +248,9 @@ class Git:
     async def _trusted(self, *args: str, accept: Sequence[int] = (0,)) -> str:
         """git on the user's own repository; only for commands that start nothing but git itself."""
         if _identity(self.repository.git_dir) != self._identity:
-            raise GitError(f"{str(self.repository.git_dir)!r} was replaced since it was captured.", "Look at it by hand.")
+            raise GitError(
+                f"{str(self.repository.git_dir)!r} was replaced since it was captured.", "Look at it by hand."
+            )
         return await self._run(f"--git-dir={self.repository.git_dir}", *args, own=False, accept=accept)
 
     async def _run(
@@ -267,7 +269,8 @@ class Git:
             with anyio.fail_after(_COMMAND_S):
                 done = await anyio.run_process(
                     command,
-                    input=stdin or b"",
+                    # An empty input would be taken as none, and git would read the user's terminal.
+                    stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     check=False,

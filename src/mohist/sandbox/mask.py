@@ -37,6 +37,8 @@ PROTECTED = (
     ".mcp.json",
     ".github/workflows",
 )
+# Mohist's own environment in a checkout of Mohist; nothing is held in its place where it is not.
+_PROTECTED_IF_THERE = (".mohist-env",)
 # What git executes or where it looks for what to execute. `modules` and `worktrees` hold further configurations.
 PROTECTED_IN_GIT = (".git/hooks", ".git/config", ".git/modules", ".git/worktrees")
 # A file that would move git's configuration elsewhere. It can't be held by a folder without breaking git
@@ -88,7 +90,8 @@ class Mask:
 
     def _hold(self) -> tuple[Held, ...]:
         held: dict[str, Held] = {}
-        for name in (*PROTECTED, *self._git_names()):
+        present = tuple(name for name in _PROTECTED_IF_THERE if self._exists(name))
+        for name in (*PROTECTED, *present, *self._git_names()):
             folder, _, _ = name.rpartition("/")
             if folder and not self._is_folder(folder):
                 name, folder = folder, ""  # a file where a folder would be: keep it as it is

@@ -72,7 +72,7 @@ async def probe_sandbox(run_confined: Runner) -> list[Guarantee]:
             "secret": str(secret),
             "home": str(home),
             "home_shown": [path.relative_to(home).parts[0] for path in (prefix, room) if path.is_relative_to(home)],
-            "variables": list(environment((), {})),
+            "variables": list(environment((), (), {})),
             "network": "none",
         }
         profile = Profile(workspace, extra_readable=(prefix,))

@@ -3,7 +3,7 @@
 bubblewrap is never started as root. The thread that starts it owns a private mount namespace; each shown tree is
 cloned there below a tmpfs (so that a 0700 home above it does not matter), and where the tree belongs to root the
 clone's owners are shifted: root on disk is the sandbox's own unprivileged user inside, and files made inside are
-root's on disk. See docs/adr/0002-sandbox-as-root.md.
+root's on disk. See docs/adr/0003-sandbox-as-root.md.
 """
 
 from __future__ import annotations
