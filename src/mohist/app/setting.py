@@ -147,7 +147,7 @@ class SettingFile(_Table):
         json_schema_extra={"guard": TRUST, "env": "MOHIST_MODEL"},
     )
     mode: Mode = Field(
-        "edit",
+        "auto",
         description="What the agent may do unasked, from strict to free: plan, ask, edit, auto, full.",
         json_schema_extra={"guard": TIGHTEN, "env": "MOHIST_MODE"},
     )

@@ -115,7 +115,7 @@ class Git:
             if value.strip():
                 await door._run("config", "--file", str(private / "config"), key, value.strip(), own=False)
         head = (await door._trusted("rev-parse", "--quiet", "--verify", "HEAD^{commit}", accept=(0, 1))).strip()
-        empty = (await door._run("mktree", stdin=b"")).strip()
+        empty = (await door._run("mktree")).strip()
         door.head, door.base = head or None, head or empty
         await door._seed_index()
         return door
@@ -260,7 +260,6 @@ class Git:
         accept: Sequence[int] = (0,),
         env: Mapping[str, str] | None = None,
         root: Path | None = None,
-        stdin: bytes | None = None,
     ) -> str:
         where = [f"--git-dir={self._private}", f"--work-tree={root or self.root}"] if own else []
         command = [str(self._program), *where, *(part for value in _OFF for part in ("-c", value)), *args]
