@@ -46,7 +46,7 @@ class Fault:
 def introduced(name: str, before: str, after: str) -> list[Fault]:
     """Faults of `after` when it has more than `before`; empty for a language that is not known."""
     now = faults(name, after)
-    return now if len(now) > len(faults(name, before)) else []
+    return now if now and len(now) > len(faults(name, before)) else []
 
 
 def faults(name: str, text: str) -> list[Fault]:
