@@ -78,7 +78,7 @@ def fates(config: Config, key: str) -> dict[str, str]:
 
 def test_with_nothing_said_the_defaults_hold(place: Place) -> None:
     config = place.load()
-    assert (config.model, config.mode, config.network, config.max_cost_microusd) == (None, "edit", "none", None)
+    assert (config.model, config.mode, config.network, config.max_cost_microusd) == (None, "auto", "none", None)
     assert {entry.layer for entry in config.explained} == {"default"}
     assert config.project is None
 
@@ -109,7 +109,7 @@ def test_a_trusted_project_beats_the_user_and_gives_way_to_the_environment(place
 
 
 def test_flags_that_were_not_given_say_nothing(place: Place) -> None:
-    assert place.load(flags={"model": None, "mode": None}).mode == "edit"
+    assert place.load(flags={"model": None, "mode": None}).mode == "auto"
 
 
 def test_money_is_kept_in_millionths_and_rounded_down(place: Place) -> None:

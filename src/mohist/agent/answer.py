@@ -1,23 +1,13 @@
-"""Puts a stream of deltas together into one answer."""
+"""Reads a stream of deltas to its end as one answer."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from mohist.provider.message import (
-    CallArguments,
-    CallReady,
-    CallStarted,
-    Delta,
-    Done,
-    Failed,
-    Part,
-    TextDelta,
-    TextPart,
-    ThinkingDelta,
-    ThinkingPart,
-)
+from mohist.provider.answer import Answer as Collected
+from mohist.provider.exchange import closing
+from mohist.provider.message import Delta, Done, Failed, Part, TextDelta, TextPart, ThinkingDelta, ThinkingPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +19,25 @@ class Answer:
 
 
 async def assemble(stream: AsyncIterator[Delta], speak: Callable[[str, bool], None]) -> Answer:
-    """Reads the stream to its end; `speak(text, thinking)` is called with the words as they come."""
-    parts: list[Part] = []
-    end: Done | Failed | None = None
-    async for delta in stream:
-        match delta:
-            case TextDelta(text):
-                speak(text, False)
-                last = parts[-1] if parts else None
-                if isinstance(last, TextPart):
-                    parts[-1] = TextPart(last.text + text)
-                elif text:
-                    parts.append(TextPart(text))
-            case ThinkingDelta(text, opaque, redacted):
-                if text:
-                    speak(text, True)
-                _think(parts, text, opaque, redacted)
-            case CallReady(call):
-                parts.append(call)
-            case CallStarted() | CallArguments():
-                pass
-            case Done() | Failed():
-                end = delta
-    if end is None:
-        end = Failed("protocol", "The answer ended without saying how.")
-    return Answer(tuple(parts), end)
+    """Reads the stream to its end; `speak(text, thinking)` is called with the words as they come.
+
+    A cancelled reader closes the stream, so that the connection goes with it.
+    """
+    collected = Collected()
+    async with closing(stream) as deltas:
+        async for delta in deltas:
+            collected.add(delta)
+            if isinstance(delta, TextDelta | ThinkingDelta) and delta.text:
+                speak(delta.text, isinstance(delta, ThinkingDelta))
+    end = collected.end or Failed("protocol", "The answer ended without saying how.")
+    return Answer(tuple(part for part in collected.message.parts if not _empty(part)), end)
 
 
-def _think(parts: list[Part], text: str, opaque: str | None, redacted: bool) -> None:
-    last = parts[-1] if parts else None
-    # A signature closes its block: what comes after it is another block.
-    if isinstance(last, ThinkingPart) and last.opaque is None and not redacted and not last.redacted:
-        parts[-1] = ThinkingPart(last.text + text, opaque)
-    elif text or opaque:
-        parts.append(ThinkingPart(text, opaque, redacted))
+def _empty(part: Part) -> bool:
+    match part:
+        case TextPart(text):
+            return not text
+        case ThinkingPart(text, opaque):
+            return not text and opaque is None
+        case _:
+            return False

@@ -174,7 +174,12 @@ class _Session:
             name = instruction.path.relative_to(workspace.root).as_posix()
             for warning in instruction.warnings:
                 self.machine.emit(Note(f"{name}: {warning}"))
-            records.append(Fragment(f"instructions from {name}", instruction.text, lasting=True))
+            text = instruction.text
+            if instruction.globs:
+                # Rules for some files only are read when those are touched, not paid for on every turn.
+                text = f"{name} holds rules for {', '.join(instruction.globs)}; read it before you change such files."
+            if text:
+                records.append(Fragment(f"instructions from {name}", text, lasting=True))
         records.append(User(task.text))
         dirty = await workspace.dirty()
         today = datetime.fromtimestamp(self.machine.clock.now_ms() / 1000, UTC).date().isoformat()
