@@ -107,6 +107,9 @@ def choose_cut(records: Sequence[Record], current: View, keep_tokens: int) -> in
         if rest > keep_tokens and best is not None:
             break
         best = cut
+    if best is None or not any(isinstance(r, Assistant) and not r.failure for r in records[floor:best]):
+        # The user's words are kept as they are, so without an answer there is nothing to sum up.
+        return None
     return best
 
 
