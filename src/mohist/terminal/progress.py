@@ -86,7 +86,9 @@ class Progress:
 
     def _tool(self, event: ToolFinished) -> None:
         style = self._style
-        mark = style("green", "✓") if event.ok else style("red", "✗")
+        # A command that ran and failed is a result for the model, and still something a person wants to see.
+        good = event.ok and (event.summary == "exit code 0" or not event.summary.startswith("exit code "))
+        mark = style("green", "✓") if good else style("red", "✗")
         title = plain(self._titles.pop(event.call_id, "")).replace("\n", " ⏎ ")
         first, *rest = plain(event.summary).splitlines() or [event.tool]
         if len(title) > TITLE_CHARS:
