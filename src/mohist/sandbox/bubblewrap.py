@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from fcntl import F_SETPIPE_SZ, fcntl, ioctl
+from fcntl import fcntl, ioctl
 from pathlib import Path
 from termios import FIONREAD
 from typing import TypeVar
@@ -34,6 +34,7 @@ from mohist.sandbox.tree import BubblewrapProcess
 _T = TypeVar("_T")
 _SETUP_S = 30.0
 _GATE_BYTES = 4096
+_F_SETPIPE_SZ = 1031  # include/uapi/linux/fcntl.h; the fcntl module has the name on Linux alone
 _LAST_CPU_S = 2
 
 
@@ -151,13 +152,14 @@ class Bubblewrap:
         return await anyio.to_thread.run_sync(lambda: self._starter.submit(work).result())
 
     def _start(self, argv: list[str], cwd: Path, profile: Profile) -> _Started:
-        trees, folder = resolve_profile(profile, cwd, self._state)
-        workspace = profile.workspace.resolve()
-        identity = identity_for(workspace)
-        program = self.binary.path
-        mask = Mask(workspace) if profile.writable else None
+        mask: Mask | None = None
         placed: dict[Path, Path] = {}
         try:
+            trees, folder = resolve_profile(profile, cwd, self._state)
+            workspace = profile.workspace.resolve()
+            identity = identity_for(workspace)
+            program = self.binary.path
+            mask = Mask(workspace) if profile.writable else None
             if identity.dropped:
                 if self._stage is None:
                     self._stage = Stage(program)
@@ -168,6 +170,11 @@ class Bubblewrap:
             return self._spawn(program, argv, made, identity, mask, placed)
         except OSError as error:
             self._abandon(mask, placed)
+            if error.errno == errno.ENOSYS:
+                raise NoSandboxError(
+                    f"The kernel does not offer what the sandbox needs ({error}).",
+                    "Use Linux 5.6 or newer; inside another sandbox, Mohist can't make namespaces of its own.",
+                ) from None
             raise SandboxError(
                 f"The sandbox could not be prepared: {error}.", "`mohist doctor` says what this machine lacks."
             ) from None
@@ -352,7 +359,7 @@ async def _open_gate(fd: int) -> bool:
     The pipe is kept full: it becomes writable only when a page of it was read or every reader has gone.
     """
     os.set_blocking(fd, False)
-    size = fcntl(fd, F_SETPIPE_SZ, _GATE_BYTES)
+    size = fcntl(fd, _F_SETPIPE_SZ, _GATE_BYTES)
     filled = os.write(fd, bytes(size))
     await anyio.wait_writable(fd)
     left = bytearray(4)

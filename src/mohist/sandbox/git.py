@@ -268,7 +268,7 @@ class Git:
             with anyio.fail_after(_COMMAND_S):
                 done = await anyio.run_process(
                     command,
-                    # An empty input would be taken as none, and git would read the user's terminal.
+                    # Empty: `mktree` makes the empty tree of it. (anyio takes input=b"" for none and passes the terminal on.)
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
