@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -75,6 +76,31 @@ async def test_git_works_inside_and_git_outside_sees_no_litter(
         assert host_git(workspace, "status", "--porcelain") == ""
     assert sorted(path.name for path in workspace.iterdir()) == [".git", "a.txt", "b.txt"]
     assert not (workspace / ".git" / "modules").exists()
+
+
+async def test_a_workspace_below_a_repositorys_top_leaves_git_as_it_was(sandbox: Bubblewrap, workspace: Path) -> None:
+    below = workspace / "packages"
+    below.mkdir()
+    (below / "b.txt").write_text("b\n")
+    host_git(workspace, "add", "packages")
+    async with await sandbox.launch(["sleep", "600"], cwd=below, profile=Profile(below)):
+        assert (below / ".git").is_dir()
+        for folder in (workspace, below):
+            assert host_git(folder, "status", "--porcelain").split() == ["A", "packages/b.txt"]
+    assert [path.name for path in below.iterdir()] == ["b.txt"]
+
+
+async def test_a_lock_that_somebody_else_keeps_is_refused_and_not_waited_for(
+    sandbox: Bubblewrap, workspace: Path, profile: Profile
+) -> None:
+    fd = os.open(workspace, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with pytest.raises(RefusedError, match="locked"):
+            await run(sandbox, ["true"], cwd=workspace, profile=profile)
+    finally:
+        os.close(fd)
+    assert (await run(sandbox, ["true"], cwd=workspace, profile=profile)).exit.code == 0
 
 
 async def test_an_empty_folder_of_the_users_own_is_kept(sandbox: Bubblewrap, workspace: Path, profile: Profile) -> None:

@@ -17,6 +17,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ PROTECTED_IN_GIT = (".git/hooks", ".git/config", ".git/modules", ".git/worktrees
 # A file that would move git's configuration elsewhere. It can't be held by a folder without breaking git
 # meanwhile, so one that appears during a run is removed after it.
 _PLANTED_IN_GIT = (".git/commondir", ".git/config.worktree")
+_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.01
 _PLACEHOLDER_TIME_S = 0x4D6F6869  # "Mohi"; marks an empty folder as ours
 
 
@@ -65,7 +67,7 @@ class Mask:
         self.held: tuple[Held, ...] = ()
         self._absent: tuple[str, ...] = ()
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_SH)
+            self._lock()
             self.held = self._hold()
             self._absent = tuple(name for name in _PLANTED_IN_GIT if not self._exists(name))
         except BaseException:
@@ -87,6 +89,20 @@ class Mask:
         os.close(self._fd)
         self._fd = -1
         return planted
+
+    def _lock(self) -> None:
+        """Shares the workspace's lock; only a clean-up holds it alone, for milliseconds, so a longer wait is an attack."""
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE_S)
+            else:
+                return
+        raise RefusedError(
+            f"Another program keeps the folder {str(self._workspace)!r} locked.",
+            "End it, or wait; `lsof` on the folder names it.",
+        )
 
     def _hold(self) -> tuple[Held, ...]:
         held: dict[str, Held] = {}
