@@ -52,8 +52,9 @@ def rows(text: str) -> list[str]:
                 continue
             while visible + len(part) > COLUMNS:
                 room = COLUMNS - visible
+                room = part.rfind(" ", 1, room + 1) if " " in part[1 : room + 1].strip() else room
                 made.append(out + part[:room])
-                part, visible, out = "    " + part[room:], 0, ""
+                part, visible, out = "    " + part[room:].lstrip(), 0, ""
             out, visible = out + part, visible + len(part)
         made.append(out)
     return made
@@ -70,7 +71,7 @@ def spans(line: str) -> str:
                 if code == "1":
                     style += ' font-weight="bold"'
                 elif code == "2":
-                    style += ' opacity="0.62"'
+                    style += ' fill="#8b97a5"'
                 elif code in COLOURS:
                     style += f' fill="{COLOURS[code]}"'
         elif part:

@@ -99,7 +99,8 @@ class Progress:
         self._line(f"  {mark} {first}{took}")
         for line in rest:
             self._line(f"    {line}")
-        lines = plain(event.diff).splitlines()
+        # The title names the file already.
+        lines = [line for line in plain(event.diff).splitlines() if not line.startswith(("--- ", "+++ "))]
         for line in lines[:DIFF_LINES]:
             colour = "green" if line.startswith("+") else "red" if line.startswith("-") else "dim"
             self._line("    " + style(colour, line))
