@@ -8,8 +8,9 @@ some failures. Nothing is lost: the log keeps all records.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mohist.agent.answer import assemble
 from mohist.agent.record import Assistant, Ended, Fragment, Outcome, Pruned, Record, Summary
@@ -22,7 +23,6 @@ from mohist.provider.message import (
     Request,
     TextPart,
     ToolMessage,
-    ToolSpec,
     Usage,
     UserMessage,
 )
@@ -166,11 +166,9 @@ async def summarise(
     return Written(summary, "", usage)
 
 
-def prefix_tokens(system: str, tools: Sequence[ToolSpec]) -> int:
+def prefix_tokens(system: str, tools: Sequence[Mapping[str, Any]]) -> int:
     """Estimated tokens of system prompt and tool declarations."""
-    return tokens_of(system) + sum(
-        tokens_of(tool.name) + tokens_of(tool.description) + tokens_of(str(dict(tool.parameters))) for tool in tools
-    )
+    return tokens_of(system) + sum(tokens_of(str(tool)) for tool in tools)
 
 
 def used_tokens(records: Sequence[Record], current: View, prefix: int) -> int:

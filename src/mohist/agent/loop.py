@@ -22,7 +22,7 @@ from mohist.agent.execute import Executor
 from mohist.agent.log import RunLog
 from mohist.agent.record import Assistant, Ended, Fragment, Outcome, Record, User
 from mohist.agent.setting import RunSettings
-from mohist.agent.view import view
+from mohist.agent.view import View, view
 from mohist.base import Clock
 from mohist.event import Compacted, EventSink, ModelAnswered, ModelRetry, ModelWaiting, Note, TextSpoken
 from mohist.provider.message import AssistantMessage, Done, Failed, Part, Provider, Request, ToolCall, ToolSpec, Usage
@@ -151,13 +151,13 @@ class Loop:
                 return Ended("budget", "", f"The budget is spent: {spent:.4f} of {limit / 1e6:.4f} USD.")
         return None
 
-    def _request(self) -> Request:
+    def _request(self, current: View) -> Request:
         header = self.log.header
         tools = tuple(ToolSpec(tool["name"], tool["description"], tool["parameters"]) for tool in header.tools)
         return Request(
             model=self.wire_model,
             system=header.system,
-            messages=view(self.log.records).messages,
+            messages=current.messages,
             tools=tools,
             max_output_tokens=self.provider.caps.output_tokens,
             session_id=header.run_id,
@@ -166,12 +166,11 @@ class Loop:
     async def _ask(self) -> Assistant | Ended:
         """One whole answer, logged; or how the run ends for want of one."""
         attempt, compacted = 0, False
-        await self._fit()
+        current, used = await self._fit()
+        turn = totals(self.log.records).turns + 1
         while True:
-            turn = totals(self.log.records).turns + 1
-            request = self._request()
-            prefix = compaction.prefix_tokens(request.system, request.tools)
-            self.emit(ModelWaiting(turn, compaction.used_tokens(self.log.records, view(self.log.records), prefix)))
+            request = self._request(current)
+            self.emit(ModelWaiting(turn, used))
             started_s = self.clock.monotonic_s()
             answer = await assemble(
                 self.provider.stream(request), lambda text, thinking: self.emit(TextSpoken(text, thinking))
@@ -193,6 +192,7 @@ class Loop:
                         return Ended(
                             "failed", "", f"The request is too long and can't be shortened: {answer.end.detail}"
                         )
+                    current, used = self._measured()
                 case recovery.Stop(status, why):
                     return Ended(status, "", why)
 
@@ -269,30 +269,34 @@ class Loop:
             self.emit(Note(text))
         return None
 
-    async def _fit(self) -> None:
-        """Shortens the view before it is too long."""
+    def _measured(self) -> tuple[View, int]:
+        """What the next request holds and about how many tokens that is. The costliest step of a turn."""
+        records, header = self.log.records, self.log.header
+        current = view(records)
+        return current, compaction.used_tokens(records, current, compaction.prefix_tokens(header.system, header.tools))
+
+    async def _fit(self) -> tuple[View, int]:
+        """Shortens the view before it is too long; returns it with its tokens."""
         context = self.provider.caps.context_tokens
-        request = self._request()
-        prefix = compaction.prefix_tokens(request.system, request.tools)
-        current = view(self.log.records)
-        used = compaction.used_tokens(self.log.records, current, prefix)
+        current, used = self._measured()
         if used * 100 >= self.settings.prune_at_percent * context:
             keep = compaction.kept_tokens(self.settings, context)
             pruned = compaction.prune(self.log.records, current, self.settings, keep)
             if pruned is not None:
                 self.log.append(pruned)
-                shorter = view(self.log.records)
-                self.emit(Compacted(1, used, prefix + shorter.tokens))
-                used = used - current.tokens + shorter.tokens
+                before, (current, used) = used, self._measured()
+                self.emit(Compacted(1, before, used))
         if used * 100 >= self.settings.compact_at_percent * context:
             await self._compact()
+            current, used = self._measured()
+        return current, used
 
     async def _compact(self) -> bool:
         """Tier 2; False when it is not possible or has failed too often."""
         if compaction.failures(self.log.records) >= self.settings.compact_failures:
             return False
         written = await compaction.summarise(
-            self.provider, self._request(), self.log.records, self.settings, self.live_state()
+            self.provider, self._request(view(self.log.records)), self.log.records, self.settings, self.live_state()
         )
         usage = written.usage
         if usage is not None:
