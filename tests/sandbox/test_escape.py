@@ -39,7 +39,7 @@ def facts(room: Path) -> Iterator[dict[str, Any]]:
     key = int.from_bytes(secrets.token_bytes(3), "big") + 1
     segment = libc.shmget(key, 4096, 0o1666)
     shared = Path(f"/dev/shm/{secrets.token_hex(8)}")
-    shared.write_text(token)
+    shared.write_text(token, encoding="utf-8")
     bystander = subprocess.Popen(["sleep", "600"])
     abstract, pathname, service = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), socket.socket()
     name = secrets.token_hex(8)

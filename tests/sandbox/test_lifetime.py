@@ -75,7 +75,7 @@ async def test_root_works_as_the_owner_of_somebody_elses_workspace(sandbox: Bubb
 
 async def test_the_outside_sees_an_unprivileged_user(sandbox: Bubblewrap, profile: Profile, workspace: Path) -> None:
     async with await sandbox.launch(["sleep", "600"], cwd=workspace, profile=profile) as process:
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
         assert set(uids) == {uids[0]}
         assert uids[0] != "0"

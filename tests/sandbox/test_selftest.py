@@ -75,11 +75,11 @@ async def test_it_is_remembered_for_this_boot_and_this_bwrap_only(workspace: Pat
     await run(sandbox, ["true"], cwd=workspace, profile=Profile(workspace))
     memory = Memory(state, sandbox.binary)
     assert memory.fresh()
-    kept = json.loads(memory_file.read_text())
+    kept = json.loads(memory_file.read_text(encoding="utf-8"))
     for change in ({"key": "other"}, {"at_s": time.time() - 25 * 3600}, {"at_s": time.time() + 60}):
-        memory_file.write_text(json.dumps({**kept, **change}))
+        memory_file.write_text(json.dumps({**kept, **change}), encoding="utf-8")
         assert not memory.fresh()
-    memory_file.write_text("not json")
+    memory_file.write_text("not json", encoding="utf-8")
     assert not memory.fresh()
     sandbox.close()
 

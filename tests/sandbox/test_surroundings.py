@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from sandbox_room import PREFIX, PYTHON
 
 import mohist
 from mohist.sandbox import Bubblewrap, Profile, RefusedError, run
+from mohist.sandbox.binary import find_bubblewrap
+from mohist.sandbox.stage import _make_user_namespace
 
 _CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 5); print('reached')"
 
@@ -72,3 +75,18 @@ async def test_a_file_system_that_can_not_shift_owners_is_a_clear_error(sandbox:
         assert list(folder.iterdir()) == []
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root shifts owners")
+def test_nothing_stays_behind_in_a_namespace_that_shifts_owners() -> None:
+    fd = _make_user_namespace(find_bubblewrap().path, "0 4321 1\n", "0 4321 1\n")
+    try:
+        wanted = os.fstat(fd).st_ino
+        inside = []
+        for folder in Path("/proc").glob("[0-9]*/ns/user"):
+            with contextlib.suppress(OSError):
+                if folder.stat().st_ino == wanted:
+                    inside.append(folder)
+        assert inside == []
+    finally:
+        os.close(fd)

@@ -143,7 +143,7 @@ class Memory:
     def _key(self) -> str:
         program = self._binary.path.stat()
         parts = [
-            Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip(),
             os.uname().release,
             f"{self._binary.path} {self._binary.version_text} {program.st_size} {program.st_mtime_ns}",
             str(os.geteuid()),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -173,6 +174,7 @@ def _make_user_namespace(binary: Path, uid_map: str, gid_map: str) -> int:
         )  # fmt: skip
         os.close(info_write)
         info_write = -1
+        inner = 0
         try:
             with os.fdopen(info_read, "rb", closefd=False) as stream:
                 report = stream.read()
@@ -180,9 +182,12 @@ def _make_user_namespace(binary: Path, uid_map: str, gid_map: str) -> int:
             if not inner:
                 raise NoSandboxError("No user namespace can be made.", "See `mohist doctor`.")
             namespace = os.open(f"/proc/{inner}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-            Path(f"/proc/{inner}/uid_map").write_text(uid_map)
-            Path(f"/proc/{inner}/gid_map").write_text(gid_map)
+            Path(f"/proc/{inner}/uid_map").write_text(uid_map, encoding="utf-8")
+            Path(f"/proc/{inner}/gid_map").write_text(gid_map, encoding="utf-8")
         finally:
+            if inner:  # it waits for its parent's word and would wait for ever
+                with suppress(ProcessLookupError):
+                    os.kill(inner, signal.SIGKILL)
             child.kill()
             child.wait()
     finally:
@@ -193,7 +198,7 @@ def _make_user_namespace(binary: Path, uid_map: str, gid_map: str) -> int:
 
 
 def _is_mapped(uid: int) -> bool:
-    for line in Path("/proc/self/uid_map").read_text().splitlines():
+    for line in Path("/proc/self/uid_map").read_text(encoding="utf-8").splitlines():
         start, _, count = (int(part) for part in line.split())
         if start <= uid < start + count:
             return True

@@ -231,7 +231,7 @@ def _signal_inside(pid: int, number: signal.Signals) -> None:
     with suppress(OSError):
         fd = os.pidfd_open(pid)
         try:
-            status = Path(f"/proc/{pid}/status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
             nested = next((line for line in status.splitlines() if line.startswith("NSpid:")), "")
             if len(nested.split()) > 2:
                 signal.pidfd_send_signal(fd, number)
