@@ -131,7 +131,7 @@ async def test_a_recorded_run_is_answered_on_another_machine_with_its_own_paths(
     replay = Replay(tmp_path / "r.jsonl", machine("/srv/x"), lambda usage: usage.output_tokens)
     there = await run(replay, "/srv/x", "11.3s")
 
-    assert "/home/ann" not in (tmp_path / "r.jsonl").read_text()
+    assert "/home/ann" not in (tmp_path / "r.jsonl").read_text(encoding="utf-8")
     assert there[0].message.text == "In /srv/x I look at ${WORKSPACE}."
     assert there[0].message.calls[0].arguments == '{"path": "/srv/x/a.py"}'
     assert there[0].message.parts[0] == here[0].message.parts[0]
@@ -294,8 +294,8 @@ async def test_only_what_is_new_is_written(tmp_path):
     for _ in range(3):
         await turn(recorder, messages)
         messages.append(UserMessage("on"))
-    assert (tmp_path / "r").read_text().count("x" * 1000) == 1
-    lines = [json.loads(line) for line in (tmp_path / "r").read_text().splitlines()[1:]]
+    assert (tmp_path / "r").read_text(encoding="utf-8").count("x" * 1000) == 1
+    lines = [json.loads(line) for line in (tmp_path / "r").read_text(encoding="utf-8").splitlines()[1:]]
     assert [(line["base"], line["same"]) for line in lines] == [(0, 0), (1, 1), (2, 3)]
 
 
@@ -320,7 +320,7 @@ def test_a_missing_recording_is_told(tmp_path):
 )
 async def test_a_damaged_recording_is_refused_with_its_line(tmp_path, damage, message):
     await recorded(tmp_path / "r.jsonl")
-    (tmp_path / "r.jsonl").write_text(damage((tmp_path / "r.jsonl").read_text()))
+    (tmp_path / "r.jsonl").write_text(damage((tmp_path / "r.jsonl").read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(RecordingError, match=message):
         Replay(tmp_path / "r.jsonl", Substitution())
 
@@ -337,7 +337,7 @@ async def test_a_full_disk_fails_the_call_and_not_silently(tmp_path, monkeypatch
 
 
 def test_a_place_that_can_hold_no_recording_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(RecordingError, match="can't be written"):
         Recorder(scripted("/w"), tmp_path / "file" / "r", Substitution())
 

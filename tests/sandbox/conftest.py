@@ -31,7 +31,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     host_git(folder, "init", "--quiet", "--template=", "--initial-branch=main")
     (folder / ".git" / "hooks").mkdir()
-    (folder / "a.txt").write_text("one\n")
+    (folder / "a.txt").write_text("one\n", encoding="utf-8")
     host_git(folder, "add", "a.txt")
     host_git(folder, "commit", "--quiet", "-m", "first")
     return folder

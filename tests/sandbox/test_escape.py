@@ -34,7 +34,7 @@ def facts(room: Path) -> Iterator[dict[str, Any]]:
     token = secrets.token_hex()
     for name in ("secret", "secret2", "outside/secret"):
         (room / name).parent.mkdir(exist_ok=True)
-        (room / name).write_text(token)
+        (room / name).write_text(token, encoding="utf-8")
     libc = ctypes.CDLL(None)
     key = int.from_bytes(secrets.token_bytes(3), "big") + 1
     segment = libc.shmget(key, 4096, 0o1666)

@@ -20,7 +20,7 @@ from mohist.sandbox import Git, GitError, find_repository
 def evil(tmp_path: Path) -> Path:
     """A program that leaves a mark when it is run by anybody."""
     script = tmp_path / "evil.sh"
-    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/mark\n")
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/mark\n", encoding="utf-8")
     script.chmod(0o755)
     return script
 
@@ -42,7 +42,7 @@ def plant_hook(folder: Path, evil: Path) -> list[str]:
 
 
 def plant_filter(folder: Path, evil: Path) -> list[str]:
-    (folder / ".gitattributes").write_text("* filter=x\n")
+    (folder / ".gitattributes").write_text("* filter=x\n", encoding="utf-8")
     for step in ("clean", "smudge", "process"):
         host_git(folder, "config", f"filter.x.{step}", str(evil))
     return ["add", "--all"]
@@ -54,7 +54,7 @@ def plant_external_diff(folder: Path, evil: Path) -> list[str]:
 
 
 def plant_textconv(folder: Path, evil: Path) -> list[str]:
-    (folder / ".gitattributes").write_text("* diff=x\n")
+    (folder / ".gitattributes").write_text("* diff=x\n", encoding="utf-8")
     host_git(folder, "config", "diff.x.textconv", str(evil))
     return ["diff"]
 
@@ -62,7 +62,7 @@ def plant_textconv(folder: Path, evil: Path) -> list[str]:
 def plant_git_file(folder: Path, evil: Path) -> list[str]:
     shutil.copytree(folder / ".git", folder / "elsewhere", dirs_exist_ok=True)
     shutil.rmtree(folder / ".git")
-    (folder / ".git").write_text("gitdir: elsewhere\n")
+    (folder / ".git").write_text("gitdir: elsewhere\n", encoding="utf-8")
     host_git(folder, "config", "core.fsmonitor", str(evil))
     return ["status"]
 
@@ -103,7 +103,7 @@ def plant_transport(folder: Path, evil: Path) -> list[str]:
 
 
 def plant_include(folder: Path, evil: Path) -> list[str]:
-    (folder / "settings").write_text(f"[core]\n\tfsmonitor = {evil}\n")
+    (folder / "settings").write_text(f"[core]\n\tfsmonitor = {evil}\n", encoding="utf-8")
     host_git(folder, "config", "include.path", "../settings")
     return ["status"]
 
@@ -111,7 +111,7 @@ def plant_include(folder: Path, evil: Path) -> list[str]:
 def plant_commondir(folder: Path, evil: Path) -> list[str]:
     shutil.copytree(folder / ".git", folder / "common")
     host_git(folder, "config", "--file", "common/config", "core.fsmonitor", str(evil))
-    (folder / ".git" / "commondir").write_text("../common\n")
+    (folder / ".git" / "commondir").write_text("../common\n", encoding="utf-8")
     return ["status"]
 
 
@@ -141,7 +141,7 @@ async def test_planted_code_runs_with_plain_git_and_not_with_ours(
     mark = evil.with_name("mark")
     door = await Git.capture(workspace, private) if when == "after" else None
     trigger = plant(workspace, evil)
-    (workspace / "a.txt").write_text("changed\n")
+    (workspace / "a.txt").write_text("changed\n", encoding="utf-8")
     mark.unlink(missing_ok=True)  # planting may have set it off already
 
     if door is None:
@@ -160,14 +160,14 @@ async def test_planted_code_runs_with_plain_git_and_not_with_ours(
 
 
 async def test_changes_are_told_with_new_and_deleted_files(workspace: Path, private: Path) -> None:
-    (workspace / "gone.txt").write_text("x\n")
+    (workspace / "gone.txt").write_text("x\n", encoding="utf-8")
     host_git(workspace, "add", "gone.txt")
     host_git(workspace, "commit", "-q", "-m", "second")
     door = await Git.capture(workspace, private)
     assert not await door.is_dirty()
-    (workspace / "a.txt").write_text("one\ntwo\n")
+    (workspace / "a.txt").write_text("one\ntwo\n", encoding="utf-8")
     (workspace / "gone.txt").unlink()
-    (workspace / "new ü.txt").write_text("n\n")
+    (workspace / "new ü.txt").write_text("n\n", encoding="utf-8")
     (workspace / "binary").write_bytes(bytes(range(256)))
     changes = {change.path: (change.kind, change.added_lines, change.removed_lines) for change in await door.changes()}
     assert changes == {
@@ -186,7 +186,7 @@ async def test_changes_are_told_with_new_and_deleted_files(workspace: Path, priv
 
 
 async def test_the_users_repository_is_left_byte_for_byte(workspace: Path, private: Path) -> None:
-    (workspace / "staged").write_text("s\n")
+    (workspace / "staged").write_text("s\n", encoding="utf-8")
     host_git(workspace, "add", "staged")
 
     def state() -> dict[str, bytes]:
@@ -194,26 +194,26 @@ async def test_the_users_repository_is_left_byte_for_byte(workspace: Path, priva
 
     before = state()
     door = await Git.capture(workspace, private)
-    (workspace / "a.txt").write_text("changed\n")
-    (workspace / "new").write_text("n\n")
+    (workspace / "a.txt").write_text("changed\n", encoding="utf-8")
+    (workspace / "new").write_text("n\n", encoding="utf-8")
     assert len(await door.changes()) == 3
     await door.copy(private.with_name("copy"))
     assert state() == before
 
 
 async def test_a_later_base_tells_only_what_came_after(workspace: Path, private: Path) -> None:
-    (workspace / "mine").write_text("the user's own unfinished work\n")
+    (workspace / "mine").write_text("the user's own unfinished work\n", encoding="utf-8")
     door = await Git.capture(workspace, private)
     start = await door.snapshot()
-    (workspace / "theirs").write_text("the agent's\n")
+    (workspace / "theirs").write_text("the agent's\n", encoding="utf-8")
     assert [change.path for change in await door.changes(start)] == ["theirs"]
     assert {change.path for change in await door.changes()} == {"mine", "theirs"}
 
 
 async def test_a_copy_holds_head_and_the_change_and_nothing_else(workspace: Path, private: Path) -> None:
-    (workspace / ".gitignore").write_text("ignored\n")
-    (workspace / "ignored").write_text("x")
-    (workspace / "tool").write_text("#!/bin/sh\n")
+    (workspace / ".gitignore").write_text("ignored\n", encoding="utf-8")
+    (workspace / "ignored").write_text("x", encoding="utf-8")
+    (workspace / "tool").write_text("#!/bin/sh\n", encoding="utf-8")
     (workspace / "tool").chmod(0o755)
     (workspace / "link").symlink_to("a.txt")
     door = await Git.capture(workspace, private)
@@ -232,7 +232,7 @@ async def test_a_worktree_is_usable_by_plain_git_and_removable(workspace: Path, 
     assert host_git(linked, "status", "--porcelain") == ""
     assert host_git(linked, "branch", "--show-current").strip() == "mohist/work"
     inner = await Git.capture(linked, private.with_name("private2"))
-    (linked / "a.txt").write_text("changed in the worktree\n")
+    (linked / "a.txt").write_text("changed in the worktree\n", encoding="utf-8")
     assert [change.path for change in await inner.changes()] == ["a.txt"]
     assert not await door.is_dirty()
     await door.remove_worktree(linked, branch="mohist/work")
@@ -245,7 +245,7 @@ async def test_a_repository_without_a_commit_has_an_empty_base(tmp_path: Path, p
     folder = tmp_path / "fresh"
     folder.mkdir()
     host_git(folder, "init", "-q")
-    (folder / "a").write_text("x\n")
+    (folder / "a").write_text("x\n", encoding="utf-8")
     door = await Git.capture(folder, private)
     assert door.head is None
     assert [change.path for change in await door.changes()] == ["a"]
@@ -271,7 +271,7 @@ async def test_a_huge_new_file_is_left_out_and_named(workspace: Path, private: P
     door = await Git.capture(workspace, private)
     with (workspace / "huge [1].bin").open("wb") as stream:
         stream.truncate(60 * 1024**2)
-    (workspace / "small").write_text("x")
+    (workspace / "small").write_text("x", encoding="utf-8")
     assert [change.path for change in await door.changes()] == ["small"]
     assert door.left_out == ("huge [1].bin",)
 
@@ -297,7 +297,7 @@ async def test_a_program_named_git_in_the_workspace_is_not_run(
 def test_a_git_file_that_points_at_another_repository_is_not_followed(workspace: Path, tmp_path: Path) -> None:
     thief = tmp_path / "thief"
     thief.mkdir()
-    (thief / ".git").write_text(f"gitdir: {workspace}/.git\n")
+    (thief / ".git").write_text(f"gitdir: {workspace}/.git\n", encoding="utf-8")
     assert find_repository(thief) is None
 
 

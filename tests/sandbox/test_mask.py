@@ -51,15 +51,15 @@ async def test_what_exists_stays_as_it_is_and_is_read_only(
     sandbox: Bubblewrap, workspace: Path, profile: Profile
 ) -> None:
     (workspace / ".claude").mkdir()
-    (workspace / ".claude" / "settings.json").write_text("{}")
+    (workspace / ".claude" / "settings.json").write_text("{}", encoding="utf-8")
     (workspace / ".github" / "workflows").mkdir(parents=True)
-    (workspace / ".mcp.json").write_text("{}")
+    (workspace / ".mcp.json").write_text("{}", encoding="utf-8")
     script = "cat .claude/settings.json .mcp.json; echo x > .claude/settings.json; echo x > .mcp.json; echo y > .github/other"
     done = await run(sandbox, ["sh", "-c", script], cwd=workspace, profile=profile)
     assert done.output.startswith(b"{}{}")
-    assert (workspace / ".claude" / "settings.json").read_text() == "{}"
-    assert (workspace / ".mcp.json").read_text() == "{}"
-    assert (workspace / ".github" / "other").read_text() == "y\n"
+    assert (workspace / ".claude" / "settings.json").read_text(encoding="utf-8") == "{}"
+    assert (workspace / ".mcp.json").read_text(encoding="utf-8") == "{}"
+    assert (workspace / ".github" / "other").read_text(encoding="utf-8") == "y\n"
     assert (workspace / ".github" / "workflows").is_dir()
 
 
@@ -81,7 +81,7 @@ async def test_git_works_inside_and_git_outside_sees_no_litter(
 async def test_a_workspace_below_a_repositorys_top_leaves_git_as_it_was(sandbox: Bubblewrap, workspace: Path) -> None:
     below = workspace / "packages"
     below.mkdir()
-    (below / "b.txt").write_text("b\n")
+    (below / "b.txt").write_text("b\n", encoding="utf-8")
     host_git(workspace, "add", "packages")
     async with await sandbox.launch(["sleep", "600"], cwd=below, profile=Profile(below)):
         assert (below / ".git").is_dir()
@@ -151,7 +151,7 @@ async def test_relative_missing_and_odd_requests_are_refused(
 async def test_extra_folders_are_shown_as_asked(sandbox: Bubblewrap, workspace: Path, tmp_path: Path) -> None:
     for name in ("read", "write"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "f").write_text(name)
+        (tmp_path / name / "f").write_text(name, encoding="utf-8")
     profile = Profile(workspace, extra_readable=(tmp_path / "read",), extra_writable=(tmp_path / "write",))
     script = "cat ../read/f ../write/f; echo x > ../write/g; echo x > ../read/g"
     done = await run(sandbox, ["sh", "-c", script], cwd=workspace, profile=profile)
@@ -184,7 +184,7 @@ async def test_the_callers_variables_reach_the_command_but_not_the_process_list(
 
 async def test_without_a_backend_nothing_runs(workspace: Path, tmp_path: Path) -> None:
     fake = tmp_path / "bwrap"
-    fake.write_text("#!/bin/sh\necho bubblewrap 0.3.0\n")
+    fake.write_text("#!/bin/sh\necho bubblewrap 0.3.0\n", encoding="utf-8")
     fake.chmod(0o755)
     for binary in (fake, tmp_path / "missing"):
         sandbox = Bubblewrap(binary=binary)

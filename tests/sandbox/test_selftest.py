@@ -26,7 +26,8 @@ def leaky(tmp_path: Path, broken: str) -> Path:
     """A bwrap that loses one protection on the way."""
     real = find_bubblewrap()
     script = tmp_path / "bwrap"
-    script.write_text(f"""#!{Path(sys.executable).resolve()} -IS
+    script.write_text(
+        f"""#!{Path(sys.executable).resolve()} -IS
 import os, sys
 if "--version" in sys.argv:
     print("bubblewrap {real.version_text}"); sys.exit()
@@ -39,7 +40,9 @@ if at:
     os.set_inheritable(fd, True)
     sys.argv[at] = str(fd)
 os.execv("{real.path}", ["bwrap", *sys.argv[1:]])
-""")
+""",
+        encoding="utf-8",
+    )
     script.chmod(0o755)
     return script
 

@@ -23,7 +23,7 @@ def test_only_tool_folders_on_the_path_are_found_and_never_a_parent(tmp_path: Pa
     )
     for name in folders:
         (home / name).mkdir(parents=True)
-    (home / "venv" / "pyvenv.cfg").write_text(f"home = {home}/.pyenv/versions/3.99/bin\n")
+    (home / "venv" / "pyvenv.cfg").write_text(f"home = {home}/.pyenv/versions/3.99/bin\n", encoding="utf-8")
     path = [
         str(home / name) for name in ("venv/bin", ".cargo/bin", ".nvm/versions/node/v1/bin", "x/bin", ".ssh", "missing")
     ]

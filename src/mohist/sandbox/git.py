@@ -221,7 +221,7 @@ class Git:
             raise GitError(f"The repository's path {objects!r} can't be used.", "Move it to a plain path.")
         info = self._private / "objects" / "info"
         info.mkdir(parents=True, exist_ok=True)
-        (info / "alternates").write_text(objects + "\n", errors="surrogateescape")
+        (info / "alternates").write_text(objects + "\n", errors="surrogateescape", encoding="utf-8")
 
     async def _seed_index(self) -> None:
         """Starts from the user's index: its file times save hashing every file again."""

@@ -65,8 +65,8 @@ async def probe_sandbox(run_confined: Runner) -> list[Guarantee]:
     try:
         workspace, secret = room / "workspace", room / "secret"
         (workspace / ".git" / "hooks").mkdir(parents=True)
-        (workspace / ".git" / "config").write_text("")
-        secret.write_text(secrets.token_hex())
+        (workspace / ".git" / "config").write_text("", encoding="utf-8")
+        secret.write_text(secrets.token_hex(), encoding="utf-8")
         (workspace / "probe.py").write_bytes(_PROBE.read_bytes())
         facts = {
             "secret": str(secret),
@@ -135,7 +135,7 @@ class Memory:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             draft = self._path.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps({"key": self._key(), "at_s": int(time.time())}))
+            draft.write_text(json.dumps({"key": self._key(), "at_s": int(time.time())}), encoding="utf-8")
             draft.replace(self._path)
         except OSError:
             return

@@ -220,7 +220,7 @@ def _descendants(pid: int) -> list[int]:
         current = queue.pop()
         with suppress(OSError):
             for task in Path(f"/proc/{current}/task").iterdir():
-                children = [int(part) for part in (task / "children").read_text().split()]
+                children = [int(part) for part in (task / "children").read_text(encoding="utf-8").split()]
                 found += children
                 queue += children
     return found
