@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ _LAST_ID = 2**32 - 2
 # A range that no distribution, systemd or container tool hands out (https://systemd.io/UIDS-GIDS), one per process.
 _FIRST_OWN_ID = 0x4D6F0000
 _NOBODY = 65534
+_END_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +187,8 @@ def _make_user_namespace(binary: Path, uid_map: str, gid_map: str) -> int:
             Path(f"/proc/{inner}/uid_map").write_text(uid_map, encoding="utf-8")
             Path(f"/proc/{inner}/gid_map").write_text(gid_map, encoding="utf-8")
         finally:
-            if inner:  # it waits for its parent's word and would wait for ever
-                with suppress(ProcessLookupError):
-                    os.kill(inner, signal.SIGKILL)
+            if inner:
+                _end(inner)
             child.kill()
             child.wait()
     finally:
@@ -195,6 +196,19 @@ def _make_user_namespace(binary: Path, uid_map: str, gid_map: str) -> int:
             if fd >= 0:
                 os.close(fd)
     return namespace
+
+
+def _end(pid: int) -> None:
+    """Kills bwrap's inner half, which would wait for its parent's word for ever, and sees it gone."""
+    with suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            waiter = select.poll()
+            waiter.register(fd, select.POLLIN)
+            waiter.poll(_END_MS)
+        finally:
+            os.close(fd)
 
 
 def _is_mapped(uid: int) -> bool:

@@ -58,7 +58,7 @@ def _bases(folders: Mapping[Path, None]) -> list[str]:
     for folder in folders:
         config = folder / "pyvenv.cfg"
         if config.is_file():
-            for line in config.read_text(errors="replace").splitlines():
+            for line in config.read_text(errors="replace", encoding="utf-8").splitlines():
                 name, _, value = line.partition("=")
                 if name.strip() == "home":
                     bases.append(str(Path(value.strip()).resolve().parent))
