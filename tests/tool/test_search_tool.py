@@ -71,6 +71,16 @@ async def test_matches_are_capped_per_file_and_in_all(searching):
     assert "at most 3 lines a file" in rows[8]
 
 
+async def test_a_file_that_is_named_is_capped_only_as_a_whole(searching):
+    searching.limit(search_matches=5, search_matches_per_file=3)
+    searching.put("a.txt", "x\n" * 5)
+    searching.put("b.txt", "x\n" * 6)
+    assert (await searching.call(SEARCH, pattern="x", path="a.txt")).text.endswith("5:x\n[5 lines]")
+    assert (await searching.call(SEARCH, pattern="x", path="b.txt")).text.endswith(
+        "5:x\n[5 lines and more; there is more: narrow by path or glob, or use mode=files]"
+    )
+
+
 async def test_a_long_line_is_shown_around_its_match(searching):
     searching.put("a.js", "x" * 50_000 + "needle" + "y" * 50_000 + "\n")
     text = (await searching.call(SEARCH, pattern="needle")).text

@@ -80,20 +80,22 @@ class SearchTool:
         if kind not in ("file", "folder"):
             raise PathError(f"{found.name!r} is a {kind}, not a file; tools don't open it.")
         reads = () if found.root == ctx.workspace else (found.path,)
-        async with ripgrep.running(ctx, _command(args, found, ctx), reads) as rg:
-            hits = _Hits(args, found, ctx)
+        # The cap for a file keeps one file from hiding the others; it must not hide the only one that was asked for.
+        most = ctx.limits.search_matches + 1 if kind == "file" else ctx.limits.search_matches_per_file
+        async with ripgrep.running(ctx, _command(args, found, most), reads) as rg:
+            hits = _Hits(args, found, ctx, most)
             async for line in rg.lines:
                 if not hits.take(line):
                     break
         return hits.result(rg.passed_over)
 
 
-def _command(args: SearchArgs, found: Place, ctx: ToolContext) -> list[str]:
+def _command(args: SearchArgs, found: Place, most_per_file: int) -> list[str]:
     # Sorted by path: slower than in parallel, but the same every time, also where the cap cuts it off.
     command = ["--json", "--sort=path", "--hidden", "--no-require-git", "--max-columns=0"]
     command += ["--glob=!.git", "--case-sensitive"]
     if args.mode == "matches":
-        command += [f"--context={args.context}", f"--max-count={ctx.limits.search_matches_per_file}"]
+        command += [f"--context={args.context}", f"--max-count={most_per_file}"]
     if args.mode == "files":
         command.append("--max-count=1")
     if args.glob:
@@ -110,6 +112,7 @@ class _Hits:
     args: SearchArgs
     found: Place
     ctx: ToolContext
+    most_per_file: int
     rows: list[str] = field(default_factory=list)
     matches: int = 0
     files: int = 0
@@ -154,7 +157,7 @@ class _Hits:
             return False
         self.matches += 1
         self._in_file += 1
-        self.capped |= self._in_file == self.limits.search_matches_per_file
+        self.capped |= self._in_file == self.most_per_file
         spans = data["submatches"]
         self._row(data, ":", spans[0]["start"] if spans else 0)
         return True
@@ -197,7 +200,7 @@ class _Hits:
         if self.full:
             notes.append("there is more: narrow by path or glob, or use mode=files")
         if self.capped:
-            notes.append(f"at most {self.limits.search_matches_per_file} lines a file")
+            notes.append(f"at most {self.most_per_file} lines a file: name one file to see all of its")
         if passed_over:
             notes.append(f"{passed_over} matches in endless lines are not shown")
         unit = "files" if self.args.mode == "files" else "lines"
