@@ -21,7 +21,7 @@ from mohist.provider.message import Caps, Request, TextPart, ToolCall, ToolMessa
 
 MakeRig = Callable[..., Rig]
 SETTINGS = RunSettings(compact_keep_tokens=1_000)
-NO_STUBS = RunSettings(compact_keep_tokens=1_000, prune_at_percent=1_000, max_turns=8)
+NO_STUBS = RunSettings(compact_keep_tokens=1_000, prune_at_percent=1_000, max_turns=20)
 ASKED = Request("m", "s", ())
 
 
@@ -44,6 +44,8 @@ async def test_facts_planted_early_are_there_after_the_summary(make_rig: MakeRig
     rig = make_rig(tools=[FakeTool("look")], settings=NO_STUBS, task="Fix it. Never touch schema.sql.", live_state="[~] run tests")  # fmt: skip
     rig.log.append(Fragment("instructions from AGENTS.md", "Use tabs.", lasting=True))
     rig.log.append(User("And keep Python 3.8 working."))
+    for record in turn(50, 900):
+        rig.log.append(record)
     long_run(rig)
 
     def respond(request: Request) -> Answer:
@@ -56,7 +58,7 @@ async def test_facts_planted_early_are_there_after_the_summary(make_rig: MakeRig
     shown = everything(model.requests[-1])
     for fact in ("Never touch schema.sql", "Python 3.8", "Use tabs.", "make check-fast", "[~] run tests"):
         assert fact in shown
-    assert "word" * 400 not in everything(model.requests[0]), "the summarising call sees long results clipped"
+    assert "word" * 700 not in everything(model.requests[0]), "the summarising call sees long results clipped"
     assert well_formed(model.requests[0].messages) == []
 
 

@@ -138,7 +138,7 @@ class TreeWatch:
         wanted = expected(self._log.records)
         since_ms = _interrupted_at_ms(self._log)
         found = []
-        for name, content in looked.items():
+        for name, content in sorted(looked.items()):
             path = self._root / name
             before = wanted.get(str(path), UNKNOWN)
             if before == UNKNOWN:
