@@ -31,6 +31,12 @@ def pids_of(mark: str) -> list[int]:
     return found
 
 
+def zombies() -> list[str]:
+    """Ended children of ours that nobody has waited for."""
+    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    return [pid for pid in children if "State:\tZ" in Path(f"/proc/{pid}/status").read_text()]
+
+
 async def until(condition) -> None:
     with anyio.fail_after(15):
         while not condition():
@@ -257,6 +263,17 @@ async def test_no_descriptor_comes_along(sandbox: Bubblewrap, profile: Profile, 
     finally:
         os.close(fd)
     assert done.output.split() == [b"0", b"1", b"2", b"3"]  # 3 is ls's own
+
+
+async def test_no_zombie_is_left_to_a_system_that_does_not_reap(
+    sandbox: Bubblewrap, profile: Profile, workspace: Path
+) -> None:
+    before = set(zombies())
+    for argv in (["true"], ["sh", "-c", "sleep 600 & setsid sleep 600 & exit 1"], ["sh", "-c", "kill -9 $$"]):
+        await run(sandbox, argv, cwd=workspace, profile=profile)
+    slow = await run(sandbox, ["sleep", "600"], cwd=workspace, profile=profile, timeout_s=0.1)
+    assert slow.timed_out
+    assert set(zombies()) - before == set()
 
 
 async def test_many_at_once_in_one_workspace(sandbox: Bubblewrap, profile: Profile, workspace: Path) -> None:

@@ -155,6 +155,7 @@ class Bubblewrap:
         mask: Mask | None = None
         placed: dict[Path, Path] = {}
         try:
+            kernel.adopt_orphans()
             trees, folder = resolve_profile(profile, cwd, self._state)
             workspace = profile.workspace.resolve()
             identity = identity_for(workspace)

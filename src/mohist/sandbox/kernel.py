@@ -110,6 +110,14 @@ def mount_tmpfs(target: Path, options: str) -> None:
     _checked(_libc().mount(b"tmpfs", os.fsencode(target), b"tmpfs", flags, options.encode()), f"tmpfs {target}")
 
 
+def adopt_orphans() -> None:
+    """Makes this process the parent of its descendants' orphans (PR_SET_CHILD_SUBREAPER), so that it can reap them.
+
+    bwrap leaves its inner half to the system's first process, and in a container that is often none that reaps.
+    """
+    _checked(_libc().prctl(36, ctypes.c_ulong(1), 0, 0, 0), "prctl")
+
+
 @contextmanager
 def real_ids(uid: int, gid: int) -> Iterator[None]:
     """Gives the calling thread, and it alone, other real ids; root's effective and saved ones stay.

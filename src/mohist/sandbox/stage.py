@@ -191,6 +191,9 @@ def _make_user_namespace(binary: Path, uid_map: str, gid_map: str) -> int:
                 _end(inner)
             child.kill()
             child.wait()
+            if inner:
+                with suppress(ChildProcessError):  # an orphan since now, and perhaps ours
+                    os.waitpid(inner, os.WNOHANG)
     finally:
         for fd in (info_read, info_write, block_read, block_write):
             if fd >= 0:

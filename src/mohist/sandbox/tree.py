@@ -160,6 +160,9 @@ class BubblewrapProcess:
         if self._settled:
             return
         self._monitor.wait()
+        if self._init_fd >= 0:
+            with suppress(ChildProcessError):  # the system's first process was faster
+                os.waitid(os.P_PIDFD, self._init_fd, os.WEXITED | os.WNOHANG)
         status = _read_all(self._status_fd)
         for fd in (self._init_fd, self._monitor_fd, self._status_fd):
             if fd >= 0:
