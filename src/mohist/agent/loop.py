@@ -81,6 +81,8 @@ class Loop:
     """Plan and running jobs, said again after a summary."""
     steering: Callable[[], list[str]] = field(default=list)
     """What the user typed meanwhile."""
+    spent_beside: Callable[[], int | None] = field(default=lambda: 0)
+    """Millionths of a US dollar that others spend of the same budget: the run and its other sub-agents."""
 
     async def run(self) -> Ended:
         """Turns until the run ends; the ending is returned, not yet logged."""
@@ -144,11 +146,12 @@ class Loop:
         so_far = totals(records)
         limit = self.settings.max_cost_microusd
         if limit is not None:
-            if so_far.cost_microusd is None:
+            beside = self.spent_beside()
+            if so_far.cost_microusd is None or beside is None:
                 return Ended("budget", "", "The price of a call is not known, so the budget can't be held.")
-            if so_far.cost_microusd >= limit:
-                spent = so_far.cost_microusd / 1e6
-                return Ended("budget", "", f"The budget is spent: {spent:.4f} of {limit / 1e6:.4f} USD.")
+            spent = so_far.cost_microusd + beside
+            if spent >= limit:
+                return Ended("budget", "", f"The budget is spent: {spent / 1e6:.4f} of {limit / 1e6:.4f} USD.")
         return None
 
     def _request(self, current: View) -> Request:

@@ -35,19 +35,18 @@ from mohist.agent.tool.shell import JobTool, ShellTool
 from mohist.agent.tool.task import TaskTool
 from mohist.agent.tree import TreeWatch
 from mohist.agent.undo import chains
+from mohist.app import child as child_agents
+from mohist.app.child import Children
 from mohist.app.ending import cancel_on_signal, ending_of
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult, conclude
 from mohist.app.toolbox import file_tools
 from mohist.app.workspace import Workspace
 from mohist.base import ExitCode, sha256_hex
-from mohist.event import Event, EventSink, Note, RunEnded, RunStarted, ToolFinished
+from mohist.event import Note, RunEnded, RunStarted
 from mohist.policy import NO_GRANTS, Access, Allow, Grants, Mode, Question, RuleSet, Verdict, decide
 from mohist.provider.message import Provider, Usage
 from mohist.sandbox import Network, Profile
-
-SUB_AGENT_TURNS = 40
-SUB_AGENT_TOOLS = frozenset({"edit", "glob", "job", "read", "search", "shell", "symbols", "write"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ class _Session:
         self.folder = folder
         self.grants: Grants = NO_GRANTS
         self.plan = PlanTool()
-        self.children = 0
+        self.children = Children(folder)
         self.jobs: Jobs | None = None
         self.denied: list[str] = []
         self.ctx = ToolContext(
@@ -265,6 +264,9 @@ class _Session:
             granted=self._grant,
         )
 
+        if not log.header.parent_run:
+            self.children.adopt(log)
+
         async def finish(_summary: str) -> str:
             # An answer in plain words ends the run; where files changed, the agreed checks must hold too.
             if gate is None or not chains(log.records):
@@ -282,6 +284,7 @@ class _Session:
             sleep=machine.sleep,
             finish=finish,
             live_state=self._live_state,
+            spent_beside=lambda: self.children.spent_beside(log),
         )
 
     def _tools(self, gate: CompletionGate | None, tree: TreeWatch | None) -> dict[str, Tool[Any]]:
@@ -310,10 +313,9 @@ class _Session:
 
     async def _spawn(self, prompt: str, write: bool, progress: Callable[[str], None], tree: TreeWatch | None) -> Result:
         """A sub-agent: its own log and context; the same policy, sandbox and blobs."""
-        self.children += 1
-        number = self.children
+        number, folder = self.children.place()
         own = self.log.header
-        tools = {name: tool for name, tool in self._tools(None, tree).items() if name in SUB_AGENT_TOOLS}
+        tools = {name: tool for name, tool in self._tools(None, tree).items() if name in child_agents.TOOLS}
         header = replace(
             own,
             run_id=f"{own.run_id}.{number}",
@@ -325,22 +327,25 @@ class _Session:
             checks=(),
         )
         child = _Session(
-            replace(self.machine, emit=_prefixed(self.machine.emit, progress), approve=self.machine.approve),
+            replace(self.machine, emit=child_agents.as_progress(self.machine.emit, progress)),
             replace(
                 self.task,
                 mode=self.task.mode if write else "plan",
-                settings=replace(self.task.settings, max_turns=SUB_AGENT_TURNS),
+                settings=replace(self.task.settings, max_turns=child_agents.TURNS),
             ),
             self.workspace,
             self.folder,
         )
-        child.jobs, child.grants = self.jobs, self.grants
-        folder = self.folder / "sub" / str(number)
+        child.jobs, child.grants, child.children = self.jobs, self.grants, self.children
         with RunLog.create(folder, header, self.machine.clock, blobs=self.log.blobs) as log:
             child.log = log
             log.append(User(prompt))
-            ended = await child._loop(log, tools, tree, None).run()
-            log.append(ended)
+            self.children.begin(log)
+            try:
+                ended = await child._loop(log, tools, tree, None).run()
+                log.append(ended)
+            finally:
+                self.children.end(log, number)
             changed = chains(log.records)
         written = tuple(Written(chain.path, chain.before, chain.after) for chain in changed)
         text = ended.summary or f"The sub-agent ended without a result: {ended.detail}"
@@ -407,18 +412,6 @@ class _Session:
     def _sandbox_line(self) -> str:
         network = "no network" if self.task.network == "none" else "NETWORK OPEN (--network full)"
         return f"{self.machine.sandbox_line}, {network}"
-
-
-def _prefixed(emit: EventSink, progress: Callable[[str], None]) -> EventSink:
-    """A sub-agent's events as progress lines of the call that started it."""
-
-    def sink(event: Event) -> None:
-        if isinstance(event, ToolFinished):
-            progress(f"sub-agent: {event.summary.splitlines()[0] if event.summary else event.tool}")
-        elif isinstance(event, Note):
-            emit(event)
-
-    return sink
 
 
 def _tree_lock(machine: Machine, workspace: Workspace) -> Any:

@@ -44,7 +44,8 @@ def _lines(entry: Entry) -> Iterator[str]:
         case Fragment(topic, _):
             yield f"told: {topic}"
         case Assistant(failure=failure) if failure:
-            yield f"model failed: {failure}" if failure != "summary" else "model wrote a summary"
+            told = failure == "summary" or failure.startswith("sub-agent ")
+            yield f"tokens of: {failure}" if told else f"model failed: {failure}"
         case Assistant(turn, parts):
             for part in parts:
                 if isinstance(part, TextPart):

@@ -1,0 +1,64 @@
+"""Sub-agents of a run: their numbers, what they spend of the run's budget, how they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mohist.agent.log import RunLog
+from mohist.agent.loop import totals
+from mohist.agent.record import Assistant
+from mohist.event import Event, EventSink, Note, ToolFinished
+
+TURNS = 40
+TOOLS = frozenset({"edit", "glob", "job", "read", "search", "shell", "symbols", "write"})
+"""A sub-agent neither asks, plans, finishes the run nor starts others."""
+
+
+class Children:
+    """The sub-agents of one run. One budget for all: each sees what the run and the others spend."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "sub"
+        self._parent: RunLog | None = None
+        self._working: list[RunLog] = []
+
+    def adopt(self, parent: RunLog) -> None:
+        """The log of the run they belong to."""
+        self._parent = parent
+
+    def place(self) -> tuple[int, Path]:
+        """The next number and its folder; numbers of an earlier process are not used again."""
+        number = 1 + max((int(path.name) for path in self._folder.glob("[0-9]*")), default=len(self._working))
+        return number, self._folder / str(number)
+
+    def begin(self, log: RunLog) -> None:
+        """`log` spends from now on."""
+        self._working.append(log)
+
+    def end(self, log: RunLog, number: int) -> None:
+        """Puts what the sub-agent used on the run's own record, where every token is counted."""
+        self._working.remove(log)
+        assert self._parent is not None
+        used = totals(log.records)
+        self._parent.append(
+            Assistant(0, (), "", used.usage, used.cost_microusd, log.header.model, f"sub-agent {number}", 0)
+        )
+
+    def spent_beside(self, log: RunLog) -> int | None:
+        """Millionths of a US dollar spent by the run and its other sub-agents; None: not known."""
+        others = [other for other in (self._parent, *self._working) if other is not None and other is not log]
+        costs = [totals(other.records).cost_microusd for other in others]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+def as_progress(emit: EventSink, progress: Callable[[str], None]) -> EventSink:
+    """A sub-agent's events as progress of the call that started it; notes are everybody's."""
+
+    def sink(event: Event) -> None:
+        if isinstance(event, ToolFinished):
+            progress(f"sub-agent: {event.summary.splitlines()[0] if event.summary else event.tool}")
+        elif isinstance(event, Note):
+            emit(event)
+
+    return sink

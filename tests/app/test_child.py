@@ -1,0 +1,68 @@
+"""Sub-agents share one budget, and what they use is on the run's record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fakes.clock import FakeClock
+
+from mohist.agent.log import RunLog
+from mohist.agent.loop import totals
+from mohist.agent.record import Assistant, Header
+from mohist.app.child import Children
+from mohist.provider.message import Usage
+
+
+def _log(folder: Path, run_id: str, clock: FakeClock, parent: str = "") -> RunLog:
+    header = Header(run_id, "task", "model", "auto", "/w", "/w", "", "system", (), "sandbox", "none", parent_run=parent)
+    return RunLog.create(folder, header, clock)
+
+
+def _spend(log: RunLog, cost: int | None) -> None:
+    log.append(Assistant(1, (), "end", Usage(10, 0, 0, 5), cost))
+
+
+def test_each_sub_agent_sees_what_the_run_and_the_others_spend(tmp_path: Path, clock: FakeClock) -> None:
+    children = Children(tmp_path / "run")
+    with _log(tmp_path / "run", "run", clock) as parent:
+        children.adopt(parent)
+        _spend(parent, 100)
+        with (
+            _log(children.place()[1], "run.1", clock, "run") as one,
+            _log(tmp_path / "b", "run.2", clock, "run") as two,
+        ):
+            children.begin(one)
+            children.begin(two)
+            _spend(one, 20)
+            _spend(two, 3)
+            assert children.spent_beside(one) == 103
+            assert children.spent_beside(two) == 120
+            assert children.spent_beside(parent) == 23
+
+
+def test_what_a_sub_agent_used_is_counted_once_when_it_has_ended(tmp_path: Path, clock: FakeClock) -> None:
+    children = Children(tmp_path / "run")
+    with _log(tmp_path / "run", "run", clock) as parent, _log(children.place()[1], "run.1", clock, "run") as child:
+        children.adopt(parent)
+        children.begin(child)
+        _spend(child, 20)
+        children.end(child, 1)
+        assert totals(parent.records).cost_microusd == 20
+        assert totals(parent.records).usage == Usage(10, 0, 0, 5)
+        assert totals(parent.records).turns == 0
+        assert children.spent_beside(parent) == 0
+
+
+def test_an_unknown_price_is_not_taken_as_nothing(tmp_path: Path, clock: FakeClock) -> None:
+    children = Children(tmp_path / "run")
+    with _log(tmp_path / "run", "run", clock) as parent, _log(children.place()[1], "run.1", clock, "run") as child:
+        children.adopt(parent)
+        children.begin(child)
+        _spend(child, None)
+        assert children.spent_beside(parent) is None
+
+
+def test_numbers_of_an_earlier_process_are_not_used_again(tmp_path: Path, clock: FakeClock) -> None:
+    first = Children(tmp_path / "run").place()
+    _log(first[1], "run.1", clock, "run").close()
+    assert Children(tmp_path / "run").place()[0] == first[0] + 1
