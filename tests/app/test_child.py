@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from fakes.clock import FakeClock
-
 from mohist.agent.log import RunLog
 from mohist.agent.loop import totals
 from mohist.agent.record import Assistant, Header
