@@ -267,6 +267,47 @@ async def test_line_endings_count_as_the_user_set_them(workspace: Path, private:
     assert not await door.is_dirty()
 
 
+async def test_of_a_setting_said_twice_the_last_counts(workspace: Path, private: Path) -> None:
+    host_git(workspace, "config", "core.filemode", "true")
+    host_git(workspace, "config", "--add", "core.filemode", "false")
+    (workspace / "a.txt").chmod(0o755)
+    door = await Git.capture(workspace, private)
+    assert not await door.is_dirty()
+
+
+async def test_what_the_user_set_does_not_reach_the_hardening(workspace: Path, private: Path, evil: Path) -> None:
+    host_git(workspace, "config", "core.fsmonitor", str(evil))
+    host_git(workspace, "config", "core.eol", f"lf\n[core]\nfsmonitor = {evil}")
+    door = await Git.capture(workspace, private)
+    (workspace / "a.txt").write_text("changed\n", encoding="utf-8")
+    assert [change.path for change in await door.changes()] == ["a.txt"]
+    assert not (evil.parent / "mark").exists()
+
+
+async def test_each_kind_of_change_is_named_with_its_lines(workspace: Path, private: Path) -> None:
+    for name in (":100644 odd\tname", "binary", "gone", "kind", "mode"):
+        (workspace / name).write_text("one\n", encoding="utf-8")
+    host_git(workspace, "add", "--all")
+    host_git(workspace, "commit", "--quiet", "--message", "more")
+    door = await Git.capture(workspace, private)
+    (workspace / ":100644 odd\tname").write_text("one\ntwo\n", encoding="utf-8")
+    (workspace / "binary").write_bytes(b"\0")
+    (workspace / "gone").unlink()
+    (workspace / "kind").unlink()
+    (workspace / "kind").symlink_to("a.txt")
+    (workspace / "mode").chmod(0o755)
+    (workspace / "new").write_text("", encoding="utf-8")
+    found = {change.path: (change.kind, change.added_lines, change.removed_lines) for change in await door.changes()}
+    assert found == {
+        ":100644 odd\tname": ("modified", 1, 0),
+        "binary": ("modified", None, None),
+        "gone": ("deleted", 0, 1),
+        "kind": ("type", 1, 1),
+        "mode": ("modified", 0, 0),
+        "new": ("added", 0, 0),
+    }
+
+
 async def test_a_huge_new_file_is_left_out_and_named(workspace: Path, private: Path) -> None:
     door = await Git.capture(workspace, private)
     with (workspace / "huge [1].bin").open("wb") as stream:

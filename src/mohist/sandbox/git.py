@@ -79,6 +79,8 @@ class Git:
         self._private = private
         self._program = program
         self._identity = _identity(repository.git_dir)
+        self._taken_over: tuple[str, ...] = ()
+        """What holds of the user's configuration, as `key=value`."""
 
     @property
     def root(self) -> Path:
@@ -104,19 +106,15 @@ class Git:
         program = _find_git(repository.root)
         private.mkdir(parents=True, exist_ok=True, mode=0o700)
         door = cls(repository, private, program, None, "")
-        form = (await door._trusted("rev-parse", "--show-object-format")).strip()
+        # One process tells both: each costs milliseconds before the first request.
+        told = await door._trusted(
+            "rev-parse", "--show-object-format", "--quiet", "--verify", "HEAD^{commit}", accept=(0, 1)
+        )
+        form, head = (*told.split(), None)[:2]
         await door._run("init", "--quiet", "--bare", f"--object-format={form}", str(private), own=False)
         door._borrow()
-        for key in _HARMLESS:
-            value = await door._run(
-                "config", "--file", str(repository.common_dir / "config"), "--no-includes", "--get", key,
-                own=False, accept=(0, 1),
-            )  # fmt: skip
-            if value.strip():
-                await door._run("config", "--file", str(private / "config"), key, value.strip(), own=False)
-        head = (await door._trusted("rev-parse", "--quiet", "--verify", "HEAD^{commit}", accept=(0, 1))).strip()
-        empty = (await door._run("mktree")).strip()
-        door.head, door.base = head or None, head or empty
+        door._taken_over = await door._harmless()
+        door.head, door.base = head, head or (await door._run("mktree")).strip()
         await door._seed_index()
         return door
 
@@ -134,13 +132,20 @@ class Git:
         """What differs from `since` (a commit or a snapshot; None is `base`), new files included."""
         tree = await self.snapshot()
         args = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
-        kinds = (await self._run(*args, "--name-status", since or self.base, tree)).split("\0")
-        counts = (await self._run(*args, "--numstat", since or self.base, tree)).split("\0")
-        lines = {path: (added, removed) for added, removed, path in (row.split("\t", 2) for row in counts if row)}
+        # Both forms in one process: `:MODES IDS LETTER`, path for each change, then `ADDED\tREMOVED\tpath` for each.
+        parts = iter((await self._run(*args, "--raw", "--numstat", since or self.base, tree)).split("\0"))
+        kinds: dict[str, ChangeKind] = {}
+        lines: dict[str, tuple[str, str]] = {}
+        for part in parts:
+            if part.startswith(":"):
+                kinds[next(parts)] = _KINDS.get(part.rpartition(" ")[2][:1], "modified")
+            elif part:
+                added, removed, path = part.split("\t", 2)
+                lines[path] = (added, removed)
         found = []
-        for letter, path in zip(kinds[::2], kinds[1::2], strict=False):
+        for path, kind in kinds.items():
             added, removed = lines.get(path, ("-", "-"))
-            found.append(Change(path, _KINDS.get(letter[:1], "modified"), _number(added), _number(removed)))
+            found.append(Change(path, kind, _number(added), _number(removed)))
         return found
 
     async def diff(self, since: str | None = None, *, context_lines: int = 3) -> str:
@@ -215,6 +220,16 @@ class Git:
         """Deletes the private repository; snapshots are gone with it."""
         shutil.rmtree(self._private, ignore_errors=True)
 
+    async def _harmless(self) -> tuple[str, ...]:
+        """Of the user's configuration what `_HARMLESS` names; of a key said twice the last counts, as in git."""
+        names = "|".join(key.removeprefix("core.") for key in _HARMLESS)
+        rows = await self._run(
+            "config", "--file", str(self.repository.common_dir / "config"), "--no-includes", "-z",
+            "--get-regexp", f"^core\\.({names})$", own=False, accept=(0, 1),
+        )  # fmt: skip
+        pairs = (row.partition("\n") for row in rows.split("\0"))
+        return tuple(f"{key}={value}" for key, value in {key: value for key, _, value in pairs if value}.items())
+
     def _borrow(self) -> None:
         objects = str(self.repository.common_dir / "objects")
         if "\n" in objects or objects.startswith(('"', "#")):
@@ -261,8 +276,9 @@ class Git:
         env: Mapping[str, str] | None = None,
         root: Path | None = None,
     ) -> str:
+        settings = (*self._taken_over, *_OFF) if own else _OFF
         where = [f"--git-dir={self._private}", f"--work-tree={root or self.root}"] if own else []
-        command = [str(self._program), *where, *(part for value in _OFF for part in ("-c", value)), *args]
+        command = [str(self._program), *where, *(part for value in settings for part in ("-c", value)), *args]
         index = {"GIT_INDEX_FILE": str(self._private / "index")} if own else {}
         try:
             with anyio.fail_after(_COMMAND_S):
