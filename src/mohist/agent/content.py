@@ -18,6 +18,9 @@ from mohist.agent.tool.place import Place
 NOT_A_FILE = "not a regular file"
 """In the place of a sha256 for a folder, link, FIFO or device: equals no content's."""
 
+TOO_LARGE = "too large"
+"""In the place of a sha256 that was not worth its time."""
+
 _PIECE_BYTES = 1024**2
 
 
@@ -36,10 +39,17 @@ def place_of(root: Path, path: Path) -> Place:
     return Place(root if path.is_relative_to(root) else Path(path.anchor), path, path.name)
 
 
-def look(root: Path, path: Path, keep_bytes: int) -> Content | None:
-    """What `path` (absolute, without `..`) holds; None when it is absent. Blocks; reads all of it once."""
+def look(root: Path, path: Path, keep_bytes: int, *, larger: bool = True) -> Content | None:
+    """What `path` (absolute, without `..`) holds; None when it is absent. Blocks; reads all of it once.
+
+    Args:
+        keep_bytes: most that is held in memory.
+        larger: whether a larger file is read for its digest; if not its digest is `TOO_LARGE`.
+    """
     try:
         with opened(place_of(root, path)) as (descriptor, state):
+            if not larger and state.st_size > keep_bytes:
+                return Content(TOO_LARGE, stat.S_IMODE(state.st_mode), None)
             digest = hashlib.sha256()
             kept: list[bytes] | None = [] if state.st_size <= keep_bytes else None
             size = 0

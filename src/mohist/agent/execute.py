@@ -255,7 +255,7 @@ class Executor:
         """What the files hold before the call. Folders, devices and what is too large for any tool have none."""
         images = []
         for path in paths:
-            content = look(self.ctx.workspace, path, self.ctx.limits.max_file_bytes)
+            content = look(self.ctx.workspace, path, self.ctx.limits.max_file_bytes, larger=False)
             if content is None:
                 images.append(PreImage(str(path), None))
             elif content.data is not None:
