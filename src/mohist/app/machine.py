@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from mohist.agent.execute import Approve
 from mohist.agent.tool.ask import Reply
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.event import EventSink
-from mohist.sandbox import Bubblewrap, Guarantee, Sandbox
+from mohist.sandbox import Bubblewrap, Guarantee, Sandbox, find_toolchains
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def build(
         sandbox=sandbox,
         sandbox_line=f"{sandbox.name}: workspace and /tmp writable, home and host hidden",
         confined=True,
-        readable=(*toolchains(env), *readable),
+        readable=(*find_toolchains(env), *readable),
         shell=shutil.which("bash", path=os.defpath) or "/bin/sh",
         emit=emit,
         approve=approve,
@@ -69,15 +68,3 @@ def build(
         close=sandbox.close,
         sandbox_report=sandbox.report,
     )
-
-
-def toolchains(env: Mapping[str, str]) -> tuple[Path, ...]:
-    """Python installations that lie outside the system folders: the caller's virtual environment, and the
-    interpreter's own. They hold programs, not secrets; anything else under a home is named in the configuration.
-    """
-    found: list[Path] = []
-    for text in (env.get("VIRTUAL_ENV", ""), sys.base_prefix):
-        path = Path(text).resolve() if text else None
-        if path and path.is_dir() and not path.is_relative_to("/usr") and path not in found and path != Path("/"):
-            found.append(path)
-    return tuple(found)

@@ -140,14 +140,13 @@ class _Session:
         self.plan = PlanTool()
         self.children = Children(folder)
         self.jobs: Jobs | None = None
-        self.denied: list[str] = []
         self.ctx = ToolContext(
             workspace=workspace.root,
             cwd=workspace.root,
             sandbox=machine.sandbox,
             profile=Profile(
                 workspace=workspace.root,
-                extra_readable=machine.readable,
+                extra_readable=(*workspace.readable, *machine.readable),
                 network=task.network,
                 # Compiled files would litter the user's tree and show up as changes.
                 env={"PYTHONDONTWRITEBYTECODE": "1"},

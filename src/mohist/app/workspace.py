@@ -35,6 +35,13 @@ class Workspace:
         return self._git.root
 
     @property
+    def readable(self) -> tuple[Path, ...]:
+        """What lies outside the tree and git needs inside the sandbox: the repository of a linked work tree."""
+        repository = self._git.repository
+        folders = dict.fromkeys((repository.common_dir, repository.git_dir))
+        return tuple(folder for folder in folders if not folder.is_relative_to(self.root))
+
+    @property
     def head(self) -> str:
         """The commit that changes are measured against; empty in a repository without one."""
         return self._git.head or ""

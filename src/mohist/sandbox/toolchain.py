@@ -47,7 +47,8 @@ def find_toolchains(env: Mapping[str, str]) -> tuple[Path, ...]:
     for name in ("VIRTUAL_ENV", "JAVA_HOME"):
         if (value := env.get(name)) and Path(value, "bin").is_dir():
             found[Path(value).resolve()] = None
-    for prefix in {sys.prefix, sys.base_prefix, *_bases(found)}:
+    # The interpreter that runs Mohist is the one the user's PATH led to; its private environment is not the user's.
+    for prefix in (*_bases(found), sys.base_prefix):
         found[Path(prefix).resolve()] = None
     return tuple(path for path in found if not path.is_relative_to("/usr"))
 
