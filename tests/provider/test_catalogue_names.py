@@ -174,3 +174,12 @@ def test_an_endpoint_named_like_a_provider_is_another_way_to_it() -> None:
 
 def test_nearest_gives_nothing_for_what_looks_like_nothing() -> None:
     assert nearest("zzzz", ["alpha", "beta"]) == []
+
+
+@pytest.mark.parametrize(
+    "said", ["anthropic+http://127.0.0.1:9/v1#m", "http://127.0.0.1:9/v1#m", "openai+http://127.0.0.1:9/anthropic#m"]
+)
+def test_the_name_of_an_endpoint_means_the_same_when_it_is_said_again(said: str) -> None:
+    first = resolve(said, {})
+    again = resolve(first.name, {})
+    assert (again.dialect, again.base_url, again.wire) == (first.dialect, first.base_url, first.wire)

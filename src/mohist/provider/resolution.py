@@ -233,7 +233,9 @@ def _by_url(text: str, env: Mapping[str, str], known: Catalogue) -> ResolvedMode
     address, _, wire = text.partition("#")
     url, dialect, notes = _address(address)
     host = urlsplit(url).netloc
-    name = f"{url}#{wire}" if wire else url
+    # A name must mean the same when it is said again, on a resume: what the URL does not tell is kept.
+    stated = "" if _address(url)[1] == dialect else f"{dialect.partition('-')[0]}+"
+    name = f"{stated}{url}#{wire}" if wire else f"{stated}{url}"
     for provider in known.providers():
         for theirs, base in provider.urls.items():
             if base in (url, url.removesuffix("/v1")):
