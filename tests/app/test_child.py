@@ -8,7 +8,8 @@ from fakes.clock import FakeClock
 from mohist.agent.log import RunLog
 from mohist.agent.loop import totals
 from mohist.agent.record import Assistant, Header
-from mohist.app.child import Children
+from mohist.app.child import LOOKING, TOOLS, Children, as_progress
+from mohist.event import ToolFinished, ToolStarted
 from mohist.provider.message import Usage
 
 
@@ -65,3 +66,22 @@ def test_numbers_of_an_earlier_process_are_not_used_again(tmp_path: Path, clock:
     first = Children(tmp_path / "run").place()
     _log(first[1], "run.1", clock, "run").close()
     assert Children(tmp_path / "run").place()[0] == first[0] + 1
+
+
+def test_a_sub_agents_calls_show_as_progress_with_what_they_were_and_what_came_of_them() -> None:
+    seen: list[str] = []
+    sink = as_progress(lambda _event: None, seen.append)
+    sink(ToolStarted("a", "read", "read src/a.py"))
+    sink(ToolStarted("b", "search", "search 'x'"))
+    sink(ToolFinished("b", "search", True, "3 lines", 1))
+    sink(ToolFinished("a", "read", True, "read src/a.py", 1))
+    sink(ToolFinished("c", "shell", False, "denied: $ rm -r a", 0))
+    assert seen == [
+        "sub-agent: search 'x' → 3 lines",
+        "sub-agent: read src/a.py",
+        "sub-agent: shell → denied: $ rm -r a",
+    ]
+
+
+def test_a_sub_agent_that_only_looks_is_not_offered_tools_that_write() -> None:
+    assert TOOLS - LOOKING == {"edit", "write"}

@@ -8,11 +8,13 @@ from pathlib import Path
 from mohist.agent.log import RunLog
 from mohist.agent.loop import totals
 from mohist.agent.record import Assistant
-from mohist.event import Event, EventSink, Note, ToolFinished
+from mohist.event import Event, EventSink, Note, ToolFinished, ToolStarted
 
 TURNS = 40
 TOOLS = frozenset({"edit", "glob", "job", "read", "search", "shell", "symbols", "write"})
 """A sub-agent neither asks, plans, finishes the run nor starts others."""
+LOOKING = TOOLS - {"edit", "write"}
+"""One that may not write is not offered what would always be refused."""
 
 
 class Children:
@@ -55,9 +57,15 @@ class Children:
 def as_progress(emit: EventSink, progress: Callable[[str], None]) -> EventSink:
     """A sub-agent's events as progress of the call that started it; notes are everybody's."""
 
+    titles: dict[str, str] = {}
+
     def sink(event: Event) -> None:
-        if isinstance(event, ToolFinished):
-            progress(f"sub-agent: {event.summary.splitlines()[0] if event.summary else event.tool}")
+        if isinstance(event, ToolStarted):
+            titles[event.call_id] = event.title
+        elif isinstance(event, ToolFinished):
+            title = titles.pop(event.call_id, event.tool)
+            said = event.summary.splitlines()[0] if event.summary else ""
+            progress(f"sub-agent: {title} → {said}" if said and said != title else f"sub-agent: {title}")
         elif isinstance(event, Note):
             emit(event)
 

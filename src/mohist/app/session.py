@@ -314,7 +314,8 @@ class _Session:
         """A sub-agent: its own log and context; the same policy, sandbox and blobs."""
         number, folder = self.children.place()
         own = self.log.header
-        tools = {name: tool for name, tool in self._tools(None, tree).items() if name in child_agents.TOOLS}
+        offered = child_agents.TOOLS if write else child_agents.LOOKING
+        tools = {name: tool for name, tool in self._tools(None, tree).items() if name in offered}
         header = replace(
             own,
             run_id=f"{own.run_id}.{number}",
