@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mohist.app import key as keys
 from mohist.app import setting
 from mohist.app.manual import configuration_manual, provider_table
 from mohist.provider.catalogue import catalogue
@@ -29,8 +30,16 @@ def test_the_reference_names_every_key_and_variable() -> None:
         assert all(f"| `{name}` |" in text for name in model.model_fields)
     for name in setting.SettingFile.model_fields:
         assert f"| `{name}` |" in text or f"`[{name}" in text
-        assert setting.mark(name, "guard") in (setting.TIGHTEN, setting.TRUST, setting.OWNER)
-        assert setting.mark(name, "env") in text
+        assert keys.KEYS[name].variable in text
+
+
+def test_the_keys_and_their_defaults_are_those_of_the_check() -> None:
+    assert list(keys.KEYS) == list(setting.SettingFile.model_fields)
+    assert list(keys.LIMITS) == list(setting.LimitsTable.model_fields)
+    table = setting.SettingFile.model_validate({}).model_dump()
+    limits = {f"limits.{name}": value for name, value in table.pop("limits").items()}
+    assert table.pop("endpoints") == {}
+    assert keys.defaults() == table | limits
 
 
 def test_the_example_of_the_reference_is_accepted() -> None:

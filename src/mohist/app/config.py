@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from mohist.agent.setting import RunSettings
 from mohist.agent.tool import ToolLimits
-from mohist.app import setting
+from mohist.app import key as keys
 from mohist.app.errors import ConfigError
 from mohist.app.trust import TrustStore
 from mohist.base import StatePaths, canonical_json, sha256_hex
@@ -154,7 +154,7 @@ def load_config(
         ConfigError: a file can't be read or says what it may not.
         TrustError: the list of trusted projects is not sound.
     """
-    layers: list[tuple[Layer, str, dict[str, Any]]] = [("default", "", setting.defaults())]
+    layers: list[tuple[Layer, str, dict[str, Any]]] = [("default", "", keys.defaults())]
     layers.append(("user", str(paths.user_config), _file(paths.user_config)))
     project = None
     if project_root is not None:
@@ -163,23 +163,22 @@ def load_config(
         if path.exists():
             project = _project(project_root, said, trust)
         layers.append(("project", str(path), said))
-    for field in setting.SettingFile.model_fields:
-        name = setting.mark(field, "env")
-        if name and env.get(name, "").strip():
-            said = setting.checked({field: env[name].strip()}, f"The environment variable {name}", strict=False)
-            layers.append(("environment", name, said))
+    for name, entry in keys.KEYS.items():
+        if entry.variable and (text := env.get(entry.variable, "").strip()):
+            source = f"The environment variable {entry.variable}"
+            layers.append(("environment", entry.variable, _checked({name: text}, source)))
     given = {key: value for key, value in (flags or {}).items() if value is not None}
-    layers.append(("flags", "", setting.checked(given, "The command line", strict=False)))
+    layers.append(("flags", "", _checked(given, "The command line")))
     layers.append(("managed", str(managed_file), _file(managed_file)))
 
-    keys = dict.fromkeys(key for _, _, said in layers for key in said)
-    explained = tuple(_settle(key, layers, project is not None and project.trusted) for key in keys)
+    said_keys = dict.fromkeys(key for _, _, said in layers for key in said)
+    explained = tuple(_settle(key, layers, project is not None and project.trusted) for key in said_keys)
     held = tuple(entry for entry in explained if entry.said and any(said.fate == USED for said in entry.said))
     return _config(held, explained, project, Path(env.get("HOME") or Path.home()))
 
 
 def _project(root: Path, said: Mapping[str, Any], trust: TrustStore) -> Project:
-    guarded = {key: setting.plain(value) for key, value in said.items() if setting.guard(key) == setting.TRUST}
+    guarded = {key: _plain(value) for key, value in said.items() if keys.guard(key) == keys.TRUST}
     digest = sha256_hex(canonical_json(guarded))
     trusted = trust.is_trusted(root, digest)
     return Project(root, digest, trusted, () if trusted else tuple(guarded))
@@ -206,11 +205,11 @@ def _settle(key: str, layers: list[tuple[Layer, str, dict[str, Any]]], trusted: 
 
 
 def _refusal(key: str, layer: Layer, value: Any, held: Any, trusted: bool) -> str | None:
-    tightens = setting.guard(key) == setting.TIGHTEN
+    tightens = keys.guard(key) == keys.TIGHTEN
     if layer == "project":
         if tightens:
             return None if _strictness(key, value) >= _strictness(key, held) else ONLY_TIGHTEN
-        if setting.guard(key) == setting.OWNER:
+        if keys.guard(key) == keys.OWNER:
             return NO_SAY
         return None if trusted else NOT_TRUSTED
     if layer == "managed" and tightens and _strictness(key, held) > _strictness(key, value):
@@ -285,6 +284,17 @@ def _micro(usd: float | None) -> int | None:
     return None if usd is None else int((Decimal(str(usd)) * 1_000_000).to_integral_value(ROUND_FLOOR))
 
 
+def _plain(value: Any) -> Any:
+    """The value without floats, as canonical JSON wants it."""
+    if isinstance(value, float):
+        return str(Decimal(str(value)).normalize())
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
 def _showable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
@@ -319,4 +329,15 @@ def _file(path: Path, within: Path | None = None) -> dict[str, Any]:
         os.close(handle)
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{shown} is larger than {_MAX_BYTES // 1024} KiB.", "Nothing sensible is that long.")
-    return setting.parse(data, shown)
+    from mohist.app.setting import parse
+
+    return parse(data, shown)
+
+
+def _checked(said: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Text or values from outside a file, as a file would have them; the check is loaded where there is a need."""
+    if not said:
+        return {}
+    from mohist.app.setting import checked
+
+    return checked(said, source, strict=False)

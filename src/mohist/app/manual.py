@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mohist.app import key as keys
 from mohist.app import setting
 from mohist.provider.catalogue import Catalogue
 
@@ -72,7 +73,7 @@ An endpoint of your own; called `NAME` or `NAME/MODEL`. Named like a provider of
 provider, and what it leaves out is the provider's. A project may say these after trust.
 """
 
-_MAY = {setting.TIGHTEN: "tighten", setting.TRUST: "after trust", setting.OWNER: "nothing"}
+_MAY = {keys.TIGHTEN: "tighten", keys.TRUST: "after trust", keys.OWNER: "nothing"}
 
 
 def configuration_manual() -> str:
@@ -112,8 +113,8 @@ def _table(model: type[BaseModel], *, top: bool = False) -> str:
         default = defaults.get(name) if top else _default(field)
         row = [f"`{name}`", _type(field.annotation), _shown(field, default)]
         if top:
-            variable = setting.mark(name, "env")
-            row += [f"`{variable}`" if variable else "", _MAY[setting.guard(name)]]
+            variable = keys.KEYS[name].variable
+            row += [f"`{variable}`" if variable else "", _MAY[keys.guard(name)]]
         rows.append([*row, field.description])
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
 

@@ -8,31 +8,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from mohist.agent.setting import RunSettings
-from mohist.agent.tool import ToolLimits
 from mohist.app.errors import ConfigError
+from mohist.app.key import LIMITS, defaults
 from mohist.policy import Mode
 from mohist.provider.quirk import QUIRKS
 from mohist.provider.resolution import nearest
 from mohist.sandbox import Network
 
-TIGHTEN = "tighten"
-"""A project's file may only make it stricter, and does so before it is trusted."""
-
-TRUST = "trust"
-"""A project's file is heard only once the project is trusted."""
-
-OWNER = "owner"
-"""A project has no say."""
-
-_RUN = RunSettings()
-_TOOL = ToolLimits()
+_DEFAULTS = defaults()
 
 _KEY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2: token
@@ -120,89 +108,69 @@ class EndpointTable(_Table):
 class LimitsTable(_Table):
     """`[limits]`: bounds on tools."""
 
-    output_tokens: Positive = Field(_TOOL.output_tokens, description="Most that one tool result may cost the model.")
-    read_lines: Positive = Field(_TOOL.read_lines, description="Most lines that one read returns.")
-    read_bytes: Positive = Field(_TOOL.read_bytes, description="Most bytes that one read returns.")
-    line_chars: Positive = Field(_TOOL.line_chars, description="A longer line is clipped, and says so.")
-    max_file_bytes: Positive = Field(_TOOL.max_file_bytes, description="Larger files are read by range, not edited.")
-    search_matches: Positive = Field(_TOOL.search_matches, description="Most matches that one search returns.")
-    glob_paths: Positive = Field(_TOOL.glob_paths, description="Most paths that one glob returns.")
-    parallel_calls: Positive = Field(_RUN.parallel_calls, description="Tool calls that run at the same time.")
+    output_tokens: Positive = Field(
+        LIMITS["output_tokens"], description="Most that one tool result may cost the model."
+    )
+    read_lines: Positive = Field(LIMITS["read_lines"], description="Most lines that one read returns.")
+    read_bytes: Positive = Field(LIMITS["read_bytes"], description="Most bytes that one read returns.")
+    line_chars: Positive = Field(LIMITS["line_chars"], description="A longer line is clipped, and says so.")
+    max_file_bytes: Positive = Field(
+        LIMITS["max_file_bytes"], description="Larger files are read by range, not edited."
+    )
+    search_matches: Positive = Field(LIMITS["search_matches"], description="Most matches that one search returns.")
+    glob_paths: Positive = Field(LIMITS["glob_paths"], description="Most paths that one glob returns.")
+    parallel_calls: Positive = Field(LIMITS["parallel_calls"], description="Tool calls that run at the same time.")
     shell_soft_timeout_s: PositiveFloat = Field(
-        _RUN.shell_soft_timeout_s, description="A command that runs longer goes on as a job that is polled."
+        LIMITS["shell_soft_timeout_s"], description="A command that runs longer goes on as a job that is polled."
     )
     shell_hard_timeout_s: PositiveFloat = Field(
-        _RUN.shell_hard_timeout_s, description="A command that runs longer is ended."
+        LIMITS["shell_hard_timeout_s"], description="A command that runs longer is ended."
     )
-    check_timeout_s: PositiveFloat = Field(_RUN.check_timeout_s, description="A check that runs longer has failed.")
+    check_timeout_s: PositiveFloat = Field(
+        LIMITS["check_timeout_s"], description="A check that runs longer has failed."
+    )
 
 
 class SettingFile(_Table):
     """`mohist.toml`."""
 
     model: str | None = Field(
-        None,
+        _DEFAULTS["model"],
         description="Model to use: `anthropic/claude-sonnet-5`, an endpoint's name, `URL#MODEL`, `replay:PATH`. "
         "Left out: the first provider whose key is set, else a server found on this machine.",
-        json_schema_extra={"guard": TRUST, "env": "MOHIST_MODEL"},
     )
     mode: Mode = Field(
-        "auto",
+        _DEFAULTS["mode"],
         description="What the agent may do unasked, from strict to free: plan, ask, edit, auto, full.",
-        json_schema_extra={"guard": TIGHTEN, "env": "MOHIST_MODE"},
     )
     network: Network = Field(
-        "none",
+        _DEFAULTS["network"],
         description="Network of the commands that the agent runs.",
-        json_schema_extra={"guard": TIGHTEN, "env": "MOHIST_NETWORK"},
     )
     max_turns: Positive = Field(
-        _RUN.max_turns,
+        _DEFAULTS["max_turns"],
         description="A run ends after this many answers of the model.",
-        json_schema_extra={"guard": TIGHTEN, "env": "MOHIST_MAX_TURNS"},
     )
     max_cost_usd: PositiveFloat | None = Field(
-        None,
+        _DEFAULTS["max_cost_usd"],
         description="A run ends before it costs more, in US dollars. Left out: no bound.",
-        json_schema_extra={"guard": TIGHTEN, "env": "MOHIST_MAX_COST_USD"},
     )
     timeout_s: PositiveFloat = Field(
-        _RUN.timeout_s,
+        _DEFAULTS["timeout_s"],
         description="A run ends after this many seconds.",
-        json_schema_extra={"guard": TIGHTEN, "env": "MOHIST_TIMEOUT_S"},
     )
     checks: list[Command] = Field(
         default_factory=list,
         description="Shell commands that must pass, in a clean copy of the change, before a run is done.",
-        json_schema_extra={"guard": TRUST},
     )
     readable: list[Annotated[str, AfterValidator(_folder)]] = Field(
         default_factory=list,
         description="Folders outside the system's that commands may read, absolute or from `~/`: toolchains, data.",
-        json_schema_extra={"guard": OWNER},
     )
-    limits: LimitsTable = Field(
-        default_factory=lambda: LimitsTable.model_validate({}), description="", json_schema_extra={"guard": TRUST}
-    )
+    limits: LimitsTable = Field(default_factory=lambda: LimitsTable.model_validate({}), description="")
     endpoints: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], EndpointTable] = Field(
-        default_factory=dict, description="", json_schema_extra={"guard": TRUST}
+        default_factory=dict, description=""
     )
-
-
-def mark(field: str, name: str) -> str:
-    """A mark of a top-level field, `guard` or `env`; empty when it has none."""
-    marks = SettingFile.model_fields[field].json_schema_extra
-    return str(marks.get(name, "")) if isinstance(marks, dict) else ""
-
-
-def guard(key: str) -> str:
-    """TIGHTEN, TRUST or OWNER for a dotted key."""
-    return mark(key.partition(".")[0], "guard")
-
-
-def defaults() -> dict[str, Any]:
-    """All keys with what holds when nobody says anything; no endpoints."""
-    return _flat(SettingFile.model_validate({}).model_dump())
 
 
 def parse(data: bytes, source: str) -> dict[str, Any]:
@@ -237,17 +205,6 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
-
-
-def plain(value: Any) -> Any:
-    """The value without floats, as canonical JSON wants it."""
-    if isinstance(value, float):
-        return str(Decimal(str(value)).normalize())
-    if isinstance(value, Mapping):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return value
 
 
 def _as_config_error(error: ValidationError, source: str) -> ConfigError:
