@@ -145,20 +145,22 @@ class _Put:
 
     def __init__(self, store: SpillStore) -> None:
         self._writer: SpillWriter | None = None
-        with suppress(OSError):
+        with suppress(MohistError):
             self._writer = store.open("command")
 
     def write(self, piece: bytes) -> None:
         if self._writer is not None:
             try:
                 self._writer.write(piece)
-            except OSError:
-                self.close()
+            except MohistError as error:
+                # Takes away what was written: it is not whole, and the room is needed.
+                self._writer.__exit__(type(error), error, None)
+                self._writer = None
 
     def close(self) -> Spill | None:
         """None when not all of the output is in it."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            with suppress(OSError):
+            with suppress(MohistError):
                 return writer.close()
         return None
