@@ -115,3 +115,15 @@ def test_other_systems_are_told_that_there_is_no_sandbox(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(NoSandboxError, match="darwin"):
         find_bubblewrap()
+
+
+async def test_a_system_interpreter_is_not_asked_for_by_its_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Profile] = []
+
+    async def runner(_argv: object, _cwd: object, profile: Profile) -> Completed:
+        asked.append(profile)
+        return Completed(Exit(0), b"{}", truncated=False, timed_out=False, duration_ms=1)
+
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    await probe_sandbox(runner)
+    assert [profile.extra_readable for profile in asked] == [()]

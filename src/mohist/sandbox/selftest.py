@@ -75,7 +75,8 @@ async def probe_sandbox(run_confined: Runner) -> list[Guarantee]:
             "variables": list(environment((), (), {})),
             "network": "none",
         }
-        profile = Profile(workspace, extra_readable=(prefix,))
+        # A system interpreter is there anyway, and its prefix (/usr) is too wide to be asked for.
+        profile = Profile(workspace, extra_readable=() if prefix.is_relative_to("/usr") else (prefix,))
         argv = [str(interpreter), "-I", "-S", "probe.py", json.dumps(facts)]
         done = await run_confined(argv, workspace, profile)
         found = _parse(done)
