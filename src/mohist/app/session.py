@@ -140,6 +140,8 @@ class _Session:
         self.plan = PlanTool()
         self.children = Children(folder)
         self.jobs: Jobs | None = None
+        self.dirty: list[str] | None = None
+        """Paths that differed from the base when the run was opened; None: it was resumed, so nobody has looked."""
         self.ctx = ToolContext(
             workspace=workspace.root,
             cwd=workspace.root,
@@ -179,7 +181,7 @@ class _Session:
             if text:
                 records.append(Fragment(f"instructions from {name}", text, lasting=True))
         records.append(User(task.text))
-        dirty = await workspace.dirty()
+        dirty = self.dirty = await workspace.dirty()
         today = datetime.fromtimestamp(self.machine.clock.now_ms() / 1000, UTC).date().isoformat()
         told = environment(
             today=today,
@@ -356,7 +358,8 @@ class _Session:
     async def _tree(self) -> TreeWatch | None:
         workspace = self.workspace
         watch = TreeWatch(workspace.root, self.log, workspace.list_files, workspace.base_content, self.task.settings)
-        missed = await watch.keep_dirty(await workspace.dirty())
+        # A new run has looked for its opening just now; another look is four more starts of git.
+        missed = await watch.keep_dirty(await workspace.dirty() if self.dirty is None else self.dirty)
         if missed:
             self.machine.emit(Note(f"too large to keep for undo: {', '.join(missed[:5])}"))
         if await watch.snapshot() is None:

@@ -68,7 +68,9 @@ class Change:
 class Git:
     """A trusted view of one work tree. Made with `Git.capture` before an agent touches the tree."""
 
-    def __init__(self, repository: Repository, private: Path, program: Path, head: str | None, base: str) -> None:
+    def __init__(
+        self, repository: Repository, private: Path, program: Path, head: str | None, base: str, path: str
+    ) -> None:
         self.repository = repository
         self.head = head
         """The commit at capture; None in a repository without one."""
@@ -78,6 +80,7 @@ class Git:
         """New files that the last snapshot left out for their size."""
         self._private = private
         self._program = program
+        self._path = path
         self._identity = _identity(repository.git_dir)
         self._taken_over: tuple[str, ...] = ()
         """What holds of the user's configuration, as `key=value`."""
@@ -103,9 +106,10 @@ class Git:
             )
         if private.resolve().is_relative_to(repository.root):
             raise GitError(f"{str(private)!r} lies inside the work tree.", "Keep Mohist's state outside of it.")
-        program = _find_git(repository.root)
+        path = _search_path(repository.root)
+        program = _find_git(path)
         private.mkdir(parents=True, exist_ok=True, mode=0o700)
-        door = cls(repository, private, program, None, "")
+        door = cls(repository, private, program, None, "", path)
         # One process tells both: each costs milliseconds before the first request.
         told = await door._trusted(
             "rev-parse", "--show-object-format", "--quiet", "--verify", "HEAD^{commit}", accept=(0, 1)
@@ -291,7 +295,7 @@ class Git:
                     check=False,
                     cwd=(root or self.root) if own else self._private,
                     env={
-                        "PATH": _search_path(self.root),
+                        "PATH": self._path,
                         "HOME": str(self._private),
                         **_ENVIRONMENT,
                         **index,
@@ -335,8 +339,8 @@ def _search_path(root: Path) -> str:
     return os.pathsep.join(str(p) for p in parts if p.is_absolute() and not p.resolve().is_relative_to(root))
 
 
-def _find_git(root: Path) -> Path:
-    found = shutil.which("git", path=_search_path(root))
+def _find_git(path: str) -> Path:
+    found = shutil.which("git", path=path)
     if not found:
         raise GitError("git was not found.", "Install git.")
     return Path(found)
