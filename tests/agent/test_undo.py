@@ -291,6 +291,17 @@ async def test_a_fifo_in_the_way_hangs_nothing(tree: Tree) -> None:
     assert tree.undo() == ([], ["a.txt"])
 
 
+async def test_a_file_that_was_ignored_before_is_never_deleted(tree: Tree) -> None:
+    tree.put(".gitignore", ".env\n")
+    tree.put(".env", "the user's\n")
+    tree.put("a.txt", "newer than what was ignored\n")
+    await tree.begin()
+    await tree.shell("rm .gitignore; echo more >> .env; echo x > made.txt")
+    restored, kept = tree.undo()
+    assert (restored, kept) == ([".gitignore"], [".env", "made.txt"])
+    assert tree.text(".env") == "the user's\nmore\n"
+
+
 async def test_a_file_made_and_removed_by_the_run_needs_nothing(tree: Tree) -> None:
     await tree.begin()
     await tree.shell("echo x > tmp.txt")

@@ -166,3 +166,15 @@ def test_a_task_too_long_to_keep_whole_is_cut_and_says_so() -> None:
     text = summed_up(User("ä" * USER_WORDS_TOKENS * 4), User("newest"))
     assert "cut: too long" in text
     assert "newest" in text
+
+
+def test_what_is_said_while_a_call_is_open_waits_for_its_result() -> None:
+    records: list[Record] = [HEADER, Assistant(1, (ToolCall("a", "look", "{}"),), "end", None, None), User("wait")]
+    assert len(view(records).messages) == 2
+    records.append(Outcome("a", "look", "done", "found"))
+    assert view(records).messages[1:] == (ToolMessage("a", "found"), UserMessage("wait"))
+
+
+def test_nothing_is_cut_after_a_call_that_has_no_result_yet() -> None:
+    records = [HEADER, Assistant(1, (ToolCall("a", "look", "{}"),), "end", None, None)]
+    assert legal_cuts([*records, Assistant(2, (TextPart("x"),), "end", None, None), User("y")]) == [1]

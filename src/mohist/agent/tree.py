@@ -122,7 +122,14 @@ class TreeWatch:
             for name in sorted(before.stamps.keys() | after.stamps.keys())
             if before.stamps.get(name) != after.stamps.get(name)
         ]
-        held = {name: await self._held(name) if name in before.stamps else None for name in changed}
+        if any(Path(name).name == ".gitignore" for name in changed):
+            # What is listed now may have been there, ignored, all the time: undo must never delete it.
+            newest_ns = max((stamp[1] for stamp in before.stamps.values()), default=0)
+            changed = [name for name in changed if name in before.stamps or after.stamps[name][1] > newest_ns]
+            appeared: str | None = UNKNOWN
+        else:
+            appeared = None
+        held = {name: await self._held(name) if name in before.stamps else appeared for name in changed}
         looked = await anyio.to_thread.run_sync(self._keep_now, changed)
         found = []
         for name in changed:

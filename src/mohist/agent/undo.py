@@ -84,9 +84,7 @@ def changed_paths(records: Sequence[Record]) -> list[Path]:
 
 
 def _take_back(log: RunLog, chain: Chain, workspace: Path) -> bool:
-    if not chain.path.parent.resolve().is_relative_to(workspace.resolve()):
-        # A folder on the way has become a link that leads out.
-        return False
+    # A folder on the way that has become a link makes the file none at all: nothing is done through it.
     content = look(workspace, chain.path, 0)
     now = content.sha256 if content else None
     if now == chain.before:
