@@ -70,7 +70,7 @@ async def _start(machine: Machine, request: Launch) -> RunResult:
 
 async def _resume(machine: Machine, request: Launch) -> RunResult:
     folder = find_run(machine.paths, request.resume or "")
-    header = read_log(folder)[0].record
+    header = next((entry.record for entry in read_log(folder)), None)
     if not isinstance(header, Header):
         raise ConfigError(f"The run {folder.name!r} never started.", "Start it anew: mohist run")
     root = Path(header.workspace)

@@ -40,6 +40,12 @@ def main(args: argparse.Namespace) -> int:
         for entry in config.explained
         if not args.key or entry.key == args.key or entry.key.startswith(args.key + ".")
     ]
+    if not rows:
+        from mohist.app.errors import ConfigError
+        from mohist.provider.resolution import nearest
+
+        near = nearest(args.key, [entry.key for entry in config.explained], 1)
+        raise ConfigError(f"There is no setting {args.key!r}.", f"Did you mean {near[0]!r}?" if near else "")
     if args.json:
         print(json.dumps(rows, indent=2))
         return ExitCode.DONE
@@ -50,4 +56,4 @@ def main(args: argparse.Namespace) -> int:
             for said in row["said"]:
                 where = said["layer"] + (f" {said['source']}" if said["source"] else "")
                 print(f"    {where}: {json.dumps(said['value'])} — {said['fate']}")
-    return ExitCode.DONE if rows else ExitCode.FAILED
+    return ExitCode.DONE

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from mohist import __version__
 from mohist.base import ExitCode, MohistError
@@ -33,14 +34,23 @@ class Command(Protocol):
 
 def entry() -> None:
     """Console-script entry point; never returns."""
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            # Nobody reads any more, and Python would make that the exit code (120).
+            _drop(stream)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command; returns its exit code. Errors become one line on stderr with the mend."""
     name = next((word for word in argv if not word.startswith("-")), "")
-    parser = _parser(name)
-    args = parser.parse_args(list(argv))
+    parser, sub = _parser(name)
+    args, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        (sub or parser).error(f"unknown: {' '.join(unknown)}")
     if not getattr(args, "command", None):
         parser.print_help()
         return ExitCode.USAGE
@@ -56,11 +66,31 @@ def main(argv: Sequence[str]) -> int:
         return ExitCode.CANCELLED
     except BrokenPipeError:
         # The reader of our output has gone; say nothing more to it.
-        sys.stdout = None
+        _drop(sys.stdout)
+        return ExitCode.FAILED
+    except OSError as error:
+        # What a command needs of the machine and can't have: a state folder, room on the disk.
+        where = f" {error.filename!r}" if error.filename else ""
+        print(f"mohist: The machine refuses{where}: {error.strerror or error}.", file=sys.stderr)
+        if os.environ.get("MOHIST_DEBUG"):
+            raise
         return ExitCode.FAILED
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
+def _drop(stream: TextIO | None) -> None:
+    """Whatever is still written to `stream` goes nowhere."""
+    try:
+        descriptor = stream.fileno() if stream is not None else -1
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return
+
+
+def _parser(name: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+    """The parser, and that of the command called `name`, the only one whose options are declared."""
+    called = None
     parser = argparse.ArgumentParser(
         prog="mohist",
         description="AI software development under your own control: any model, in a sandbox, on the record.",
@@ -73,4 +103,5 @@ def _parser(name: str) -> argparse.ArgumentParser:
         if command == name:
             module: Command = importlib.import_module(f"mohist.cli.{command}")
             module.declare(sub)
-    return parser
+            called = sub
+    return parser, called

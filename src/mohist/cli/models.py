@@ -33,6 +33,8 @@ def main(args: argparse.Namespace) -> int:
             continue
         provider = table.provider(entry.provider)
         assert provider is not None
+        # The variable that is set, else the first of those that may be.
+        key_env = next((key for key in provider.key_env if os.environ.get(key, "").strip()), provider.key_env[0])
         price = entry.price
         rows.append(
             {
@@ -47,8 +49,8 @@ def main(args: argparse.Namespace) -> int:
                     "date": price.date,
                     "source": price.source,
                 },
-                "key_env": provider.key_env[0],
-                "connected": bool(os.environ.get(provider.key_env[0], "").strip()),
+                "key_env": key_env,
+                "connected": bool(os.environ.get(key_env, "").strip()),
             }
         )
     if args.json:

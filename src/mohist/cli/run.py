@@ -111,7 +111,7 @@ def front(args: argparse.Namespace) -> tuple[Callable[[Event], None], Any, Any]:
 
         def emit(event: Event) -> None:
             progress(event)
-            print(json.dumps(as_json(event)), flush=True)
+            say(json.dumps(as_json(event)))
 
     if args.headless or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return emit, None, None
@@ -122,11 +122,23 @@ def front(args: argparse.Namespace) -> tuple[Callable[[Event], None], Any, Any]:
 def show(result: RunResult, output: str) -> None:
     """The result on stdout."""
     if output != "text":
-        print(json.dumps(result.as_json(), indent=2 if output == "json" else None))
+        say(json.dumps(result.as_json(), indent=2 if output == "json" else None))
         return
     import os
 
     from mohist.terminal import Style
     from mohist.terminal.result import render
 
-    print(render(cast("Any", result), Style.of(sys.stdout, os.environ)))
+    say(render(cast("Any", result), Style.of(sys.stdout, os.environ)))
+
+
+def say(text: str) -> None:
+    """Prints `text`. Where nobody reads any more it is dropped: the run goes on, and its log has everything."""
+    import os
+
+    try:
+        print(text, flush=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -133,6 +133,8 @@ def _show(paths: StatePaths, args: argparse.Namespace) -> int:
     from mohist.app.story import tell
 
     entries = read_log(find_run(paths, args.run))
+    if not entries:
+        print("mohist: this run was stopped before its first record", file=sys.stderr)
     if args.json:
         print(json.dumps([{"seq": e.seq, "at_ms": e.at_ms, **to_json(e.record)} for e in entries], indent=1))
         return ExitCode.DONE
@@ -157,12 +159,14 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _undo(paths: StatePaths, args: argparse.Namespace) -> int:
     from mohist.agent.log import RunLog
+    from mohist.agent.record import Undone
     from mohist.agent.undo import undo
     from mohist.app.connect import find_run
 
     folder = find_run(paths, args.run)
     with RunLog.resume(folder, SystemClock()) as log:
         root = Path(log.header.workspace)
+        before = any(isinstance(record, Undone) for record in log.records)
         undone = undo(log, root)
     if args.json:
         print(json.dumps({"restored": undone.restored, "kept": undone.kept}, indent=2))
@@ -172,7 +176,7 @@ def _undo(paths: StatePaths, args: argparse.Namespace) -> int:
         for path in undone.kept:
             print(f"kept      {path}  (changed since the run wrote it, or too large to have been saved)")
         if not undone.restored and not undone.kept:
-            print("the run changed nothing")
+            print("nothing is left to take back" if before else "the run changed nothing")
     return ExitCode.FAILED if undone.kept else ExitCode.DONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -47,12 +48,17 @@ def main(args: argparse.Namespace) -> int:
     if args.remove:
         print("removed" if store.untrust(repository.root) else "it was not trusted")
         return ExitCode.DONE
-    project = load_config(env={}, paths=paths, project_root=repository.root, trust=store).project
+    config = load_config(env={}, paths=paths, project_root=repository.root, trust=store)
+    project = config.project
     if project is None or not project.waiting:
         print("nothing waits for trust here")
         return ExitCode.DONE
     print(f"{repository.root} sets:")
-    print(plain((repository.root / ".mohist" / "mohist.toml").read_text(encoding="utf-8")))
+    # From the values that the digest covers, not from the file: it may have changed since it was read.
+    for row in (entry.as_json() for entry in config.explained if entry.key in project.waiting):
+        for said in row["said"]:
+            if said["layer"] == "project":
+                print(plain(f"  {row['key']} = {json.dumps(said['value'], ensure_ascii=False)}"))
     if not args.yes:
         if not sys.stdin.isatty():
             print("mohist: nobody to ask; say --yes", file=sys.stderr)

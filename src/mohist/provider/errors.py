@@ -19,6 +19,8 @@ class ProviderError(MohistError):
 class RecordingError(ProviderError):
     """A recording is missing, torn, of another version, or can't be written."""
 
+    exit_code = ExitCode.USAGE
+
 
 class ModelNameError(ProviderError):
     """No model goes by that name, several do, or it can't be understood."""

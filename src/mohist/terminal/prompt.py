@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import termios
 from typing import IO, Literal
 
 import anyio
-import anyio.to_thread
 
 from mohist.event import ApprovalAsked
 from mohist.terminal.style import Style, plain
 
+_LINE_BYTES = 4096
+
 
 class Prompt:
-    """Questions on one terminal, one at a time."""
+    """Questions on one terminal, one at a time; `reader` is that terminal."""
 
     def __init__(self, reader: IO[str], writer: IO[str], style: Style) -> None:
         self._reader = reader
@@ -43,7 +46,17 @@ class Prompt:
 
     async def _ask(self, text: str) -> str:
         async with self._turn:
+            terminal = self._reader.fileno()
+            # What was typed before the question was seen is no answer to it.
+            termios.tcflush(terminal, termios.TCIFLUSH)
             self._writer.write(text)
             self._writer.flush()
-            # A cancelled run must not wait for a key.
-            return await anyio.to_thread.run_sync(self._reader.readline, abandon_on_cancel=True)
+            line = b""
+            while not line.endswith(b"\n"):
+                # A thread that reads could not be stopped: a cancelled run would wait for a key.
+                await anyio.wait_readable(terminal)
+                piece = os.read(terminal, _LINE_BYTES)
+                if not piece:
+                    break
+                line += piece
+            return line.decode("utf-8", "replace")

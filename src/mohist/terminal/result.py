@@ -63,7 +63,7 @@ class ResultShown(Protocol):
 def render(result: ResultShown, style: Style) -> str:
     """Summary, changed files, evidence, cost, run id."""
     colour = "green" if result.status == "done" else "red"
-    lines = ["", style("bold", style(colour, result.status))]
+    lines = ["", style("bold", style(colour, result.status.replace("_", " ")))]
     if result.summary:
         lines.append(plain(result.summary).strip())
     if result.detail:
@@ -94,5 +94,6 @@ def render(result: ResultShown, style: Style) -> str:
         ),
         f"run {result.run_id}" + (f" on branch {result.branch} in {result.workspace}" if result.branch else ""),
         f"take it back: mohist runs undo {result.run_id}" if result.diff_stat else "",
+        f"go on with it: mohist runs resume {result.run_id}" if result.status != "done" else "",
     ]
     return "\n".join(lines).rstrip()
