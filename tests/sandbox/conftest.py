@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandbox_room import PREFIX, host_git
+from sandbox_room import TOOLCHAIN, host_git
 
 from mohist.sandbox import Bubblewrap, Profile
 
@@ -44,4 +44,4 @@ def workspace(tmp_path: Path, repository: Path) -> Path:
 
 @pytest.fixture
 def profile(workspace: Path) -> Profile:
-    return Profile(workspace, extra_readable=(PREFIX,))
+    return Profile(workspace, extra_readable=TOOLCHAIN)

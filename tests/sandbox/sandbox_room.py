@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-PREFIX = Path(sys.base_prefix).resolve()
+_PREFIX = Path(sys.base_prefix).resolve()
+TOOLCHAIN = () if _PREFIX.is_relative_to("/usr") else (_PREFIX,)
+"""What a sandbox must show besides the system for `PYTHON` to run in it."""
 PYTHON = str(Path(sys.executable).resolve())
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import pytest
 from escape_attempts import ATTEMPTS, DRIVER, Attempt
-from sandbox_room import PREFIX, PYTHON
+from sandbox_room import PYTHON, TOOLCHAIN
 
 from mohist.sandbox import Bubblewrap, Profile, run
 
@@ -74,7 +74,7 @@ def inside(room: Path, repository: Path, state: Path, facts: dict[str, Any]) -> 
 
     async def attempt_all() -> bytes:
         sandbox = Bubblewrap(state=state)
-        profile = Profile(workspace, extra_readable=(PREFIX,))
+        profile = Profile(workspace, extra_readable=TOOLCHAIN)
         argv = [PYTHON, "-I", "-S", "-c", DRIVER, json.dumps(facts)]
         done = await run(sandbox, argv, cwd=workspace, profile=profile, timeout_s=60)
         sandbox.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from sandbox_room import PREFIX, PYTHON
+from sandbox_room import PYTHON, TOOLCHAIN
 
 from mohist.sandbox import Bubblewrap, Limits, Profile, SandboxError, run
 
@@ -33,8 +33,12 @@ def pids_of(mark: str) -> list[int]:
 
 def zombies() -> list[str]:
     """Ended children of ours that nobody has waited for."""
-    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
-    return [pid for pid in children if "State:\tZ" in Path(f"/proc/{pid}/status").read_text()]
+    children = [
+        pid
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text(encoding="utf-8").split()
+    ]
+    return [pid for pid in children if "State:\tZ" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")]
 
 
 async def until(condition) -> None:
@@ -233,7 +237,7 @@ anyio.run(main)
 async def test_a_limit_holds(
     sandbox: Bubblewrap, workspace: Path, limits: Limits, code: str, denied: str | None
 ) -> None:
-    profile = Profile(workspace, extra_readable=(PREFIX,), limits=limits)
+    profile = Profile(workspace, extra_readable=TOOLCHAIN, limits=limits)
     done = await run(sandbox, [PYTHON, "-I", "-S", "-c", code], cwd=workspace, profile=profile, timeout_s=30)
     assert done.output.startswith(b"held"), done.output
     assert b"False" not in done.output

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sandbox_room import PREFIX, PYTHON
+from sandbox_room import PYTHON, TOOLCHAIN
 
 import mohist
 from mohist.sandbox import Bubblewrap, Profile, RefusedError, run
@@ -28,7 +28,7 @@ async def test_the_network_is_there_only_when_asked_for(
     sandbox: Bubblewrap, workspace: Path, network: str, reached: bool
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as service:
-        profile = Profile(workspace, extra_readable=(PREFIX,), network=network)
+        profile = Profile(workspace, extra_readable=TOOLCHAIN, network=network)
         argv = [PYTHON, "-I", "-S", "-c", _CONNECT, str(service.getsockname()[1])]
         done = await run(sandbox, argv, cwd=workspace, profile=profile)
     assert (b"reached" in done.output) == reached, done.output
@@ -51,7 +51,7 @@ async def main():
     print("ran" if (folder / "ran").exists() else "not run")
 anyio.run(main)
 """
-    shown = (PREFIX, Path(sys.prefix).resolve(), Path(mohist.__file__).resolve().parents[1])
+    shown = (*TOOLCHAIN, Path(sys.prefix).resolve(), Path(mohist.__file__).resolve().parents[1])
     done = await run(
         sandbox, [str(Path(sys.prefix, "bin", "python")), "-c", code], cwd=workspace,
         profile=Profile(workspace, extra_readable=shown),
@@ -85,7 +85,7 @@ def test_nothing_stays_behind_in_a_namespace_that_shifts_owners() -> None:
         inside = []
         for folder in Path("/proc").glob("[0-9]*/ns/user"):
             with contextlib.suppress(OSError):
-                zombie = "State:\tZ" in (folder.parents[1] / "status").read_text()
+                zombie = "State:\tZ" in (folder.parents[1] / "status").read_text(encoding="utf-8")
                 if folder.stat().st_ino == wanted and not zombie:
                     inside.append(folder)
         assert inside == []
