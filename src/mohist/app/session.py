@@ -20,7 +20,7 @@ from mohist.agent.completion import CompletionGate
 from mohist.agent.errors import RunError
 from mohist.agent.execute import Executor
 from mohist.agent.instruction import find_instructions
-from mohist.agent.log import RunLog, hold_lock
+from mohist.agent.log import RunLog
 from mohist.agent.loop import Loop
 from mohist.agent.prompt import SUB_AGENT, SYSTEM, environment
 from mohist.agent.record import Assistant, Ended, Fragment, Grant, Header, Outcome, Record, User
@@ -41,8 +41,8 @@ from mohist.app.ending import cancel_on_signal, ending_of
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult, conclude
 from mohist.app.toolbox import file_tools
-from mohist.app.workspace import Workspace
-from mohist.base import ExitCode, sha256_hex
+from mohist.app.workspace import Workspace, hold_tree
+from mohist.base import ExitCode
 from mohist.event import Note, RunEnded, RunStarted
 from mohist.policy import NO_GRANTS, Access, Allow, Grants, Mode, Question, RuleSet, Verdict, decide
 from mohist.provider.message import Provider, Usage
@@ -76,7 +76,7 @@ async def start(machine: Machine, task: Task, workspace: Workspace, branch: str 
     _price_known(task)
     run_id = machine.ids.new("run")
     with ExitStack() as held:
-        held.enter_context(_tree_lock(machine, workspace))
+        held.enter_context(hold_tree(machine.paths, workspace.root))
         folder = machine.paths.runs / run_id
         session = _Session(machine, task, workspace, folder)
         header = Header(
@@ -107,7 +107,7 @@ async def resume(machine: Machine, task: Task, workspace: Workspace, folder: Pat
     """
     _price_known(task)
     with ExitStack() as held:
-        held.enter_context(_tree_lock(machine, workspace))
+        held.enter_context(hold_tree(machine.paths, workspace.root))
         log = held.enter_context(RunLog.resume(folder, machine.clock))
         ended = next((record for record in reversed(log.records) if isinstance(record, Ended | User | Assistant)), None)
         if isinstance(ended, Ended) and ended.status == "done" and not more:
@@ -415,11 +415,6 @@ class _Session:
     def _sandbox_line(self) -> str:
         network = "no network" if self.task.network == "none" else "NETWORK OPEN (--network full)"
         return f"{self.machine.sandbox_line}, {network}"
-
-
-def _tree_lock(machine: Machine, workspace: Workspace) -> Any:
-    name = sha256_hex(str(workspace.root).encode("utf-8", "surrogateescape"))[:24]
-    return hold_lock(machine.paths.home / "locks" / name, f"Another run is working in {str(workspace.root)!r}.")
 
 
 def _price_known(task: Task) -> None:

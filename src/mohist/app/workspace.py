@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from mohist.agent.errors import RunError
-from mohist.base import ExitCode, sha256_hex
+from mohist.agent.log import hold_lock
+from mohist.base import ExitCode, StatePaths, sha256_hex
 from mohist.sandbox import Git, GitError
 
 
@@ -96,6 +98,12 @@ class Workspace:
     def close(self) -> None:
         """Deletes what was captured."""
         self._git.close()
+
+
+def hold_tree(paths: StatePaths, root: Path) -> IO[bytes]:
+    """The lock on a work tree, held until it is closed; TreeBusyError when a run works there."""
+    name = sha256_hex(str(root).encode("utf-8", "surrogateescape"))[:24]
+    return hold_lock(paths.home / "locks" / name, f"Another run is working in {str(root)!r}.")
 
 
 def _usage(what: str, mend: str) -> RunError:

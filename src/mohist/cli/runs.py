@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mohist.base import ExitCode, StatePaths, SystemClock
+from mohist.base import ExitCode, RandomIds, StatePaths, SystemClock
 from mohist.cli.run import add_common, flags, front, show
 
 if TYPE_CHECKING:
@@ -158,16 +158,19 @@ def _resume(args: argparse.Namespace) -> int:
 
 
 def _undo(paths: StatePaths, args: argparse.Namespace) -> int:
-    from mohist.agent.log import RunLog
-    from mohist.agent.record import Undone
-    from mohist.agent.undo import undo
+    import anyio
+
+    from mohist.agent.log import read_log
+    from mohist.agent.record import Header, Undone
     from mohist.app.connect import find_run
+    from mohist.app.takeback import take_back
 
     folder = find_run(paths, args.run)
-    with RunLog.resume(folder, SystemClock()) as log:
-        root = Path(log.header.workspace)
-        before = any(isinstance(record, Undone) for record in log.records)
-        undone = undo(log, root)
+    records = [entry.record for entry in read_log(folder)]
+    before = any(isinstance(record, Undone) for record in records)
+    root = Path(next(record.workspace for record in records if isinstance(record, Header)))
+    clock = SystemClock()
+    undone = anyio.run(take_back, folder, paths, clock, RandomIds(clock))
     if args.json:
         print(json.dumps({"restored": undone.restored, "kept": undone.kept}, indent=2))
     else:
