@@ -1,0 +1,108 @@
+"""What the two halves of the gateway say to each other.
+
+The data plane (door, route, upstream) carries bytes; the control plane (key, budget, usage) decides and
+remembers. Between them only these values pass, and every method of `Gatekeeper` is synchronous and
+touches memory only: no database is on the path of a call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mohist.provider.message import Usage
+
+Dialect = Literal["openai-chat", "openai-responses", "anthropic-messages"]
+
+RefusalKind = Literal["auth", "scope", "budget", "rate", "unavailable", "bad_request", "too_large"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that is not made, told to the client in its own dialect."""
+
+    kind: RefusalKind
+    status: int
+    message: str
+    """For the person behind the client: which budget, how much, until when, what to do. Never a secret."""
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls."""
+
+    key_id: str
+    user: str
+    project: str = ""
+    team: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Room kept free in every budget that a call counts against, until it is settled."""
+
+    reservation_id: int
+    principal: Principal
+    model: str
+    amount_microusd: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One finished call, as usage knows it."""
+
+    call_id: str
+    started_at_ms: int
+    dialect: Dialect
+    client: str
+    """Name and version of the client from its headers, e.g. `claude-cli/2.1.330`; empty when unknown."""
+    session_id: str
+    model_asked: str
+    model_served: str
+    upstream: str
+    """Name of the route's upstream that answered; empty when none did."""
+    status: int
+    verdict: str
+    """`allowed`, or the refusal's kind."""
+    usage: Usage | None
+    """None: the upstream said nothing of usage."""
+    cost_microusd: int | None
+    """None: no price is known."""
+    price_row: str
+    """Which price row billed it: `SOURCE DATE`; empty when unknown."""
+    duration_ms: int
+    first_byte_ms: int | None
+    attempts: int
+    """Upstreams tried."""
+    cancelled: bool = False
+    """The client went away before the end."""
+
+
+class Gatekeeper(Protocol):
+    """The control plane as the data plane sees it."""
+
+    def identify(self, secret: str) -> Principal | Refusal:
+        """Who holds this virtual key; a revoked or expired one is refused within a second of the fact."""
+        ...
+
+    def reserve(
+        self,
+        principal: Principal,
+        dialect: Dialect,
+        model: str,
+        client: str,
+        prompt_tokens: int,
+        max_output_tokens: int,
+    ) -> Reservation | Refusal:
+        """Room for one call in all budgets and rate limits, or which of them has none."""
+        ...
+
+    def settle(self, reservation: Reservation, record: CallRecord) -> None:
+        """Replaces the reservation by what the call really cost and puts the record on its way to disk."""
+        ...
+
+    def refused(self, principal: Principal | None, record: CallRecord) -> None:
+        """Puts a call that was not made on its way to disk."""
+        ...
