@@ -19,6 +19,9 @@ from upstream import Answer
 MINI_PACKAGES = ("mini-swe-agent==2.4.6", "mcp")
 """litellm imports mcp without asking for it."""
 
+MOHIST_TURNS = 100
+"""More must be asked for."""
+
 TASK = "Look around in this repository and say what you found."
 
 
@@ -40,7 +43,7 @@ class Client(Protocol):
     roots: tuple[Path, ...]
     """Where its program files lie, for a cold start."""
 
-    def command(self, url: str) -> list[str]: ...
+    def command(self, url: str, turns: int) -> list[str]: ...
 
     def environment(self, url: str, home: Path) -> dict[str, str]: ...
 
@@ -57,8 +60,10 @@ class Mohist:
 
         self.roots = (Path(mohist.__file__).parent, *_libraries(Path(sys.prefix)))
 
-    def command(self, url: str) -> list[str]:
-        options = ["--headless", "--quiet", "--output", "json", "--mode", "auto", "--max-turns", "1000"]
+    def command(self, url: str, turns: int) -> list[str]:
+        options = ["--headless", "--quiet", "--output", "json"]
+        if turns > MOHIST_TURNS:
+            options += ["--max-turns", str(turns)]
         return [sys.executable, "-m", "mohist", "run", *options, "--model", f"{url}#scripted", TASK]
 
     def environment(self, url: str, home: Path) -> dict[str, str]:  # noqa: ARG002
@@ -96,7 +101,7 @@ class Mini:
         subprocess.run([program, "-m", "pip", "install", "--quiet", *MINI_PACKAGES], check=True)
         return cls(prefix)
 
-    def command(self, url: str) -> list[str]:  # noqa: ARG002
+    def command(self, url: str, turns: int) -> list[str]:  # noqa: ARG002
         return [
             *(str(self.prefix / "bin" / "mini"), "--model", "openai/scripted", "--yolo", "--exit-immediately"),
             *("--task", TASK),

@@ -79,7 +79,14 @@ class Bench:
                 )
                 _note(first, client, done.first_request_s)
                 _note(last, client, done.exit_s)
-        return [figure for pair in figures.values() for figure in pair]
+        settings = self._folder()
+        (settings / "state").mkdir(parents=True)
+        (settings / "state" / "mohist.toml").write_text("max_turns = 90\n", encoding="utf-8")
+        with_file = Figure("first request, warm, with a mohist.toml", "s", goal=0.5)
+        for _ in range(self.rounds):
+            done = trial.run(self.clients[0], [Step("end")], repository, settings)
+            _note(with_file, self.clients[0], done.first_request_s)
+        return [with_file, *(figure for pair in figures.values() for figure in pair)]
 
     def turns(self, count: int) -> list[Figure]:
         """A client's own time per turn, over `count` turns that read a file or run a command that does nothing."""
@@ -139,7 +146,7 @@ class Bench:
                 places = [lines // 2 + number for number in range(count)]
                 steps = [Step("read", "edited.py"), *(Step("edit", "edited.py", place) for place in places)]
                 done = trial.run(client, [*steps, Step("end")], repository, self._folder())
-                changed = (repository / "edited.py").read_text().count("changed")
+                changed = (repository / "edited.py").read_text(encoding="utf-8").count("changed")
                 if changed != count:
                     raise RuntimeError(f"{client.name} made {changed} of {count} edits")
                 _note(row, client, median(done.gaps_s[1:]) * 1000)
@@ -176,7 +183,7 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         for path, content in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(content)
+            (folder / path).write_text(content, encoding="utf-8")
         who = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
         for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "Start"]):
             subprocess.run(

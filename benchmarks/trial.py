@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from upstream import Upstream
 
 _LONGEST_S = 300.0
 _SAMPLE_S = 0.02
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of each
 _PROGRAM_FILES = (".py", ".pyc", ".so", ".json", ".toml", ".yaml")
 
 
@@ -52,7 +54,7 @@ def run(
         environment = client.environment(upstream.url, home)
         if no_bytecode is not None:
             environment = without(environment, no_bytecode)
-        command = client.command(upstream.url)
+        command = client.command(upstream.url, len(steps))
         started_s = time.monotonic()
         process = subprocess.Popen(
             command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
@@ -73,7 +75,7 @@ def run(
             first_request_s=upstream.exchanges[0].received_s - started_s,
             exit_s=exit_s,
             gaps_s=tuple(upstream.gaps_s()),
-            peak_bytes=usage.ru_maxrss * 1024,
+            peak_bytes=usage.ru_maxrss * _MAXRSS_BYTES,
             tree_bytes=peak[0],
             first_body=upstream.first_body,
             first_bytes=upstream.exchanges[0].size_bytes,
@@ -123,11 +125,11 @@ def _tree_memory(pid: int, wanted: bool) -> Iterator[list[int]]:
 
 def _tree_bytes(pid: int) -> int:
     try:
-        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         children = [
             int(child)
             for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
+            for child in (task / "children").read_text(encoding="ascii").split()
         ]
     except (OSError, IndexError):  # it ended meanwhile
         return 0
