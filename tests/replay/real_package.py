@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fakes.upstream import Reply, chat_wire
+
 DATA = Path(__file__).parents[1] / "data" / "pycparser"
 ARCHIVE = DATA / "pycparser-3.12.tar.gz"
 RECORDING = DATA / "turns.jsonl"
@@ -141,3 +143,17 @@ def ended(child: subprocess.Popen[str]) -> Said:
 def run_words(model: str) -> tuple[str, ...]:
     """The command line of the recorded run, with another model."""
     return ("run", "--model", model, "--check", CHECK, "--output", "json", TASK)
+
+
+def recorded_answers(recording: Path) -> list[Reply]:
+    """The answers of a recording, turn by turn, as a model sends them."""
+    replies = []
+    for line in recording.read_text("utf-8").splitlines()[1:]:
+        answer = json.loads(line)["answer"]
+        calls = [part["call"] for part in answer if "call" in part]
+        text = "".join(part.get("text", "") for part in answer)
+        used = answer[-1]["done"]["usage"]
+        told = {"prompt_tokens": used["input_tokens"], "completion_tokens": used["output_tokens"]}
+        asked = [(call["id"], call["name"], call["arguments"]) for call in calls]
+        replies.append(Reply(chat_wire(text, asked, usage=told)))
+    return replies

@@ -22,10 +22,11 @@ from real_package import (
     fingerprints,
     git,
     published,
+    recorded_answers,
     run_words,
 )
 
-from fakes.upstream import Reply, Upstream, chat_wire
+from fakes.upstream import Reply, Upstream
 from mohist.agent.log import read_log
 from mohist.agent.record import Outcome
 
@@ -99,7 +100,7 @@ def test_a_package_without_the_bug_does_not_fit_the_recording_and_is_left_alone(
 @pytest.mark.enable_socket
 async def test_a_run_killed_while_it_waits_for_the_model_goes_on_from_there(user: User) -> None:
     expected = fixed(user)
-    replies = _replies(until_turn=8)
+    replies = recorded_answers(RECORDING)[:7]
     async with Upstream([*replies, Reply(stall_at=0)]) as upstream:
         child = user.start(*run_words(f"{upstream.url}/v1#engineer"))
         # All edits are made; the model has been asked what comes next and says nothing.
@@ -167,18 +168,6 @@ def _holds_every_way_a_tool_answers(user: User) -> None:
 
 def _is_the_command(record: dict[str, Any]) -> bool:
     return bool(record["kind"] == "intent" and record["command"] == "python3 -m unittest -v")
-
-
-def _replies(until_turn: int) -> list[Reply]:
-    """The recorded answers before that turn, as a model sends them."""
-    replies = []
-    for line in RECORDING.read_text("utf-8").splitlines()[1:until_turn]:
-        answer = json.loads(line)["answer"]
-        calls = [
-            (part["call"]["id"], part["call"]["name"], part["call"]["arguments"]) for part in answer if "call" in part
-        ]
-        replies.append(Reply(chat_wire("".join(part.get("text", "") for part in answer), calls)))
-    return replies
 
 
 async def _until(condition: Callable[[], bool]) -> None:
