@@ -37,6 +37,22 @@ assert "HOME" not in os.environ
 """
 
 
+_SETTLE = """
+import sys
+from pathlib import Path
+from mohist.app.config import load_config
+from mohist.app.trust import TrustStore
+from mohist.base import StatePaths, SystemClock
+folder = Path(sys.argv[1])
+trust = TrustStore(folder / "trust.json", SystemClock())
+config = load_config(
+    env={"HOME": str(folder)}, paths=StatePaths(folder), project_root=folder, trust=trust,
+    flags={"mode": None}, managed_file=folder / "managed.toml",
+)
+print(config.mode, "pydantic" in sys.modules)
+"""
+
+
 def child(code: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-W", "error", "-c", code, *args],
@@ -62,3 +78,21 @@ def test_the_command_starts_without_heavy_modules(tmp_path: Path) -> None:
     done = child("import mohist.cli.main, sys, json; print(json.dumps(sorted(sys.modules)))", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert HEAVY & set(json.loads(done.stdout)) == set()
+
+
+def test_a_run_is_ready_to_start_without_what_only_some_starts_need(tmp_path: Path) -> None:
+    done = child("import mohist.app.launch, sys, json; print(json.dumps(sorted(sys.modules)))", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    needed = {
+        "asyncio",
+        "anyio",
+        "ssl",
+        "email",
+        "tree_sitter",
+    }  # the loop with what it pulls in, and the rules' parser
+    assert (HEAVY - needed) & set(json.loads(done.stdout)) == set()
+
+
+def test_a_configuration_that_nobody_wrote_is_settled_without_the_check_of_files(tmp_path: Path) -> None:
+    done = child(_SETTLE, str(tmp_path), cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()) == (0, ["auto", "False"]), done.stderr
