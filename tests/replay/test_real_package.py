@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from real_package import (
     User,
     changed,
     checkout,
+    ended,
     fingerprints,
     git,
     published,
@@ -104,10 +106,11 @@ async def test_a_run_killed_while_it_waits_for_the_model_goes_on_from_there(user
     async with Upstream([*replies, Reply(stall_at=0)]) as upstream:
         child = user.start(*run_words(f"{upstream.url}/v1#engineer"))
         # All edits are made; the model has been asked what comes next and says nothing.
-        await _until(lambda: len(upstream.requests) == len(replies) + 1)
+        await _until(lambda: len(upstream.requests) == len(replies) + 1, child)
         child.kill()
         child.communicate(timeout=LIMIT_S)
-        await _until(upstream.hung_up.is_set)
+        with anyio.fail_after(LIMIT_S):
+            await upstream.hung_up.wait()
     assert user.records()[-1]["kind"] == "outcome"
     assert fingerprints(user.repo) == expected
 
@@ -123,7 +126,7 @@ async def test_a_run_killed_while_it_waits_for_the_model_goes_on_from_there(user
 async def test_a_run_killed_within_a_command_tells_so_and_the_recording_says_that_it_does_not_fit(user: User) -> None:
     before, expected = fingerprints(user.repo), fixed(user)
     child = user.start(*REPLAY)
-    await _until(lambda: any(map(_is_the_command, user.records())))
+    await _until(lambda: any(map(_is_the_command, user.records())), child)
     child.kill()
     child.communicate(timeout=LIMIT_S)
     # However fast the machine is, the log ends where the command began.
@@ -170,8 +173,10 @@ def _is_the_command(record: dict[str, Any]) -> bool:
     return bool(record["kind"] == "intent" and record["command"] == "python3 -m unittest -v")
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def _until(condition: Callable[[], bool], child: subprocess.Popen[str]) -> None:
+    """Looks until `condition` holds; fails at once when the command has ended before."""
     deadline_s = time.monotonic() + LIMIT_S
     while not condition():
+        assert child.poll() is None, ended(child)
         assert time.monotonic() < deadline_s, f"waited {LIMIT_S} s"
         await anyio.sleep(0.005)
