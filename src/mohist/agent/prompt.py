@@ -51,6 +51,7 @@ def environment(
     mode: str,
     network: str,
     checks: Sequence[str],
+    attended: bool,
 ) -> str:
     """What differs from run to run, for the first note.
 
@@ -63,20 +64,26 @@ def environment(
         mode: permission mode.
         network: `none` or `full`.
         checks: commands that must hold before the run is done.
+        attended: somebody can be asked.
     """
     lines = [f"Date: {today} (UTC). Platform: {platform}. Workspace: {workspace}. Branch: {branch}."]
     if dirty:
         shown = ", ".join(dirty[:10]) + (f" and {len(dirty) - 10} more" if len(dirty) > 10 else "")
         lines.append(f"The user has uncommitted changes, keep them: {shown}.")
-    explained = {
-        "plan": "You may only look; end with a plan of what you would do.",
-        "ask": "Everything but reading is asked about.",
-        "edit": "You may edit files; most commands are asked about.",
-        "auto": "You may edit files and run commands; unusual ones are asked about.",
-        "full": "You may do everything the sandbox allows.",
-    }
-    lines.append(f"Mode: {mode}. {explained[mode]}")
+    rest = "asked about" if attended else "refused, since nobody can be asked"
+    lines.append(f"Mode: {mode}. {explain(mode, rest)}")
     lines.append("Network: none." if network == "none" else "Network: open.")
     if checks:
         lines.append("Agreed checks, run when you call done: " + "; ".join(checks))
     return "\n".join(lines)
+
+
+def explain(mode: str, rest: str) -> str:
+    """What `mode` means, to a model; `rest`: what becomes of the calls it does not allow by itself."""
+    return {
+        "plan": "You may only look; end with a plan of what you would do.",
+        "ask": f"Everything but reading is {rest}.",
+        "edit": f"You may edit files and run known checks; other commands are {rest}.",
+        "auto": f"You may edit files and run commands; unusual ones are {rest}.",
+        "full": "You may do everything the sandbox allows.",
+    }[mode]

@@ -48,6 +48,14 @@ from mohist.policy import NO_GRANTS, Access, Allow, Grants, Mode, Question, Rule
 from mohist.provider.message import Provider, Usage
 from mohist.sandbox import Network, Profile
 
+# `git status` and `git diff` would write the user's index to note file times.
+QUIET_GIT = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "diff.autoRefreshIndex",
+    "GIT_CONFIG_VALUE_0": "false",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -151,7 +159,7 @@ class _Session:
                 extra_readable=(*workspace.readable, *machine.readable),
                 network=task.network,
                 # Compiled files would litter the user's tree and show up as changes.
-                env={"PYTHONDONTWRITEBYTECODE": "1"},
+                env={"PYTHONDONTWRITEBYTECODE": "1", **QUIET_GIT},
             ),
             seen=FileLedger(),
             spill=SpillStore(folder / "spill"),
@@ -192,6 +200,7 @@ class _Session:
             mode=task.mode,
             network=task.network,
             checks=task.checks,
+            attended=self.machine.approve is not None,
         )
         records.append(Fragment("environment", told, lasting=True))
         if dirty:
@@ -342,6 +351,8 @@ class _Session:
         with RunLog.create(folder, header, self.machine.clock, blobs=self.log.blobs) as log:
             child.log = log
             log.append(User(prompt))
+            may = "You may change files." if write else "You may only look."
+            log.append(Fragment("environment", f"Workspace: {self.workspace.root}. {may}", lasting=True))
             self.children.begin(log)
             try:
                 ended = await child._loop(log, tools, tree, None).run()
