@@ -101,6 +101,7 @@ def draw(lines: list[str]) -> str:
 
 def main() -> None:
     target, command = Path(sys.argv[1]), sys.argv[2:]
+    target.parent.mkdir(parents=True, exist_ok=True)
     text = captured(command)
     shown = " ".join(command)
     target.write_text(draw([f"\x1b[32m$\x1b[0m \x1b[1m{shown}\x1b[0m", *rows(text.rstrip("\n"))]), encoding="utf-8")
