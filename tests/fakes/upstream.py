@@ -62,9 +62,11 @@ class Upstream:
 
     Args:
         replies: in order.
+        port: 0 takes a free one.
     """
 
-    def __init__(self, replies: Iterable[Reply | Callable[[Received], Reply]]) -> None:
+    def __init__(self, replies: Iterable[Reply | Callable[[Received], Reply]], port: int = 0) -> None:
+        self._port = port
         self._replies = list(replies)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,7 +77,7 @@ class Upstream:
         self.connections = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 

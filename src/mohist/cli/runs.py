@@ -168,7 +168,7 @@ def _undo(paths: StatePaths, args: argparse.Namespace) -> int:
     folder = find_run(paths, args.run)
     records = [entry.record for entry in read_log(folder)]
     before = any(isinstance(record, Undone) for record in records)
-    root = Path(next(record.workspace for record in records if isinstance(record, Header)))
+    root = Path(next((record.workspace for record in records if isinstance(record, Header)), "/"))
     clock = SystemClock()
     undone = anyio.run(take_back, folder, paths, clock, RandomIds(clock))
     if args.json:
