@@ -18,6 +18,8 @@ COMMANDS = {
     "runs": "list, show, resume, undo or export runs",
     "trust": "let a repository's own settings take effect",
     "models": "what models are known and which are connected",
+    "keys": "virtual keys for the gateway, and budgets",
+    "usage": "what was used through the gateway, and what it cost",
     "config": "show the settings and where each comes from",
     "doctor": "which guarantees hold on this machine",
 }

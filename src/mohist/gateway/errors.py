@@ -1,0 +1,15 @@
+"""What can go wrong in the gateway beside a call."""
+
+from __future__ import annotations
+
+from mohist.base import MohistError
+
+
+class StoreError(MohistError):
+    """The gateway's database or journal can't be used, or has no such entry."""
+
+    audience = "operator"
+
+
+class BusyError(StoreError):
+    """Another process serves from the same folder."""
