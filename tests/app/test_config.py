@@ -171,6 +171,8 @@ def test_a_project_has_no_say_in_what_commands_may_read_even_when_it_is_trusted(
         ('mode = "auto"', 'mode = "ask"', "mode", "ask"),
         ("", 'network = "full"', "network", "none"),
         ('network = "full"', 'network = "none"', "network", "none"),
+        ("", 'sandbox = "landlock"', "sandbox", "bubblewrap"),
+        ('sandbox = "landlock"', 'sandbox = "bubblewrap"', "sandbox", "bubblewrap"),
         ("max_turns = 10", "max_turns = 11", "max_turns", 10),
         ("timeout_s = 10.0", "timeout_s = 9.0", "timeout_s", 9.0),
         ("", "max_cost_usd = 1.0", "max_cost_microusd", 1_000_000),

@@ -16,11 +16,11 @@ ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 REFUSED = 0x00050000
 
 
-def answer(machine: str, number: int, *args: int, arch: int | None = None, debuggers: bool = False) -> int:
+def answer(machine: str, number: int, *args: int, arch: int | None = None, **options: bool) -> int:
     """Runs the program on a struct seccomp_data."""
     padded = [*args, *([0] * (6 - len(args)))]
     data = struct.pack("<IIQ6Q", number, arch if arch is not None else ARCH[machine], 0, *(a % 2**64 for a in padded))
-    program = list(struct.iter_unpack("=HBBI", build_filter(machine, debuggers=debuggers)))
+    program = list(struct.iter_unpack("=HBBI", build_filter(machine, **options)))
     at, value = 0, 0
     while True:
         code, yes, no, operand = program[at]
@@ -108,3 +108,33 @@ def test_no_high_bits_let_a_setuid_bit_or_a_namespace_through(high: int, mode: i
 
 def test_debuggers_can_be_let_through() -> None:
     assert answer("x86_64", 101, debuggers=True) == ALLOW
+
+
+@pytest.mark.parametrize(
+    ("machine", "number", "args", "network", "expected"),
+    [
+        ("x86_64", 41, (1, 1), True, REFUSED | errno.EAFNOSUPPORT),  # a unix socket
+        ("x86_64", 41, (1 | 1 << 32, 1), True, REFUSED | errno.EAFNOSUPPORT),
+        ("x86_64", 41, (2, 1), True, ALLOW),
+        ("x86_64", 41, (10, 2), True, ALLOW),
+        ("x86_64", 41, (16, 3, 0), True, ALLOW),
+        ("x86_64", 41, (16, 3, 12), True, REFUSED | errno.EAFNOSUPPORT),
+        ("aarch64", 198, (2, 1), False, REFUSED | errno.EAFNOSUPPORT),
+        ("x86_64", 41, (10, 2), False, REFUSED | errno.EAFNOSUPPORT),
+        ("x86_64", 41, (16, 3, 0), False, REFUSED | errno.EAFNOSUPPORT),
+        ("x86_64", 53, (1, 1), False, ALLOW),  # a pair of them reaches nobody
+        ("x86_64", 302, (0, 7), False, ALLOW),
+        ("x86_64", 302, (1234, 7), False, REFUSED | errno.EPERM),
+        ("aarch64", 140, (0, 0, 5), False, ALLOW),
+        ("aarch64", 140, (0, 1234, 5), False, REFUSED | errno.EPERM),
+        ("aarch64", 140, (2, 0, 5), False, REFUSED | errno.EPERM),  # all processes of the user
+        ("x86_64", 251, (1, 0), False, ALLOW),
+        ("x86_64", 251, (3, 0), False, REFUSED | errno.EPERM),
+        ("x86_64", 30, (1,), False, REFUSED | errno.EPERM),
+        ("aarch64", 194, (1,), True, REFUSED | errno.EPERM),
+    ],
+)  # fmt: skip
+def test_without_namespaces_what_is_shared_with_the_host_is_refused(
+    machine: str, number: int, args: tuple[int, ...], network: bool, expected: int
+) -> None:
+    assert answer(machine, number, *args, namespaces=False, network=network) == expected

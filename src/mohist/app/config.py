@@ -1,8 +1,8 @@
 """From files, environment and flags to one frozen configuration that knows where each value comes from.
 
 managed > flags > environment > project > user > default. Two rules bend that order:
-- where strictness counts (mode, network, turns, cost, time) a project may only tighten, and the managed file is a
-  bound: what is stricter than it stays;
+- where strictness counts (mode, network, sandbox, turns, cost, time) a project may only tighten, and the managed file
+  is a bound: what is stricter than it stays;
 - everything else of a project's file waits until a person trusts the project, or is not heard at all.
 """
 
@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mohist.agent.setting import RunSettings
 from mohist.agent.tool import ToolLimits
 from mohist.app import key as keys
 from mohist.app.errors import ConfigError
+from mohist.app.key import SandboxName
 from mohist.app.trust import TrustStore
 from mohist.base import StatePaths, canonical_json, sha256_hex
 from mohist.policy import MODES, Mode
@@ -88,6 +89,7 @@ class Config:
     """None: nobody named one."""
     mode: Mode
     network: Network
+    sandbox: SandboxName
     max_turns: int
     max_cost_microusd: int | None
     """None: no bound."""
@@ -223,6 +225,8 @@ def _strictness(key: str, value: Any) -> float:
         return -MODES.index(value)
     if key == "network":
         return -("none", "full").index(value)
+    if key == "sandbox":
+        return -get_args(SandboxName).index(value)
     return -value if value is not None else -float("inf")
 
 
@@ -235,6 +239,7 @@ def _config(
         model=values["model"],
         mode=values["mode"],
         network=values["network"],
+        sandbox=values["sandbox"],
         max_turns=values["max_turns"],
         max_cost_microusd=None if cost is None else _micro(cost),
         timeout_s=float(values["timeout_s"]),

@@ -33,8 +33,6 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
     machine = machines.build(env, lambda _event: None, None, None)
     findings: list[Finding] = []
     try:
-        report = await machine.sandbox_report() if machine.sandbox_report is not None else []
-        findings += [Finding("sandbox", item.name, item.holds, item.detail) for item in report]
         repository = find_repository(Path.cwd())
         root = repository.root if repository else None
         try:
@@ -43,12 +41,15 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
             findings.append(
                 Finding("configuration", "settings", "yes", f"mode {config.mode}, network {config.network}")
             )
+            machine = machines.confined_by(machine, config.sandbox)
             rules = load_rules(machine.paths, root or Path("/nonexistent"))
             findings.append(Finding("configuration", "rules", "yes", f"{len(rules.rules)} rules, all examples hold"))
         except MohistError as error:
             findings.append(Finding("configuration", "settings", "no", str(error)))
         else:
             findings.append(await _model(config.model, env, config.endpoints))
+        report = await machine.sandbox_report() if machine.sandbox_report is not None else []
+        findings = [Finding("sandbox", item.name, item.holds, item.detail) for item in report] + findings
         where = f"{root}" if root else "this folder is in none; a run needs one"
         findings.append(Finding("machine", "git repository", "yes" if root else "weak", where, needed=False))
         findings.append(Finding("machine", "state", "yes", str(machine.paths.home)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from mohist.agent.setting import RunSettings
 from mohist.agent.tool import ToolLimits
@@ -22,6 +22,9 @@ TRUST = "trust"
 
 OWNER = "owner"
 """A project has no say."""
+
+SandboxName = Literal["bubblewrap", "landlock"]
+"""What confines, from strong to weak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             Key("model", TRUST, "MOHIST_MODEL"),
             Key("mode", TIGHTEN, "MOHIST_MODE"),
             Key("network", TIGHTEN, "MOHIST_NETWORK"),
+            Key("sandbox", TIGHTEN, "MOHIST_SANDBOX"),
             Key("max_turns", TIGHTEN, "MOHIST_MAX_TURNS"),
             Key("max_cost_usd", TIGHTEN, "MOHIST_MAX_COST_USD"),
             Key("timeout_s", TIGHTEN, "MOHIST_TIMEOUT_S"),
@@ -80,6 +84,7 @@ def defaults() -> dict[str, Any]:
         "model": None,
         "mode": "auto",
         "network": "none",
+        "sandbox": "bubblewrap",
         "max_turns": _RUN.max_turns,
         "max_cost_usd": None,
         "timeout_s": _RUN.timeout_s,

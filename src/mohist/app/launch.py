@@ -62,6 +62,7 @@ async def _start(machine: Machine, request: Launch) -> RunResult:
             workspace.close()
             workspace = await Workspace.open(folder, private)
         config, rules = settings(machine, workspace.root, request.flags)
+        machine = machines.confined_by(machine, config.sandbox)
         task = await _task(machine, request, workspace, config, rules, request.task)
         return await session.start(machine, task, workspace, branch)
     finally:
@@ -80,12 +81,23 @@ async def _resume(machine: Machine, request: Launch) -> RunResult:
         config, rules = settings(
             machine, workspace.root, {"mode": header.mode, "network": header.network} | _given(request.flags)
         )
+        _refuse_weaker(config, header)
+        machine = machines.confined_by(machine, config.sandbox)
         # A model is bound to its run: another one would not fit the prefix, so it must be named to be changed.
         request = Launch(request.task, request.cwd, request.model or header.model, request.flags, False, request.record)
         task = await _task(machine, request, workspace, config, rules, header.task, checks=header.checks)
         return await session.resume(machine, task, workspace, folder, request.task)
     finally:
         workspace.close()
+
+
+def _refuse_weaker(config: Config, header: Header) -> None:
+    """The result names the sandbox that the run began with, so no later part of it may be confined less."""
+    if config.sandbox == "landlock" and "weak" not in header.sandbox:
+        raise ConfigError(
+            f"The run {header.run_id!r} began in a stronger sandbox than {config.sandbox}.",
+            "Resume it with --sandbox bubblewrap, or start a new run.",
+        )
 
 
 def settings(machine: Machine, root: Path, flags: Mapping[str, Any]) -> tuple[Config, RuleSet]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 
 from mohist.agent.execute import Approve
 from mohist.agent.tool.ask import Reply
+from mohist.app.key import SandboxName
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.event import EventSink
-from mohist.sandbox import Bubblewrap, Guarantee, Sandbox, find_toolchains
+from mohist.sandbox import Bubblewrap, Guarantee, Landlock, Sandbox, find_toolchains
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +68,17 @@ def build(
         reply=reply,
         close=sandbox.close,
         sandbox_report=sandbox.report,
+    )
+
+
+def confined_by(machine: Machine, sandbox: SandboxName) -> Machine:
+    """The machine with the sandbox that the settings name; all but bubblewrap was asked for by a person."""
+    if sandbox == "bubblewrap":
+        return machine
+    weak = Landlock(accepted=sandbox, state=machine.paths.home)
+    return replace(
+        machine,
+        sandbox=weak,
+        sandbox_line=f"{weak.name}, git hooks and settings in the workspace can be changed, the host is seen",
+        sandbox_report=weak.report,
     )

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mohist.app.errors import ConfigError
-from mohist.app.key import LIMITS, defaults
+from mohist.app.key import LIMITS, SandboxName, defaults
 from mohist.policy import Mode
 from mohist.provider.quirk import QUIRKS
 from mohist.provider.resolution import nearest
@@ -146,6 +146,11 @@ class SettingFile(_Table):
     network: Network = Field(
         _DEFAULTS["network"],
         description="Network of the commands that the agent runs.",
+    )
+    sandbox: SandboxName = Field(
+        _DEFAULTS["sandbox"],
+        description="What confines the commands that the agent runs. `landlock` is weak: for machines that deny user "
+        "namespaces, repositories that you trust, and no secrets; see docs/threats/sandbox.md.",
     )
     max_turns: Positive = Field(
         _DEFAULTS["max_turns"],

@@ -48,6 +48,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--check", action="append", metavar="CMD", help="must pass in a clean copy before it is done; repeatable"
     )
     parser.add_argument("--network", choices=("none", "full"), help="network of the commands it runs (default: none)")
+    parser.add_argument(
+        "--sandbox",
+        choices=("bubblewrap", "landlock"),
+        help="what confines them; landlock is weak, for machines that deny user namespaces (default: bubblewrap)",
+    )
     parser.add_argument("--max-turns", type=int, metavar="N")
     parser.add_argument("--max-cost-usd", type=float, metavar="USD")
     parser.add_argument("--timeout-s", type=float, metavar="S")
@@ -90,6 +95,7 @@ def flags(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "mode": args.mode,
         "network": args.network,
+        "sandbox": args.sandbox,
         "max_turns": args.max_turns,
         "max_cost_usd": args.max_cost_usd,
         "timeout_s": args.timeout_s,

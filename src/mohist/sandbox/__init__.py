@@ -6,6 +6,7 @@ Never decides whether something may run (policy does). No other package may impo
 from mohist.sandbox.bubblewrap import Bubblewrap
 from mohist.sandbox.errors import GitError, NoSandboxError, RefusedError, SandboxError
 from mohist.sandbox.git import Change, Git
+from mohist.sandbox.landlock import Landlock
 from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Profile, Sandbox
 from mohist.sandbox.repository import Repository, find_repository
 from mohist.sandbox.run import run
@@ -21,6 +22,7 @@ __all__ = [
     "Git",
     "GitError",
     "Guarantee",
+    "Landlock",
     "Limits",
     "Network",
     "NoSandboxError",

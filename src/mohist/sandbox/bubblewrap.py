@@ -381,6 +381,7 @@ def _error_for(text: str) -> SandboxError:
         return NoSandboxError(
             f"This machine does not let an ordinary user make namespaces ({line}).",
             "Ubuntu: allow bwrap in AppArmor (kernel.apparmor_restrict_unprivileged_userns). "
-            "Docker: a security profile that allows user namespaces and mounts.",
+            "Docker: a security profile that allows user namespaces and mounts. "
+            "Else, weak, for a repository you trust: `--sandbox landlock`.",
         )
     return SandboxError(f"The sandbox could not be set up ({line}).", "`mohist doctor` says what this machine lacks.")

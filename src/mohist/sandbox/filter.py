@@ -125,6 +125,28 @@ _NEW_NAMESPACE: Final = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _IOCTL: Final = (16, 29)
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
+# Without namespaces of its own a tree shares these with the host: queues, segments and semaphores.
+_SHARED: Final[dict[str, tuple[int | None, int | None]]] = {
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "msgctl": (71, 187),
+    "msgget": (68, 186),
+    "msgrcv": (70, 188),
+    "msgsnd": (69, 189),
+    "semctl": (66, 191),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "shmget": (29, 194),
+}
+# Calls that also change other processes of the same user: the arguments with which they mean the caller alone.
+_OF_OTHERS: Final[dict[str, tuple[tuple[int | None, int | None], tuple[int, ...]]]] = {
+    "ioprio_set": ((251, 30), (1, 0)),  # IOPRIO_WHO_PROCESS, itself
+    "prlimit64": ((302, 261), (0,)),
+    "setpriority": ((141, 140), (0, 0)),  # PRIO_PROCESS, itself
+}
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK, _NETLINK_ROUTE = 1, 2, 10, 16, 0
 
 _Instruction = tuple[int, int, int, int]
@@ -135,12 +157,15 @@ def machines() -> tuple[str, ...]:
     return tuple(_AUDIT_ARCH)
 
 
-def build_filter(machine: str, *, debuggers: bool = False) -> bytes:
+def build_filter(machine: str, *, debuggers: bool = False, namespaces: bool = True, network: bool = True) -> bytes:
     """The program for `machine` as an array of struct sock_filter, ready for a descriptor.
 
     Args:
         machine: one of `machines()`; KeyError for any other.
         debuggers: lets ptrace through, so that gdb and strace work inside.
+        namespaces: the tree has its own; without them no unix socket can be made (any of the host's could be reached,
+            a session bus that starts programs among them), nothing of System V, and no other process be changed.
+        network: without it, and without namespaces, no socket of any kind can be made but by socketpair.
     """
     audit_arch = _AUDIT_ARCH[machine]
     column = 0 if machine == "x86_64" else 1
@@ -154,6 +179,10 @@ def build_filter(machine: str, *, debuggers: bool = False) -> bytes:
         code += [(_JGE, 0, 1, _X32_BIT), _return(KILL)]
     code += [(_JGT, 0, 1, _LAST_REVIEWED), _refuse(errno.ENOSYS)]
     denied = dict(_DENIED) if debuggers else {**_DENIED, "ptrace": _PTRACE}
+    if not namespaces:
+        denied |= _SHARED
+        for numbers, wanted in _OF_OTHERS.values():
+            code += _on(numbers[column], _only_with(wanted))
     for numbers in denied.values():
         code += _on(numbers[column], [_refuse(errno.EPERM)])
     for numbers in _ABSENT.values():
@@ -169,22 +198,25 @@ def build_filter(machine: str, *, debuggers: bool = False) -> bytes:
         [_load(1), (_JEQ, 1, 0, _TIOCSTI), (_JEQ, 0, 1, _TIOCLINUX), _refuse(errno.EPERM), _return(ALLOW)],
     )
     code += _on(_SOCKETPAIR[column], [_load(0), (_JEQ, 0, 1, _AF_UNIX), _return(ALLOW), _refuse(errno.EAFNOSUPPORT)])
-    code += _on(
-        _SOCKET[column],
-        [
-            _load(0),
-            (_JEQ, 5, 0, _AF_UNIX),
-            (_JEQ, 4, 0, _AF_INET),
-            (_JEQ, 3, 0, _AF_INET6),
-            (_JEQ, 0, 3, _AF_NETLINK),
-            _load(2),
-            (_JEQ, 0, 1, _NETLINK_ROUTE),
-            _return(ALLOW),
-            _refuse(errno.EAFNOSUPPORT),
-        ],
-    )
+    code += _on(_SOCKET[column], _socket_rule(namespaces=namespaces, network=network))
     code.append(_return(ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _socket_rule(*, namespaces: bool, network: bool) -> list[_Instruction]:
+    if not (namespaces or network):
+        return [_refuse(errno.EAFNOSUPPORT)]
+    return [
+        _load(0),
+        *([(_JEQ, 5, 0, _AF_UNIX)] if namespaces else []),
+        (_JEQ, 4, 0, _AF_INET),
+        (_JEQ, 3, 0, _AF_INET6),
+        (_JEQ, 0, 3, _AF_NETLINK),
+        _load(2),
+        (_JEQ, 0, 1, _NETLINK_ROUTE),
+        _return(ALLOW),
+        _refuse(errno.EAFNOSUPPORT),
+    ]
 
 
 def _on(number: int | None, body: list[_Instruction]) -> list[_Instruction]:
@@ -198,6 +230,14 @@ def _load(argument: int) -> _Instruction:
 
 def _refuse_bits(argument: int, mask: int) -> list[_Instruction]:
     return [_load(argument), (_JSET, 0, 1, mask), _refuse(errno.EPERM), _return(ALLOW)]
+
+
+def _only_with(values: tuple[int, ...]) -> list[_Instruction]:
+    """Allows the call when its first arguments are these."""
+    checks: list[_Instruction] = []
+    for index, value in enumerate(values):
+        checks += [_load(index), (_JEQ, 1, 0, value), _refuse(errno.EPERM)]
+    return [*checks, _return(ALLOW)]
 
 
 def _return(value: int) -> _Instruction:

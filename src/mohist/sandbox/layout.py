@@ -140,8 +140,23 @@ def environment(trees: Sequence[Tree], readable: Sequence[Path], extra: Mapping[
         "PAGER": "cat",
         "GIT_PAGER": "cat",
         "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",  # never shown, and git stops at one that is there but can't be read
         **extra,
     }
+
+
+def system_paths(profile: Profile) -> tuple[Path, ...]:
+    """What of the host's system a backend without mounts lets be read, links resolved."""
+    names = [
+        *_FOLDERS,
+        *_MERGED,
+        *(f"/etc/{name}" for name in (*_ETC_FOLDERS, *_ETC_FILES)),
+        "/etc/passwd",
+        "/etc/group",
+    ]
+    if profile.network == "full":
+        names += ["/etc/hosts", "/etc/resolv.conf"]
+    return tuple(dict.fromkeys(Path(name).resolve() for name in names if Path(name).exists()))
 
 
 def _add_system(made: Arguments, profile: Profile) -> None:

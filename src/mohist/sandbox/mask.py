@@ -44,7 +44,7 @@ _PROTECTED_IF_THERE = (".mohist-env",)
 PROTECTED_IN_GIT = (".git/hooks", ".git/config", ".git/modules", ".git/worktrees")
 # A file that would move git's configuration elsewhere. It can't be held by a folder without breaking git
 # meanwhile, so one that appears during a run is removed after it.
-_PLANTED_IN_GIT = (".git/commondir", ".git/config.worktree")
+PLANTED_IN_GIT = (".git/commondir", ".git/config.worktree")
 _LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.01
 _PLACEHOLDER_TIME_S = 0x4D6F6869  # "Mohi"; marks an empty folder as ours
 
@@ -69,7 +69,7 @@ class Mask:
         try:
             self._lock()
             self.held = self._hold()
-            self._absent = tuple(name for name in _PLANTED_IN_GIT if not self._exists(name))
+            self._absent = tuple(name for name in PLANTED_IN_GIT if not self._exists(name))
         except BaseException:
             self.release()
             raise
@@ -121,7 +121,7 @@ class Mask:
         # Without a repository, or with a `.git` file (a linked worktree), `.git` itself is what must not change.
         if not self._exists(".git") or not self._is_folder(".git"):
             return (".git",)
-        return (*PROTECTED_IN_GIT, *(name for name in _PLANTED_IN_GIT if self._exists(name)))
+        return (*PROTECTED_IN_GIT, *(name for name in PLANTED_IN_GIT if self._exists(name)))
 
     def _open(self, name: str) -> int:
         try:

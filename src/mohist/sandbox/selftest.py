@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ from mohist.sandbox.process import Completed, Profile
 Holds = Literal["yes", "weak", "no"]
 _VALID_S = 24 * 3600
 _PROBE = Path(__file__).with_name("probe.py")
-_PROMISES = {
+PROMISES = {
     "workspace": "the workspace can be written, and new files belong to its owner",
     "host_files": "the home, keys and files outside can't be read",
     "host_writes": "nothing outside can be written",
@@ -58,8 +58,15 @@ class Guarantee:
 Runner = Callable[[Sequence[str], Path, Profile], Awaitable[Completed]]
 
 
-async def probe_sandbox(run_confined: Runner) -> list[Guarantee]:
-    """Starts the probes in a throw-away workspace and says what held. Raises SandboxError when they can't be run."""
+async def probe_sandbox(
+    run_confined: Runner, promises: Mapping[str, str] = PROMISES, owner: tuple[int, int] | None = None
+) -> list[Guarantee]:
+    """Starts the probes in a throw-away workspace and says what held. Raises SandboxError when they can't be run.
+
+    Args:
+        promises: the probes to run, by the name of their function in `probe.py`, and what each one shows.
+        owner: who the workspace is given to; None leaves it to the caller.
+    """
     room = Path(tempfile.mkdtemp(prefix="mohist-probe-"))
     home, interpreter, prefix = Path.home(), Path(sys.executable).resolve(), Path(sys.base_prefix).resolve()  # noqa: ASYNC240
     try:
@@ -74,7 +81,12 @@ async def probe_sandbox(run_confined: Runner) -> list[Guarantee]:
             "home_shown": [path.relative_to(home).parts[0] for path in (prefix, room) if path.is_relative_to(home)],
             "variables": list(environment((), (), {})),
             "network": "none",
+            "probes": list(promises),
+            "host_pid": os.getpid(),
         }
+        if owner is not None:
+            for path in (room, *room.rglob("*")):  # noqa: ASYNC240
+                os.chown(path, *owner)
         # A system interpreter is there anyway, and its prefix (/usr) is too wide to be asked for.
         profile = Profile(workspace, extra_readable=() if prefix.is_relative_to("/usr") else (prefix,))
         argv = [str(interpreter), "-I", "-S", "probe.py", json.dumps(facts)]
@@ -89,7 +101,7 @@ async def probe_sandbox(run_confined: Runner) -> list[Guarantee]:
         shutil.rmtree(room, ignore_errors=True)
     return [
         Guarantee(name, "no" if found.get(name, "did not run") else "yes", found.get(name, "did not run") or promise)
-        for name, promise in _PROMISES.items()
+        for name, promise in promises.items()
     ]
 
 
@@ -115,8 +127,8 @@ def refuse_unless_held(guarantees: list[Guarantee]) -> None:
 class Memory:
     """Remembers that the probes held, for `_VALID_S`."""
 
-    def __init__(self, state: Path | None, binary: Binary) -> None:
-        self._path = state / "cache" / "sandbox-selftest.json" if state else None
+    def __init__(self, state: Path | None, binary: Binary, name: str = "sandbox-selftest") -> None:
+        self._path = state / "cache" / f"{name}.json" if state else None
         self._binary = binary
 
     def fresh(self) -> bool:

@@ -1,6 +1,6 @@
 """A running sandboxed tree: its output, its end, and ending it.
 
-The tree lives in a pid namespace. Its first process (`init`) can't end before all others have, and its death
+bubblewrap's tree lives in a pid namespace. Its first process (`init`) can't end before all others have, and its death
 kills them, so a descriptor of that one process stands for the whole tree.
 """
 
@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -33,30 +34,14 @@ _SIGNS = {
 }
 
 
-class BubblewrapProcess:
-    """One launched tree. Fills `Process`; also an async context manager that kills on leaving."""
+class RunningTree(ABC):
+    """One launched tree, watched by a monitor process. Fills `Process`; leaving it as a context manager kills it."""
 
-    def __init__(
-        self,
-        monitor: subprocess.Popen[bytes],
-        init_pid: int,
-        output_fd: int,
-        status_fd: int,
-        release: Callable[[], list[str]],
-        *,
-        grace_s: float,
-    ) -> None:
+    def __init__(self, monitor: subprocess.Popen[bytes], first_pid: int, output_fd: int) -> None:
         self._monitor = monitor
-        self._init_pid = init_pid
+        self._first_pid = first_pid
         self._monitor_fd = os.pidfd_open(monitor.pid)
-        self._init_fd = _pidfd(init_pid)
         self._output_fd = output_fd
-        self._status_fd = status_fd
-        self._release = release
-        self._grace_s = grace_s
-        self.admitted = False
-        """Whether set-up was over, so that what can still fail is the start of the command itself."""
-        self._killed = False
         self._exit: Exit | None = None
         self._failure: SandboxError | None = None
         os.set_blocking(output_fd, False)
@@ -64,7 +49,7 @@ class BubblewrapProcess:
     @property
     def pid(self) -> int:
         """The tree's first process, as the host numbers it."""
-        return self._init_pid
+        return self._first_pid
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,44 +61,37 @@ class BubblewrapProcess:
         self.close_output()
 
     async def output(self) -> AsyncIterator[bytes]:
-        """Chunks of merged stdout and stderr, at most 64 KiB each; one reader."""
-        while self._output_fd >= 0:
-            try:
-                chunk = os.read(self._output_fd, _CHUNK_BYTES)
-            except BlockingIOError:
-                if not await self._readable():
+        """Chunks of merged stdout and stderr, at most 64 KiB each; one reader, whose end or cancellation gives it up."""
+        try:
+            while self._output_fd >= 0:
+                try:
+                    chunk = os.read(self._output_fd, _CHUNK_BYTES)
+                except BlockingIOError:
+                    if not await self._readable():
+                        break
+                    continue
+                if not chunk:
                     break
-                continue
-            if not chunk:
-                break
-            yield chunk
-        self.close_output()
+                yield chunk
+        finally:
+            self.close_output()
 
     async def wait(self) -> Exit:
         """The main process's end. The rest of the tree is gone when this returns."""
-        await _ended(self._monitor_fd, lambda: self._settled)
+        await ended(self._monitor_fd, lambda: self._settled)
         await self._reap()
         if self._failure is not None:
             raise self._failure
         assert self._exit is not None
         return self._exit
 
+    @abstractmethod
     async def kill(self) -> None:
-        """TERM to every process, up to `grace_s`, then KILL; returns when none is left, cancelled or not."""
-        if self._settled:
-            return
-        self._killed = True
-        with anyio.CancelScope(shield=True):
-            if self.admitted:
-                for pid in _descendants(self._init_pid):
-                    _signal_inside(pid, signal.SIGTERM)
-                with anyio.move_on_after(self._grace_s):
-                    await _ended(self._monitor_fd, lambda: self._settled)
-            else:  # bwrap itself, whose parts are not tied to each other yet
-                for pid in _descendants(self._monitor.pid):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-            await self._reap()
+        """TERM to every process, a grace, then KILL; returns when none is left, cancelled or not."""
+
+    @abstractmethod
+    async def _reap(self) -> None:
+        """Sees the whole tree gone and settles how it ended. Idempotent."""
 
     def close_output(self) -> None:
         """Gives up the output; a process that still writes gets SIGPIPE."""
@@ -135,7 +113,7 @@ class BubblewrapProcess:
         async with anyio.create_task_group() as group:
 
             async def watch_end() -> None:
-                await _ended(self._monitor_fd, lambda: self._settled)
+                await ended(self._monitor_fd, lambda: self._settled)
                 await self._reap()
                 group.cancel_scope.cancel()
 
@@ -143,6 +121,46 @@ class BubblewrapProcess:
             await anyio.wait_readable(self._output_fd)
             group.cancel_scope.cancel()
         return True
+
+
+class BubblewrapProcess(RunningTree):
+    """A tree in a pid namespace of its own."""
+
+    def __init__(
+        self,
+        monitor: subprocess.Popen[bytes],
+        init_pid: int,
+        output_fd: int,
+        status_fd: int,
+        release: Callable[[], list[str]],
+        *,
+        grace_s: float,
+    ) -> None:
+        super().__init__(monitor, init_pid, output_fd)
+        self._init_fd = _pidfd(init_pid)
+        self._status_fd = status_fd
+        self._release = release
+        self._grace_s = grace_s
+        self.admitted = False
+        """Whether set-up was over, so that what can still fail is the start of the command itself."""
+        self._killed = False
+
+    async def kill(self) -> None:
+        """TERM to every process, up to `grace_s`, then KILL; returns when none is left, cancelled or not."""
+        if self._settled:
+            return
+        self._killed = True
+        with anyio.CancelScope(shield=True):
+            if self.admitted:
+                for pid in _descendants(self._first_pid):
+                    _signal_inside(pid, signal.SIGTERM)
+                with anyio.move_on_after(self._grace_s):
+                    await ended(self._monitor_fd, lambda: self._settled)
+            else:  # bwrap itself, whose parts are not tied to each other yet
+                for pid in _descendants(self._monitor.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            await self._reap()
 
     async def _reap(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -152,8 +170,8 @@ class BubblewrapProcess:
                 if fd >= 0:
                     with suppress(ProcessLookupError):
                         signal.pidfd_send_signal(fd, signal.SIGKILL)
-            await _ended(self._init_fd, lambda: self._settled)
-            await _ended(self._monitor_fd, lambda: self._settled)
+            await ended(self._init_fd, lambda: self._settled)
+            await ended(self._monitor_fd, lambda: self._settled)
             self._settle()
 
     def _settle(self) -> None:
@@ -163,7 +181,7 @@ class BubblewrapProcess:
         if self._init_fd >= 0:
             with suppress(ChildProcessError):  # the system's first process was faster
                 os.waitid(os.P_PIDFD, self._init_fd, os.WEXITED | os.WNOHANG)
-        status = _read_all(self._status_fd)
+        status = read_all(self._status_fd)
         for fd in (self._init_fd, self._monitor_fd, self._status_fd):
             if fd >= 0:
                 os.close(fd)
@@ -183,10 +201,15 @@ class BubblewrapProcess:
 def _denied(code: int, planted: list[str]) -> str | None:
     if planted:
         return f"left in the workspace and removed: {', '.join(planted)}"
+    return sign_of(code)
+
+
+def sign_of(code: int) -> str | None:
+    """What the exit status says of a limit or of the filter."""
     return _SIGNS.get(signal.Signals(code - 128)) if code - 128 in _SIGNS else None
 
 
-async def _ended(fd: int, settled: Callable[[], bool]) -> None:
+async def ended(fd: int, settled: Callable[[], bool]) -> None:
     """Waits for a process by a copy of its descriptor, since one descriptor takes one waiter."""
     if fd < 0 or settled():
         return
@@ -206,7 +229,8 @@ def _pidfd(pid: int) -> int:
         return -1
 
 
-def _read_all(fd: int) -> bytes:
+def read_all(fd: int) -> bytes:
+    """What is there now."""
     os.set_blocking(fd, False)
     parts = []
     with suppress(BlockingIOError):

@@ -35,6 +35,8 @@ class ResultShown(Protocol):
     @property
     def detail(self) -> str: ...
     @property
+    def sandbox(self) -> str: ...
+    @property
     def network(self) -> str: ...
     @property
     def workspace(self) -> str: ...
@@ -82,6 +84,8 @@ def render(result: ResultShown, style: Style) -> str:
         lines += ["", style("yellow", "no checks were agreed or named: nothing shows that the change is right")]
     if result.denied:
         lines += ["", "refused"] + [f"  {plain(item)}" for item in dict.fromkeys(result.denied)]
+    if "weak" in result.sandbox:
+        lines += ["", style("yellow", f"confined by {plain(result.sandbox)}")]
     if result.network == "full":
         lines += ["", style("yellow", "the network was open to the commands of this run")]
     prompt = result.input_tokens + result.cache_read_tokens + result.cache_write_tokens
