@@ -103,3 +103,17 @@ def test_a_run_changes_neither_index_nor_refs_nor_configuration(dev: Developer, 
     assert [path.read_bytes() for path in watched] == before
     assert dev.git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
     assert sorted(path.name for path in dev.repo.iterdir()) == [".git", "greet.py", "made"]
+
+
+def test_the_result_names_changes_that_git_does_not_see(dev: Developer, upstream: Start) -> None:
+    dev.write(".gitignore", "*.local\n")
+    dev.git("add", ".gitignore")
+    dev.git("commit", "-q", "-m", "Ignore")
+    dev.write("notes", "never committed\n")
+    endpoint = upstream(shell("rm notes"), says("", call("write", path="env.local", content="A=1\n")), says("Done."))
+    said = dev.run(endpoint, "--output", "json")
+    assert said.code == 0, said.err
+    assert sorted(said.json["diff_stat"]) == ["env.local changed", "notes removed"]
+    assert dev.mohist("runs", "undo", "last").code == 0
+    assert dev.read("notes") == "never committed\n"
+    assert not (dev.repo / "env.local").exists()

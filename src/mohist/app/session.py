@@ -34,7 +34,7 @@ from mohist.agent.tool.plan import PlanTool
 from mohist.agent.tool.shell import JobTool, ShellTool
 from mohist.agent.tool.task import TaskTool
 from mohist.agent.tree import TreeWatch
-from mohist.agent.undo import chains
+from mohist.agent.undo import chains, changed_paths
 from mohist.app import child as child_agents
 from mohist.app.child import Children
 from mohist.app.ending import cancel_on_signal, ending_of
@@ -242,7 +242,7 @@ class _Session:
             ended = ending_of(errors)
         with anyio.CancelScope(shield=True):
             self.log.append(ended)
-            stat = await self.workspace.change_stat([chain.path for chain in chains(self.log.records)])
+            stat = await self.workspace.change_stat(changed_paths(self.log.records))
             result = conclude(self.log.records, ended, stat, self._denials())
         machine.emit(RunEnded(result.run_id, result.status, result.summary, result.turns, result.cost_microusd))
         return result
@@ -372,7 +372,7 @@ class _Session:
         # A new run has looked for its opening just now; another look is four more starts of git.
         missed = await watch.keep_dirty(await workspace.dirty() if self.dirty is None else self.dirty)
         if missed:
-            self.machine.emit(Note(f"too large to keep for undo: {', '.join(missed[:5])}"))
+            self.machine.emit(Note(f"can't be kept for undo (links, or too large): {', '.join(missed[:5])}"))
         if await watch.snapshot() is None:
             self.machine.emit(Note("the tree has more files than undo_files: what commands change can't be undone"))
             return None

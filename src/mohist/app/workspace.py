@@ -68,13 +68,16 @@ class Workspace:
         return await self._git.content(path)
 
     async def change_stat(self, paths: Sequence[Path]) -> list[str]:
-        """A line for each of `paths` that differs from the base: `src/app.py +3 -1`."""
+        """A line for each of `paths`: `src/app.py +3 -1` where git can tell, else whether it is gone or changed."""
         names = {path.relative_to(self.root).as_posix() for path in paths if path.is_relative_to(self.root)}
         lines = []
         for change in await self._git.changes():
             if change.path in names:
+                names.remove(change.path)
                 count = "binary" if change.added_lines is None else f"+{change.added_lines} -{change.removed_lines}"
                 lines.append(f"{change.path} {count}")
+        # Ignored, too large, or the user's own and never committed: the base can't be compared with.
+        lines += [f"{name} {'changed' if (self.root / name).exists() else 'removed'}" for name in sorted(names)]
         return lines
 
     async def diff(self) -> str:
