@@ -1,0 +1,256 @@
+"""One call, tried at one upstream after the other until one begins to answer.
+
+Nothing of an answer goes to the client before it is known to be one: a stream is held until its first content
+event, a whole body until its end. Up to there the next upstream can take over unseen. A call that failed after
+its request was sent may have been billed by the upstream that failed; the client's call is worth more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mohist.base import MohistError
+from mohist.gateway.call import Dialect, Refusal
+from mohist.gateway.request import Envelope
+from mohist.gateway.route import Route, Router, Upstream
+from mohist.gateway.tap import Tap
+from mohist.gateway.wire import Headers, Origin, Pool, Response, WireError
+from mohist.provider.failure import retry_after_s
+
+MAX_HELD_BYTES = 64 * 1024
+"""Of a stream; a preamble is a few hundred bytes."""
+MAX_WHOLE_BYTES = 64 * 1024 * 1024
+"""Of an answer that is not streamed; a longer one is a fault."""
+
+_ACCOUNT_STATUSES = frozenset({401, 402, 403})
+"""Our own account at the vendor is refused: the client can't mend it, and the text may quote our key."""
+_PASSING_STATUSES = frozenset({408, 409, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is sent, the same for every upstream but for address, key and model name."""
+
+    dialect: Dialect
+    path: str
+    query: bytes
+    headers: Headers
+    envelope: Envelope
+    session_id: str
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that may go to the client. Must be closed."""
+
+    upstream: Upstream
+    status: int
+    headers: Headers
+    held: bytes
+    """What has come of the body."""
+    response: Response | None
+    """Where the rest comes from; None when `held` is all."""
+    tap: Tap | None
+    """None: the body can't be read (the upstream compressed it all the same)."""
+
+    def close(self) -> None:
+        if self.response is not None:
+            self.response.close()
+
+
+class UnansweredError(Exception):
+    """No upstream answered; carries what the client is told."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class _FaultError(Exception):
+    """One upstream failed in a way that another one may not."""
+
+    def __init__(self, what: str, answer: Answer | None = None, wait_s: float | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.answer = answer
+        """The upstream's own error, which the client gets when no upstream is left."""
+        self.wait_s = wait_s
+
+
+class Attempts:
+    """Tries calls.
+
+    Args:
+        pool: connections.
+        router: who is tried.
+        hold_s: a stream that pauses this long after its preamble is let through, so that pings can flow.
+    """
+
+    def __init__(self, pool: Pool, router: Router, hold_s: float) -> None:
+        self._pool = pool
+        self._router = router
+        self._hold_s = hold_s
+
+    async def answer(self, outgoing: Outgoing, route: Route, tried: Callable[[Upstream], None]) -> Answer:
+        """The first answer that begins.
+
+        Args:
+            tried: told of each upstream before it is called.
+
+        Raises:
+            UnansweredError: none did, and no upstream's own words can be passed on.
+        """
+        faults: list[_FaultError] = []
+        rests: list[float] = []
+        for upstream in self._router.order(route, outgoing.dialect, outgoing.session_id):
+            if rest_s := self._router.rest_s(upstream):
+                rests.append(rest_s)
+                continue
+            if faults and not self._router.may_retry():
+                break
+            tried(upstream)
+            self._router.began(upstream)
+            try:
+                answer = await self._try(outgoing, upstream)
+            except _FaultError as fault:
+                self._router.failed(upstream, fault.wait_s)
+                faults.append(fault)
+            except BaseException:
+                self._router.gave_up(upstream)
+                raise
+            else:
+                self._router.succeeded(upstream, outgoing.session_id)
+                return answer
+        waits = rests + [fault.wait_s for fault in faults if fault.wait_s is not None]
+        return _last_words(faults, min(waits, default=None))
+
+    async def _try(self, outgoing: Outgoing, upstream: Upstream) -> Answer:
+        envelope = outgoing.envelope
+        body = envelope.body_for(upstream.model or envelope.model)
+        origin = Origin.of(upstream.base_url)
+        first_byte_timeout_s = upstream.first_byte_timeout_s if envelope.stream else upstream.idle_timeout_s
+        deadline_s = asyncio.get_running_loop().time() + first_byte_timeout_s
+        try:
+            response = await self._pool.request(
+                origin,
+                _head(outgoing, upstream, origin, len(body)),
+                body,
+                connect_timeout_s=upstream.connect_timeout_s,
+                first_byte_timeout_s=first_byte_timeout_s,
+            )
+        except WireError as error:
+            raise _FaultError(error.what) from error
+        try:
+            kind = response.header(b"content-type").lower()
+            streamed = b"event-stream" in kind or (envelope.stream and b"json" not in kind)
+            if response.status == 200 and streamed:
+                return await self._hold(outgoing, upstream, response, deadline_s)
+            return await self._whole(outgoing, upstream, response)
+        except WireError as error:
+            response.close()
+            raise _FaultError(error.what) from error
+        except BaseException:
+            response.close()
+            raise
+
+    async def _hold(self, outgoing: Outgoing, upstream: Upstream, response: Response, deadline_s: float) -> Answer:
+        """A stream up to its first content event."""
+        tap = Tap(outgoing.dialect)
+        if response.header(b"content-encoding") not in (b"", b"identity"):
+            return Answer(upstream, response.status, response.headers, b"", response, None)
+        loop = asyncio.get_running_loop()
+        held = bytearray()
+        while tap.sight == "preamble" and len(held) < MAX_HELD_BYTES:
+            left_s = max(0.0, deadline_s - loop.time())
+            chunk = await response.next(min(left_s, self._hold_s) if held else left_s)
+            if chunk is None:
+                if held:
+                    break
+                raise _FaultError("no first byte in time")
+            if not chunk:
+                if not tap.ended:
+                    raise _FaultError("the stream ended before its first content")
+                break
+            held += chunk
+            tap.feed(chunk)
+        if tap.sight == "error":
+            response.close()
+            words = Answer(upstream, response.status, response.headers, bytes(held), None, tap)
+            raise _FaultError("the stream began with an error", words)
+        return Answer(upstream, response.status, response.headers, bytes(held), response, tap)
+
+    async def _whole(self, outgoing: Outgoing, upstream: Upstream, response: Response) -> Answer:
+        """An answer that is not streamed, and every error."""
+        body = bytearray()
+        while chunk := await response.next(upstream.idle_timeout_s):
+            body += chunk
+            if len(body) > MAX_WHOLE_BYTES:
+                raise _FaultError("the answer is too long")
+        if chunk is None:
+            raise _FaultError("the answer stopped")
+        response.close()
+        status = response.status
+        tap = Tap(outgoing.dialect)
+        if response.header(b"content-encoding") in (b"", b"identity"):
+            tap.read(bytes(body))
+        answer = Answer(upstream, status, response.headers, bytes(body), None, tap)
+        if status in _ACCOUNT_STATUSES or 300 <= status < 400:
+            raise _FaultError(f"status {status}")
+        if status in _PASSING_STATUSES or status >= 500:
+            names = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
+            # A date in retry-after is the upstream's wall clock, so it is compared with the wall clock.
+            raise _FaultError(f"status {status}", answer, retry_after_s(names, time.time()))
+        if status == 200 and tap.sight == "error":
+            raise _FaultError("an error with status 200", answer)
+        return answer
+
+
+def _last_words(faults: list[_FaultError], wait_s: float | None) -> Answer:
+    """What the client gets when nobody answered: an upstream's own error, with the shortest wait of all."""
+    told = [fault for fault in faults if fault.answer is not None]
+    if told:
+        chosen = next((fault for fault in told if fault.wait_s == wait_s), told[-1]) if wait_s is not None else told[-1]
+        answer = chosen.answer
+        assert answer is not None
+        if wait_s is not None and chosen.wait_s != wait_s:
+            kept = [pair for pair in answer.headers if pair[0] not in (b"retry-after", b"retry-after-ms")]
+            answer.headers = [*kept, (b"retry-after", str(max(1, round(wait_s))).encode())]
+        return answer
+    if not faults and wait_s is not None:
+        message = f"Every upstream of this model asked to be left alone; try again in {max(1, round(wait_s))} s."
+        raise UnansweredError(Refusal("rate", 429, message, wait_s))
+    reasons = "; ".join(dict.fromkeys(fault.what for fault in faults)) or "none is configured"
+    raise UnansweredError(Refusal("unavailable", 502, f"No upstream of this model answered ({reasons}).", wait_s))
+
+
+def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, body_bytes: int) -> bytes:
+    """Request line and headers, with the upstream's key in the place of the client's."""
+    path = upstream.base_url.split("://", 1)[1].partition("/")[2].rstrip("/")
+    prefix = f"/{path}" if path else ""
+    lines = [
+        b"POST " + (prefix + outgoing.path).encode() + outgoing.query + b" HTTP/1.1",
+        b"host: " + origin.authority.encode(),
+    ]
+    lines += [name + b": " + value for name, value in _typed(outgoing.headers)]
+    try:
+        key = upstream.key().strip()
+    except MohistError as error:
+        raise _FaultError("its key can't be read") from error
+    if not (key.isascii() and key.isprintable()):
+        raise _FaultError("its key is not one")
+    if key:
+        bearer = upstream.dialect != "anthropic-messages" if upstream.bearer is None else upstream.bearer
+        lines.append((f"authorization: Bearer {key}" if bearer else f"x-api-key: {key}").encode())
+    lines.append(b"accept-encoding: identity")
+    lines.append(b"content-length: %d\r\n\r\n" % body_bytes)
+    return b"\r\n".join(lines)
+
+
+def _typed(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
+    """The headers, with a content type where the client named none."""
+    yield from headers
+    if not any(name == b"content-type" for name, _ in headers):
+        yield b"content-type", b"application/json"

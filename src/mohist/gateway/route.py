@@ -1,0 +1,199 @@
+"""Which upstreams serve a model, in which order, and which of them are well.
+
+The table is a frozen value, built from the configuration and swapped as a whole. The router beside it holds
+what changes: circuits, sessions, the budget of retries. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from zlib import crc32
+
+from mohist.base import Clock
+from mohist.gateway.call import Dialect
+
+MAX_SESSIONS = 10_000
+FAILURES_TO_OPEN = 3
+"""Failures in a row after which an upstream is left alone for a while."""
+OPEN_S = 5.0
+MAX_OPEN_S = 120.0
+MAX_REST_S = 300.0
+"""An upstream that asks by `retry-after` to be left alone for longer is tried again after this."""
+MAX_ATTEMPTS = 4
+RETRIES_KEPT = 500.0
+RETRIES_PER_CALL = 0.5
+"""What a call adds to the budget of retries, so that an outage of everything does not double the load for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One endpoint that can serve a route."""
+
+    name: str
+    """Unique in the table; what usage and health call it."""
+    dialect: Dialect
+    base_url: str
+    """Version included, e.g. `https://api.openai.com/v1`."""
+    key: Callable[[], str]
+    """The secret at call time; empty: none is sent."""
+    model: str = ""
+    """What the upstream calls the model; empty: as the client asked."""
+    account: str = ""
+    """Who pays at the vendor. Caches and thinking blocks can be bound to it."""
+    weight: int = 1
+    """Share of new sessions, where the route spreads them."""
+    bearer: bool | None = None
+    """How the key is shown; None: as the dialect's vendor wants it."""
+    connect_timeout_s: float = 10.0
+    first_byte_timeout_s: float = 120.0
+    """Of a stream. An answer that is not streamed may be silent for `idle_timeout_s`."""
+    idle_timeout_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The upstreams of one model name."""
+
+    model: str
+    """A name, or a glob such as `claude-*`."""
+    upstreams: tuple[Upstream, ...]
+    """In the order in which they are tried."""
+    spread: bool = False
+    """New sessions are spread by weight instead of all going to the first."""
+
+
+class RouteTable:
+    """All routes. An exact name wins over a glob, an earlier glob over a later one."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._exact = {route.model: route for route in reversed(self.routes)}
+        self._globs = tuple(route for route in self.routes if _is_glob(route.model))
+
+    def find(self, model: str) -> Route | None:
+        """The route of a model; None when there is none."""
+        if (route := self._exact.get(model)) is not None and not _is_glob(model):
+            return route
+        return next((route for route in self._globs if fnmatchcase(model, route.model)), None)
+
+    def names(self, anthropic: bool) -> list[str]:
+        """The model names that can be listed for a caller of either vendor's dialects; globs can't."""
+        return [
+            route.model
+            for route in self._exact.values()
+            if not _is_glob(route.model)
+            and any((upstream.dialect == "anthropic-messages") == anthropic for upstream in route.upstreams)
+        ]
+
+
+@dataclass(slots=True)
+class _Circuit:
+    failures: int = 0
+    rest_until_s: float = 0.0
+    """Asked for by the upstream itself, and kept to even when nobody else is left."""
+    open_until_s: float = 0.0
+    open_s: float = OPEN_S
+    probing: bool = False
+
+
+class Router:
+    """What the table does not know: who is well, which session went where.
+
+    Args:
+        table: may be replaced at any time; calls under way keep the upstreams they have.
+        clock: monotonic time.
+    """
+
+    def __init__(self, table: RouteTable, clock: Clock) -> None:
+        self.table = table
+        self._clock = clock
+        self._circuits: dict[str, _Circuit] = {}
+        self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._retries = RETRIES_KEPT
+        self._turn = 0
+
+    def order(self, route: Route, dialect: Dialect, session_id: str) -> list[Upstream]:
+        """The upstreams to try for one call, best first: the session's own, then its account's, then others.
+
+        Those with an open circuit come last, so that a call is only refused when nobody answers. Those that
+        asked for rest come last too; the caller leaves them out.
+        """
+        self._retries = min(RETRIES_KEPT, self._retries + RETRIES_PER_CALL)
+        able = [upstream for upstream in route.upstreams if upstream.dialect == dialect]
+        if not able:
+            return []
+        home = self._sessions.get(session_id) if session_id else None
+        first = next((upstream for upstream in able if upstream.name == home), None)
+        if first is None:
+            first = self._draw(able, session_id) if route.spread else able[0]
+        others = [upstream for upstream in able if upstream is not first]
+        ordered = [first, *sorted(others, key=lambda upstream: upstream.account != first.account)]
+        now_s = self._clock.monotonic_s()
+        return sorted(ordered, key=lambda upstream: not self._is_well(upstream.name, now_s))[:MAX_ATTEMPTS]
+
+    def may_retry(self) -> bool:
+        """Takes one retry from the budget; False when it is spent."""
+        if self._retries < 1:
+            return False
+        self._retries -= 1
+        return True
+
+    def succeeded(self, upstream: Upstream, session_id: str) -> None:
+        """An answer began; the session stays with this upstream."""
+        self._circuits.pop(upstream.name, None)
+        if session_id:
+            self._sessions[session_id] = upstream.name
+            self._sessions.move_to_end(session_id)
+            if len(self._sessions) > MAX_SESSIONS:
+                self._sessions.popitem(last=False)
+
+    def failed(self, upstream: Upstream, retry_after_s: float | None = None) -> None:
+        """No answer, or an error that another upstream may not have."""
+        now_s = self._clock.monotonic_s()
+        circuit = self._circuits.setdefault(upstream.name, _Circuit())
+        circuit.failures += 1
+        circuit.probing = False
+        if retry_after_s is not None:
+            circuit.rest_until_s = max(circuit.rest_until_s, now_s + min(retry_after_s, MAX_REST_S))
+        if circuit.failures >= FAILURES_TO_OPEN and circuit.open_until_s <= now_s:
+            circuit.open_until_s = now_s + circuit.open_s
+            circuit.open_s = min(MAX_OPEN_S, circuit.open_s * 2)
+
+    def gave_up(self, upstream: Upstream) -> None:
+        """The caller went away before the upstream answered: says nothing about it."""
+        if (circuit := self._circuits.get(upstream.name)) is not None:
+            circuit.probing = False
+
+    def rest_s(self, upstream: Upstream) -> float:
+        """Seconds for which the upstream asked to be left alone; 0 when it may be called."""
+        circuit = self._circuits.get(upstream.name)
+        return 0.0 if circuit is None else max(0.0, circuit.rest_until_s - self._clock.monotonic_s())
+
+    def began(self, upstream: Upstream) -> None:
+        """The upstream is being tried; one whose circuit was open is tried by one call at a time."""
+        circuit = self._circuits.get(upstream.name)
+        if circuit is not None and circuit.open_until_s:
+            circuit.probing = True
+
+    def _is_well(self, name: str, now_s: float) -> bool:
+        circuit = self._circuits.get(name)
+        return circuit is None or (now_s >= max(circuit.open_until_s, circuit.rest_until_s) and not circuit.probing)
+
+    def _draw(self, able: list[Upstream], session_id: str) -> Upstream:
+        self._turn += 1
+        total = sum(max(0, upstream.weight) for upstream in able)
+        if total == 0:
+            return able[0]
+        point = (crc32(session_id.encode()) if session_id else self._turn) % total
+        for upstream in able:
+            point -= max(0, upstream.weight)
+            if point < 0:
+                return upstream
+        return able[-1]
+
+
+def _is_glob(model: str) -> bool:
+    return any(sign in model for sign in "*?[")

@@ -1,0 +1,122 @@
+"""Runs the door on uvicorn until it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import anyio
+import uvicorn
+
+from mohist.base import Clock, IdSource, MohistError
+from mohist.gateway.attempt import Attempts
+from mohist.gateway.call import Gatekeeper
+from mohist.gateway.door import Door, DoorSettings, Prices
+from mohist.gateway.route import Router
+from mohist.gateway.wire import Pool
+
+KEEP_ALIVE_S = 75
+"""Above the pool idle time of the clients in use, so that they close first."""
+BACKLOG = 2048
+
+
+class AddressError(MohistError):
+    """The gateway can't listen where it was told to."""
+
+    audience = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the gateway listens, and its limits."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes a free one."""
+    door: DoorSettings = field(default_factory=DoorSettings)
+    drain_s: int = 30
+    """Calls under way get so long to end when the server stops."""
+
+
+async def serve(
+    settings: ServerSettings,
+    gatekeeper: Gatekeeper,
+    router: Router,
+    prices: Prices,
+    clock: Clock,
+    ids: IdSource,
+    ready: Callable[[str], None],
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Serves until cancelled, then lets the calls under way end.
+
+    Args:
+        settings: address and limits.
+        gatekeeper: identifies, reserves, settles.
+        router: routes; assign `router.table` to change them while it runs.
+        prices: what usage is billed by.
+        clock: time.
+        ids: of calls.
+        ready: told the base URL once connections are taken.
+        tls: for the upstreams; None: the system's certificate authorities.
+
+    Raises:
+        AddressError: the address is taken or not of this machine.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        what = f"The gateway can't listen on {settings.host!r} port {settings.port}: {error.strerror}."
+        raise AddressError(what, "Choose another address or stop what uses it.") from error
+    pool = Pool(tls)
+    door = Door(
+        settings.door, gatekeeper, router, Attempts(pool, router, settings.door.ping_after_s), prices, clock, ids
+    )
+    config = uvicorn.Config(
+        door,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",  # what is worth saying of a call is in its record; a broken-off answer is no error of ours
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.drain_s,
+        backlog=BACKLOG,
+    )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    server = _Server(config, lambda: ready(f"http://{host}:{listener.getsockname()[1]}"))
+    running = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(running)
+    finally:
+        server.should_exit = True
+        with anyio.CancelScope(shield=True):
+            await running
+        pool.close()
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, without its hands on the process's signals."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
