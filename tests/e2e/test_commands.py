@@ -128,12 +128,12 @@ def test_the_doctor_says_what_holds(dev: Developer) -> None:
 
 
 def test_the_demo_fixes_a_bug_without_a_model_and_says_that_it_replays(dev: Developer) -> None:
-    said = dev.mohist("demo", "--output", "json")
+    said = dev.mohist("demo", "--output", "json", TMPDIR=str(dev.room))
     assert said.code == 0, said.out + said.err
     first = said.err.splitlines()[0]
     assert first == "model: replay of a recorded run; commands, edits and tests are real"
     assert said.json["status"] == "done"
     assert said.json["diff_stat"]
     assert [check["exit_code"] for check in said.json["evidence"]] == [0] * len(said.json["evidence"]) != []
-    assert Path(said.json["workspace"]).is_dir()
+    assert Path(said.json["workspace"]).is_relative_to(dev.room)
     assert json.loads(dev.mohist("runs", "export", "last").out.splitlines()[-1])["status"] == "done"
