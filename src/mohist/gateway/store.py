@@ -178,22 +178,25 @@ class Store:
         marks = ", ".join("?" * len(COLUMNS))
         insert = f"INSERT OR IGNORE INTO usage ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608 - fixed names
         added = 0
+        charges: dict[tuple[str, str, int], tuple[int, int]] = {}
         with self._transaction("IMMEDIATE"):
             for row in rows:
                 if self._db.execute(insert, [row[name] for name in COLUMNS]).rowcount != 1:
                     continue
                 added += 1
-                if not row["key_id"] or not (row["charged_microusd"] or row["charged_tokens"]):
+                if not row["key_id"]:
                     continue
-                principal = Principal(row["key_id"], row["user"], row["project"], row["team"])
-                self._db.executemany(
-                    "INSERT INTO spend VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                    "microusd = microusd + excluded.microusd, tokens = tokens + excluded.tokens",
-                    [
-                        (subject, name, row["day"], row["charged_microusd"], row["charged_tokens"])
-                        for subject, name in subjects_of(principal)
-                    ],
-                )
+                for subject, name in subjects_of(Principal(row["key_id"], row["user"], row["project"], row["team"])):
+                    microusd, tokens = charges.get((subject, name, row["day"]), (0, 0))
+                    charges[subject, name, row["day"]] = (
+                        microusd + row["charged_microusd"],
+                        tokens + row["charged_tokens"],
+                    )
+            self._db.executemany(
+                "INSERT INTO spend VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "microusd = microusd + excluded.microusd, tokens = tokens + excluded.tokens",
+                [(*place, *sums) for place, sums in charges.items() if any(sums)],
+            )
         return added
 
     def spends(self) -> list[Spend]:
@@ -206,7 +209,7 @@ class Store:
         sums = ", ".join(f"SUM(COALESCE({name}, 0))" for name in COLUMNS[-7:-3])
         query = (
             f"SELECT {BY[by]}, COUNT(*), SUM(verdict <> 'allowed'), {sums}, SUM(COALESCE(cost_microusd, 0)), "  # noqa: S608 - fixed names
-            "SUM(verdict = 'allowed' AND cost_microusd IS NULL) "
+            "SUM(verdict = 'allowed' AND cost_microusd IS NULL AND (status < 400 OR input_tokens IS NOT NULL)) "
             "FROM usage WHERE started_at_ms >= ? GROUP BY 1 ORDER BY 8 DESC, 2 DESC, 1"
         )
         with self._told():

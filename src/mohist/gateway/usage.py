@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from mohist.base import canonical_json
 from mohist.gateway.call import CallRecord, Principal
 
 LINE_VERSION: Final = 1
@@ -63,9 +62,10 @@ class UsageTotal:
     """Calls made for which no price or no usage is known; `cost_microusd` lacks them."""
 
 
+_OF_RECORD: Final = tuple(field.name for field in fields(CallRecord) if field.name != "usage")
 _TOKENS: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 COLUMNS: Final = (
-    *(field.name for field in fields(CallRecord) if field.name != "usage"),
+    *_OF_RECORD,
     "key_id",
     "user",
     "project",
@@ -81,9 +81,7 @@ COLUMNS: Final = (
 def flat(row: UsageRow) -> dict[str, Any]:
     """The row as one level of plain values that the database can hold, whatever a client sent."""
     record, principal, usage = row.record, row.principal, row.record.usage
-    values: dict[str, Any] = {
-        field.name: getattr(record, field.name) for field in fields(CallRecord) if field.name != "usage"
-    }
+    values: dict[str, Any] = {name: getattr(record, name) for name in _OF_RECORD}
     for name in ("key_id", "user", "project", "team"):
         values[name] = getattr(principal, name) if principal is not None else ""
     for name in _TOKENS:
@@ -94,7 +92,7 @@ def flat(row: UsageRow) -> dict[str, Any]:
 
 def to_line(values: dict[str, Any]) -> bytes:
     """One journal line, its line feed included."""
-    body = canonical_json({"v": LINE_VERSION, **values})
+    body = json.dumps({"v": LINE_VERSION, **values}, separators=(",", ":")).encode("ascii")
     return b"%08x %s\n" % (binascii.crc32(body), body)
 
 

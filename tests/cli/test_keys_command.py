@@ -1,0 +1,180 @@
+"""`mohist keys` and `mohist usage`, as a person at a terminal uses them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from mohist.base import ExitCode
+from mohist.cli.main import main
+from mohist.gateway.call import CallRecord, Principal
+from mohist.gateway.key import well_formed
+from mohist.gateway.store import Store, database_path
+from mohist.gateway.usage import UsageRow, flat
+from mohist.provider.message import Usage
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MOHIST_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+class Shell:
+    """Runs commands and reads what they print."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *argv: str) -> str:
+        assert main(argv) == ExitCode.DONE, self._capsys.readouterr().err
+        return self._capsys.readouterr().out
+
+    def fails(self, *argv: str) -> str:
+        try:
+            code: object = main(argv)
+        except SystemExit as stop:
+            code = stop.code
+        assert code in {ExitCode.FAILED, ExitCode.USAGE}
+        return self._capsys.readouterr().err
+
+
+@pytest.fixture
+def mohist(capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capsys)
+
+
+def test_a_key_is_shown_once_and_then_never_again(mohist: Shell, home: Path) -> None:
+    key_id, secret, *_ = mohist("keys", "create", "--user", "ann").split("\n")
+    assert well_formed(secret)
+    for words in (["list"], ["list", "--json"], ["budget", "list"], ["revoke", key_id], ["revoke", key_id, "--json"]):
+        assert secret[4:] not in mohist("keys", *words)
+    assert all(secret[4:].encode() not in file.read_bytes() for file in home.iterdir())
+
+
+def test_a_key_is_made_with_all_that_is_asked(mohist: Shell) -> None:
+    made = json.loads(
+        mohist(
+            *("keys", "create", "--json", "--user", "ann", "--project", "shop", "--team", "core"),
+            *("--model", "qwen*", "--model", "gpt-5", "--client", "codex*", "--dialect", "openai-chat"),
+            *("--expires-days", "30", "--rpm", "60", "--tpm", "100000", "--budget-usd-month", "50.25"),
+            *("--budget-tokens-day", "1000000", "--allow-unpriced"),
+        )
+    )
+    assert well_formed(made.pop("secret"))
+    listed = json.loads(mohist("keys", "list", "--json"))
+    assert listed == [made]
+    assert made["expires_at"] > made["created_at"]
+    assert {name: made[name] for name in ("status", "user", "project", "team", "models", "clients", "dialects")} == {
+        "status": "active",
+        "user": "ann",
+        "project": "shop",
+        "team": "core",
+        "models": ["qwen*", "gpt-5"],
+        "clients": ["codex*"],
+        "dialects": ["openai-chat"],
+    }
+    assert (made["requests_per_minute"], made["tokens_per_minute"]) == (60, 100_000)
+    budgets = json.loads(mohist("keys", "budget", "list", "--json"))
+    assert [(row["period"], row["limit_microusd"], row["limit_tokens"], row["allow_unpriced"]) for row in budgets] == [
+        ("day", None, 1_000_000, True),
+        ("month", 50_250_000, None, True),
+    ]
+
+
+def test_a_rotated_key_keeps_its_id_and_a_revoked_one_is_not_rotated(mohist: Shell) -> None:
+    key_id, old, *_ = mohist("keys", "create", "--user", "ann").split("\n")
+    same, new, *_ = mohist("keys", "rotate", key_id, "--grace-hours", "1").split("\n")
+    assert (same, new != old, well_formed(new)) == (key_id, True, True)
+    mohist("keys", "revoke", key_id)
+    assert "revoked  " in mohist("keys", "list")
+    assert "is revoked" in mohist.fails("keys", "rotate", key_id)
+
+
+def test_budgets_are_set_listed_and_removed(mohist: Shell) -> None:
+    mohist("keys", "budget", "set", "team", "core", "--usd-day", "100", "--tokens-total", "5000")
+    mohist("keys", "budget", "set", "team", "core", "--usd-day", "20")
+    assert mohist("keys", "budget", "list").split("\n") == [
+        "team     core  day    $20.00",
+        "team     core  total  5,000 tokens",
+        "",
+    ]
+    assert mohist("keys", "budget", "remove", "team", "core") == "removed 2\n"
+    assert mohist("keys", "budget", "list") == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["keys", "create"], "--user"),
+        (["keys", "create", "--user", ""], "not a name"),
+        (["keys", "create", "--user", "a\nb"], "not a name"),
+        (["keys", "create", "--user", "ann", "--budget-usd-day", "-1"], "not an amount"),
+        (["keys", "create", "--user", "ann", "--budget-usd-day", "nan"], "not an amount"),
+        (["keys", "create", "--user", "ann", "--rpm", "1.5"], "not a whole number"),
+        (["keys", "create", "--user", "ann", "--expires-days", "0"], "days"),
+        (["keys", "revoke", "key-none"], "There is no key 'key-none'"),
+        (["keys", "budget", "set", "user", "ann"], "No limit is named"),
+        (["keys", "budget", "set", "key", "key-none", "--usd-day", "1"], "There is no key"),
+        (["usage", "--since", "yesterday"], "not a day"),
+        (["usage", "--by", "weather"], "invalid choice"),
+    ],
+)
+def test_a_wrong_word_is_told(mohist: Shell, argv: list[str], said: str) -> None:
+    assert said in mohist.fails(*argv)
+
+
+def fill(home: Path, *records: CallRecord) -> None:
+    with Store(database_path(home)) as store:
+        store.add_usage([flat(UsageRow(made, Principal("key-1", "ann", "shop"))) for made in records])
+
+
+def record(call_id: str, client: str = "codex/1", cost: int | None = 1_500, day: int = 0) -> CallRecord:
+    return CallRecord(
+        call_id=call_id,
+        started_at_ms=1_790_000_000_000 + day * 86_400_000,
+        dialect="openai-chat",
+        client=client,
+        session_id="s",
+        model_asked="m",
+        model_served="m-1",
+        upstream="first",
+        status=200,
+        verdict="allowed",
+        usage=Usage(1_000, 200, 0, 50),
+        cost_microusd=cost,
+        price_row="",
+        duration_ms=1,
+        first_byte_ms=None,
+        attempts=1,
+    )
+
+
+def test_usage_is_summed_by_what_is_asked_and_says_what_it_could_not_price(mohist: Shell, home: Path) -> None:
+    fill(home, record("1"), record("2", "aider", cost=None), record("3", day=2))
+    assert json.loads(mohist("usage", "--json", "--by", "client")) == [
+        {"client": "codex/1", "calls": 2, "refused": 0, "input_tokens": 2_000, "cache_read_tokens": 400,
+         "cache_write_tokens": 0, "output_tokens": 100, "cost_microusd": 3_000, "unpriced": 0},
+        {"client": "aider", "calls": 1, "refused": 0, "input_tokens": 1_000, "cache_read_tokens": 200,
+         "cache_write_tokens": 0, "output_tokens": 50, "cost_microusd": 0, "unpriced": 1},
+    ]  # fmt: skip
+    assert [row["calls"] for row in json.loads(mohist("usage", "--json", "--since", "2026-09-22"))] == [1]
+    shown = mohist("usage").split("\n")[1].split()
+    assert shown == ["m-1", "3", "0", "3.6k", "600", "150", "$0.0030", "+", "1", "unpriced"]
+
+
+def test_a_client_that_names_itself_a_formula_or_an_escape_is_defused(mohist: Shell, home: Path) -> None:
+    fill(home, record("1", "=HYPERLINK(1)"), record("2", "x\x1b[2Jy"))
+    rows = list(csv.DictReader(io.StringIO(mohist("usage", "--by", "client", "--csv"))))
+    assert {row["client"] for row in rows} == {"'=HYPERLINK(1)", "x\x1b[2Jy"}
+    assert "\x1b" not in mohist("usage", "--by", "client")
+
+
+def test_without_calls_usage_says_so(mohist: Shell) -> None:
+    assert mohist("usage") == "no calls yet\n"
+    assert mohist("usage", "--json") == "[]\n"
+    assert mohist("usage", "--csv").startswith("model")

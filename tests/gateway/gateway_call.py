@@ -1,0 +1,62 @@
+"""Calls as the data plane makes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from mohist.gateway.budget import Budget
+from mohist.gateway.call import CallRecord, Principal, Refusal, Reservation
+from mohist.gateway.keeper import Keeper
+from mohist.gateway.key import Key, new_secret, secret_hash
+from mohist.gateway.store import Store, database_path
+from mohist.provider.message import Usage
+
+NOW_MS = 1_700_000_000_000
+RECORD = CallRecord(
+    call_id="call-1",
+    started_at_ms=NOW_MS,
+    dialect="anthropic-messages",
+    client="claude-cli/2.1",
+    session_id="session-1",
+    model_asked="sonnet",
+    model_served="claude-sonnet",
+    upstream="first",
+    status=200,
+    verdict="allowed",
+    usage=Usage(100, 20, 30, 50),
+    cost_microusd=700,
+    price_row="vendor 2026-11-01",
+    duration_ms=1_200,
+    first_byte_ms=300,
+    attempts=1,
+)
+
+
+def record(call_id: str = "call-1", **changes: Any) -> CallRecord:
+    return dataclasses.replace(RECORD, call_id=call_id, **changes)
+
+
+def price(model: str, usage: Usage) -> int | None:
+    """One millionth of a dollar a token, and nothing known of the model `unpriced`."""
+    return None if model == "unpriced" else usage.prompt_tokens + usage.output_tokens
+
+
+def add_key(home: Path, key: Key, *budgets: Budget) -> str:
+    """Stores `key`; its secret."""
+    secret = new_secret()
+    with Store(database_path(home)) as store:
+        store.add_key(key, secret_hash(secret), budgets)
+    return secret
+
+
+def reserve(
+    keeper: Keeper, secret: str, model: str = "m", prompt: int = 100, output: int = 50
+) -> Reservation | Refusal:
+    """Identifies and reserves, as for one call."""
+    principal = keeper.identify(secret)
+    if isinstance(principal, Refusal):
+        return principal
+    assert isinstance(principal, Principal)
+    return keeper.reserve(principal, "anthropic-messages", model, "claude-cli/2.1", prompt, output)

@@ -1,0 +1,280 @@
+"""The control plane, running, over a real database."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from gateway_call import NOW_MS, add_key, price, record, reserve
+
+from fakes.clock import FakeClock
+from mohist.base import SystemClock
+from mohist.gateway.budget import Budget
+from mohist.gateway.call import Principal, Refusal, Reservation
+from mohist.gateway.errors import BusyError
+from mohist.gateway.keeper import STALE_S, UNLIMITED_OUTPUT_TOKENS, Keeper
+from mohist.gateway.key import Key, new_secret, secret_hash
+from mohist.gateway.store import Store, database_path
+
+
+def until(fact: Callable[[], bool], limit_s: float = 10.0) -> float:
+    """Waits for `fact`; seconds it took."""
+    start_s = time.monotonic()
+    while not fact():
+        assert time.monotonic() - start_s < limit_s
+        time.sleep(0.005)
+    return time.monotonic() - start_s
+
+
+def kind(answer: object) -> str:
+    return answer.kind if isinstance(answer, Refusal) else "passes"
+
+
+def pass_time(keeper: Keeper, clock: FakeClock, seconds: float) -> None:
+    """Lets time pass, and the watch see that it did."""
+    clock.advance(seconds)
+    until(lambda: kind(keeper.identify("")) != "unavailable")
+
+
+def spent(home: Path) -> dict[str, tuple[int, int]]:
+    with Store(database_path(home)) as store:
+        return {spend.subject: (spend.microusd, spend.tokens) for spend in store.spends()}
+
+
+def test_a_key_says_who_calls(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann", "shop", "core"))
+    with Keeper(tmp_path, price, clock) as keeper:
+        assert keeper.identify(secret) == Principal("key-1", "ann", "shop", "core")
+        for other in (new_secret(), "", secret[:-1], f"{secret} ", "mhk-\udcff"):
+            answer = keeper.identify(other)
+            assert isinstance(answer, Refusal)
+            assert (answer.kind, answer.status) == ("auth", 401)
+
+
+def test_a_key_ends_when_it_expires(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann", expires_at_ms=clock.now_ms() + 1_000))
+    with Keeper(tmp_path, price, clock) as keeper:
+        principal = keeper.identify(secret)
+        assert isinstance(principal, Principal)
+        clock.advance(1)
+        answer = keeper.identify(secret)
+        assert isinstance(answer, Refusal)
+        assert answer.message == "Key key-1 expired at 2023-11-14 22:13 UTC."
+        assert kind(keeper.reserve(principal, "openai-chat", "m", "", 1, 1)) == "auth"
+
+
+def test_a_call_outside_the_scope_is_refused(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann", models=("qwen*",)))
+    with Keeper(tmp_path, price, clock) as keeper:
+        answer = reserve(keeper, secret, "claude-opus")
+        assert isinstance(answer, Refusal)
+        assert (answer.kind, answer.status) == ("scope", 403)
+        assert kind(reserve(keeper, secret, "qwen3")) == "passes"
+
+
+def test_revocation_bites_a_running_server_within_a_second(tmp_path: Path) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"))
+    with Keeper(tmp_path, price, SystemClock()) as keeper:
+        principal = keeper.identify(secret)
+        assert isinstance(principal, Principal)
+        with Store(database_path(tmp_path)) as store:
+            store.revoke_key("key-1", NOW_MS)
+        until(lambda: kind(keeper.identify(secret)) == "auth", limit_s=1.0)
+        assert kind(keeper.reserve(principal, "openai-chat", "m", "", 1, 1)) == "auth"
+
+
+def test_a_running_server_learns_of_new_keys_and_budgets(tmp_path: Path) -> None:
+    with Keeper(tmp_path, price, SystemClock()) as keeper:
+        secret = add_key(tmp_path, Key("key-1", "ann"))
+        until(lambda: kind(reserve(keeper, secret)) == "passes")
+        with Store(database_path(tmp_path)) as store:
+            # What is held already counts, though no budget was there when it was.
+            store.set_budget(Budget("user", "ann", "total", limit_tokens=1))
+        until(lambda: kind(reserve(keeper, secret)) == "budget")
+        with Store(database_path(tmp_path)) as store:
+            assert store.remove_budgets("user", "ann") == 1
+        until(lambda: kind(reserve(keeper, secret)) == "passes")
+
+
+def test_a_rotated_key_takes_its_old_secret_until_the_grace_is_over(tmp_path: Path, clock: FakeClock) -> None:
+    old, new = add_key(tmp_path, Key("key-1", "ann")), new_secret()
+    with Store(database_path(tmp_path)) as store:
+        store.rotate_key("key-1", secret_hash(new), clock.now_ms(), grace_ms=60_000)
+    with Keeper(tmp_path, price, clock) as keeper:
+        assert keeper.identify(old) == keeper.identify(new) == Principal("key-1", "ann")
+        pass_time(keeper, clock, 60)
+        assert kind(keeper.identify(old)) == "auth"
+        assert keeper.identify(new) == Principal("key-1", "ann")
+
+
+def test_a_watch_that_stopped_closes_the_door_until_it_works_again(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"))
+    database, aside = database_path(tmp_path), tmp_path / "aside"
+    with Keeper(tmp_path, price, clock, poll_s=0.01) as keeper:
+        # A folder in its place: the database can neither be read nor made anew.
+        database.rename(aside)
+        database.mkdir()
+
+        def refused() -> bool:
+            clock.advance(STALE_S + 1)
+            return kind(keeper.identify(secret)) == "unavailable"
+
+        until(refused)
+        until(refused)
+        database.rmdir()
+        aside.rename(database)
+        until(lambda: kind(keeper.identify(secret)) == "passes")
+
+
+def test_a_call_is_charged_what_it_cost_to_all_it_counts_on(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann", "shop", "core"))
+    with Keeper(tmp_path, price, clock) as keeper:
+        reservation = reserve(keeper, secret)
+        assert isinstance(reservation, Reservation)
+        assert (reservation.amount_microusd, reservation.tokens) == (150, 150)
+        keeper.settle(reservation, record())
+        keeper.settle(reservation, record("call-2"))
+        keeper.refused(None, record("call-3", verdict="auth", status=401, usage=None, cost_microusd=None, upstream=""))
+    assert spent(tmp_path) == dict.fromkeys(("key", "user", "project", "team"), (700, 200))
+    with Store(database_path(tmp_path)) as store:
+        totals = {total.name: total for total in store.usage("key")}
+    assert (totals["key-1"].calls, totals["key-1"].cost_microusd, totals["key-1"].cache_write_tokens) == (1, 700, 30)
+    assert (totals[""].calls, totals[""].refused, totals[""].unpriced) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "charged"),
+    [
+        ({"usage": None, "cost_microusd": None}, (150, 150)),
+        ({"usage": None, "cost_microusd": None, "cancelled": True}, (150, 150)),
+        ({"usage": None, "cost_microusd": None, "upstream": "", "status": 502}, None),
+        ({"usage": None, "cost_microusd": None, "status": 400}, None),
+        ({"cost_microusd": None}, (150, 200)),
+    ],
+)
+def test_what_is_not_known_is_charged_as_reserved_unless_nobody_can_have_billed_it(
+    tmp_path: Path, clock: FakeClock, changes: dict, charged: tuple[int, int] | None
+) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"))
+    with Keeper(tmp_path, price, clock) as keeper:
+        reservation = reserve(keeper, secret)
+        assert isinstance(reservation, Reservation)
+        keeper.settle(reservation, record(**changes))
+    assert spent(tmp_path).get("key") == charged
+
+
+def test_a_budget_outlives_the_server(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"), Budget("key", "key-1", "day", limit_microusd=700))
+    with Keeper(tmp_path, price, clock) as keeper:
+        reservation = reserve(keeper, secret)
+        assert isinstance(reservation, Reservation)
+        assert isinstance(reserve(keeper, secret), Reservation)  # never settled: released by the next start
+        keeper.settle(reservation, record(cost_microusd=699))
+    with Keeper(tmp_path, price, clock) as keeper:
+        reservation = reserve(keeper, secret)
+        assert isinstance(reservation, Reservation)
+        keeper.settle(reservation, record("call-2", cost_microusd=1))
+        answer = reserve(keeper, secret)
+        assert isinstance(answer, Refusal)
+        assert (answer.kind, answer.status) == ("budget", 402)
+        pass_time(keeper, clock, 86_400)
+        assert kind(reserve(keeper, secret)) == "passes"
+
+
+def test_a_call_without_a_limit_of_its_own_reserves_what_a_model_can_give(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"))
+    with Keeper(tmp_path, price, clock) as keeper:
+        reservation = reserve(keeper, secret, output=0)
+        assert isinstance(reservation, Reservation)
+        assert reservation.tokens == 100 + UNLIMITED_OUTPUT_TOKENS
+
+
+def test_a_money_budget_refuses_a_model_without_a_price(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"), Budget("key", "key-1", "day", limit_microusd=700))
+    with Keeper(tmp_path, price, clock) as keeper:
+        assert kind(reserve(keeper, secret, "unpriced")) == "budget"
+        assert kind(reserve(keeper, secret)) == "passes"
+
+
+def test_rates_slow_a_key_down_and_say_for_how_long(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann", requests_per_minute=2, tokens_per_minute=1_000))
+    with Keeper(tmp_path, price, clock) as keeper:
+        assert [kind(reserve(keeper, secret)) for _ in range(3)] == ["passes", "passes", "rate"]
+        answer = reserve(keeper, secret)
+        assert isinstance(answer, Refusal)
+        assert (answer.status, answer.retry_after_s) == (429, 30)
+        pass_time(keeper, clock, 30)
+        assert kind(reserve(keeper, secret)) == "passes"
+
+
+def test_tokens_that_were_reserved_and_not_used_go_back_to_the_rate(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann", tokens_per_minute=1_000))
+    with Keeper(tmp_path, price, clock, poll_s=0.01) as keeper:
+        large = reserve(keeper, secret, prompt=5_000)
+        assert isinstance(large, Reservation)
+        answer = reserve(keeper, secret)
+        assert isinstance(answer, Refusal)
+        assert answer.message == "Key key-1 is limited to 1,000 tokens a minute; there is room in 252.0 s."
+        keeper.settle(large, record())
+        assert kind(reserve(keeper, secret)) == "passes"
+
+
+def test_a_home_serves_one_process_at_a_time(tmp_path: Path, clock: FakeClock) -> None:
+    with Keeper(tmp_path, price, clock), pytest.raises(BusyError, match="Another process serves"):
+        Keeper(tmp_path, price, clock).start()
+    with Keeper(tmp_path, price, clock):
+        pass
+
+
+def test_a_keeper_that_does_not_serve_refuses(tmp_path: Path, clock: FakeClock) -> None:
+    assert kind(Keeper(tmp_path, price, clock).identify("any")) == "unavailable"
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_closes_the_door_and_loses_no_call(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"))
+    with Keeper(tmp_path, price, clock) as keeper:
+        reservation = reserve(keeper, secret)
+        assert isinstance(reservation, Reservation)
+        with full_disk():
+            keeper.settle(reservation, record())
+            until(lambda: kind(reserve(keeper, secret)) == "unavailable")
+            answer = reserve(keeper, secret)
+            assert isinstance(answer, Refusal)
+            assert (answer.status, answer.message[:58]) == (
+                503,
+                "No calls are taken while the usage journal can't be writte",
+            )
+        until(lambda: kind(reserve(keeper, secret)) == "passes")
+        assert keeper.flush(10)
+    assert spent(tmp_path)["key"] == (700, 200)
+
+
+def test_no_file_holds_a_secret_and_only_the_owner_may_read(tmp_path: Path, clock: FakeClock) -> None:
+    home = tmp_path / "home"
+    secret = add_key(home, Key("key-1", "ann"))
+    with Keeper(home, price, clock) as keeper:
+        reservation = reserve(keeper, secret)
+        assert isinstance(reservation, Reservation)
+        keeper.settle(reservation, record())
+        assert keeper.flush(10)
+        files = list(home.iterdir())
+        assert len(files) >= 3
+        for file in files:
+            assert file.stat().st_mode & 0o077 == 0, file.name
+            assert secret[4:].encode() not in file.read_bytes()
+        assert secret not in repr(reservation) + repr(keeper.identify(secret))
