@@ -132,8 +132,14 @@ async def test_a_hang_up_closes_the_upstream_at_once_and_is_settled(stream):
     wire = messages_wire("a long answer " * 10)
     body = json.dumps({"model": "m", "stream": stream}).encode()
     reply = Reply(wire, stall_at=700) if stream else Reply(b'{"half":', content_type="application/json", stall_at=8)
+    arrived = asyncio.Event()
+
+    def answer(_request):
+        arrived.set()
+        return reply
+
     async with (
-        Upstream([reply]) as upstream,
+        Upstream([answer]) as upstream,
         gateway([Route("m", (at(upstream.url, "anthropic-messages"),))]) as gate,
     ):
         async with gate.open(MESSAGES, body) as talk:
@@ -142,8 +148,7 @@ async def test_a_hang_up_closes_the_upstream_at_once_and_is_settled(stream):
                 await talk.chunk()
             else:
                 async with asyncio.timeout(PATIENCE_S):
-                    while not upstream.requests:
-                        await asyncio.sleep(0)
+                    await arrived.wait()
             talk.hang_up()
             async with asyncio.timeout(PATIENCE_S):
                 await upstream.hung_up.wait()
