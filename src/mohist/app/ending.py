@@ -41,3 +41,8 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(error)
         else:
             yield error
+
+
+def known_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in `errors` that somebody can act on; else the group itself."""
+    return next((leaf for leaf in _leaves(errors) if isinstance(leaf, MohistError)), errors)

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "watch an agent fix a bug in a sample repository",
     "runs": "list, show, resume, undo or export runs",
     "trust": "let a repository's own settings take effect",
+    "serve": "the gateway for model traffic of any coding client",
     "models": "what models are known and which are connected",
     "keys": "virtual keys for the gateway, and budgets",
     "usage": "what was used through the gateway, and what it cost",

@@ -1,0 +1,63 @@
+"""`mohist serve`: the gateway for model traffic."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mohist.base import ExitCode
+
+if TYPE_CHECKING:
+    from mohist.app.serve import Served
+
+EPILOG = """\
+Takes OpenAI Chat Completions, OpenAI Responses and Anthropic Messages, for clients that hold a virtual key. A call stays
+in its dialect and is passed on byte for byte; it is identified, held to its budgets, metered and recorded.
+
+examples:
+  mohist serve
+  mohist serve --port 8484 --routes routes.toml
+  mohist keys create --user ann          then, for Claude Code:
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8484 ANTHROPIC_API_KEY=mhk-… claude"""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8484, help="0 takes a free one (default: 8484)")
+    parser.add_argument("--routes", type=Path, metavar="FILE", help="routes (default: routes.toml of the state folder)")
+    parser.add_argument(
+        "--behind-tls", action="store_true", help="a proxy in front speaks TLS; needed to listen beyond this machine"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    import anyio
+
+    from mohist.app.serve import run_gateway
+
+    if args.host not in LOOPBACK and not args.behind_tls:
+        print(
+            f"mohist: keys would travel to {args.host!r} unencrypted.\n"
+            "  Put a proxy with TLS in front and say --behind-tls, or listen on 127.0.0.1.",
+            file=sys.stderr,
+        )
+        return ExitCode.USAGE
+    anyio.run(run_gateway, os.environ, args.host, args.port, args.routes, _ready)
+    return ExitCode.DONE
+
+
+def _ready(url: str, served: Served) -> None:
+    print(url, flush=True)
+    names = served.table.names(anthropic=False) + served.table.names(anthropic=True)
+    ends = {end.name for route in served.table.routes for end in route.upstreams}
+    print(
+        f"serving {len(set(names))} model names by {len(ends)} upstream(s); not inspected for secrets (no guard yet)",
+        file=sys.stderr,
+        flush=True,
+    )
