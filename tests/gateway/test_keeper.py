@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
+import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,14 @@ from gateway_call import NOW_MS, add_key, price, record, reserve
 
 from fakes.clock import FakeClock
 from mohist.base import SystemClock
+from mohist.gateway import writer
 from mohist.gateway.budget import Budget
 from mohist.gateway.call import Principal, Refusal, Reservation
 from mohist.gateway.errors import BusyError
 from mohist.gateway.keeper import STALE_S, UNLIMITED_OUTPUT_TOKENS, Keeper
 from mohist.gateway.key import Key, new_secret, secret_hash
 from mohist.gateway.store import Store, database_path
+from mohist.gateway.writer import journal_path
 
 
 def until(fact: Callable[[], bool], limit_s: float = 10.0) -> float:
@@ -119,15 +124,52 @@ def test_a_watch_that_stopped_closes_the_door_until_it_works_again(tmp_path: Pat
         database.rename(aside)
         database.mkdir()
 
-        def refused() -> bool:
-            clock.advance(STALE_S + 1)
-            return kind(keeper.identify(secret)) == "unavailable"
-
-        until(refused)
-        until(refused)
+        until(lambda: keeper.trouble != "")
+        clock.advance(STALE_S)
+        assert kind(keeper.identify(secret)) == "passes"
+        clock.advance(0.1)
+        answer = keeper.identify(secret)
+        assert isinstance(answer, Refusal)
+        assert (answer.kind, answer.status) == ("unavailable", 503)
         database.rmdir()
         aside.rename(database)
         until(lambda: kind(keeper.identify(secret)) == "passes")
+
+
+def test_a_database_put_in_the_place_of_another_is_read_though_its_revision_is_the_same(tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    first, second = add_key(home, Key("key-1", "ann")), add_key(other, Key("key-2", "bob"))
+    with Keeper(home, price, SystemClock(), poll_s=0.01) as keeper:
+        assert kind(keeper.identify(first)) == "passes"
+        database_path(other).rename(database_path(home))
+        until(lambda: kind(keeper.identify(second)) == "passes")
+        assert kind(keeper.identify(first)) == "auth"
+
+
+def test_threads_that_call_at_once_overdraw_by_no_more_than_one_call(tmp_path: Path, clock: FakeClock) -> None:
+    secret = add_key(tmp_path, Key("key-1", "ann"), Budget("user", "ann", "day", limit_microusd=100_000))
+    numbers = itertools.count()
+
+    def call_until_refused(keeper: Keeper) -> None:
+        while isinstance(reservation := reserve(keeper, secret), Reservation):
+            keeper.settle(reservation, record(f"call-{next(numbers)}", cost_microusd=150))
+
+    with Keeper(tmp_path, price, clock) as keeper:
+        threads = [threading.Thread(target=call_until_refused, args=[keeper]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert kind(reserve(keeper, secret)) == "budget"
+    assert 100_000 <= spent(tmp_path)["user"][0] < 100_000 + 150
+
+
+def test_a_flood_without_a_key_is_written_down_in_part(tmp_path: Path, clock: FakeClock) -> None:
+    with Keeper(tmp_path, price, clock) as keeper:
+        for number in range(2_000):
+            keeper.refused(None, record(f"call-{number}", verdict="auth"))
+    with Store(database_path(tmp_path)) as store:
+        assert store.usage("key")[0].refused == 600
 
 
 def test_a_call_is_charged_what_it_cost_to_all_it_counts_on(tmp_path: Path, clock: FakeClock) -> None:
@@ -139,6 +181,7 @@ def test_a_call_is_charged_what_it_cost_to_all_it_counts_on(tmp_path: Path, cloc
         keeper.settle(reservation, record())
         keeper.settle(reservation, record("call-2"))
         keeper.refused(None, record("call-3", verdict="auth", status=401, usage=None, cost_microusd=None, upstream=""))
+    assert journal_path(tmp_path).read_bytes() == b""
     assert spent(tmp_path) == dict.fromkeys(("key", "user", "project", "team"), (700, 200))
     with Store(database_path(tmp_path)) as store:
         totals = {total.name: total for total in store.usage("key")}
@@ -262,6 +305,27 @@ def test_a_full_disk_closes_the_door_and_loses_no_call(tmp_path: Path, clock: Fa
         until(lambda: kind(reserve(keeper, secret)) == "passes")
         assert keeper.flush(10)
     assert spent(tmp_path)["key"] == (700, 200)
+
+
+def test_a_database_that_cannot_be_written_stops_calls_only_when_too_many_wait_for_it(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_MAX_WAITING", 5)
+    secret = add_key(tmp_path, Key("key-1", "ann"))
+    with Keeper(tmp_path, price, clock) as keeper, closing(sqlite3.connect(database_path(tmp_path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(5):
+            reservation = reserve(keeper, secret)
+            assert isinstance(reservation, Reservation)
+            keeper.settle(reservation, record(f"call-{number}"))
+            assert keeper.flush(10)
+        answer = reserve(keeper, secret)
+        assert isinstance(answer, Refusal)
+        assert "usage can't be written to the database" in answer.message
+        keeper.refused(None, record("call-5", verdict="auth"))
+        other.rollback()
+        until(lambda: kind(reserve(keeper, secret)) == "passes")
+    assert spent(tmp_path)["key"] == (3_500, 1_000)
 
 
 def test_no_file_holds_a_secret_and_only_the_owner_may_read(tmp_path: Path, clock: FakeClock) -> None:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from mohist.base import Clock
+from mohist.base import Clock, MohistError
 from mohist.gateway.budget import Accounts, Hold, day_of
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
-from mohist.gateway.errors import StoreError
 from mohist.gateway.key import Key, KeySecret, Scope, secret_hash
 from mohist.gateway.rate import Bucket
 from mohist.gateway.store import Store, database_path
@@ -33,6 +31,8 @@ POLL_S: Final = 0.25
 STALE_S: Final = 5.0
 # A client that names no limit may get what the model can give; the larger of today's coding clients ask for this much.
 UNLIMITED_OUTPUT_TOKENS: Final = 32_000
+# Calls without a valid key that are written down: enough to see an attack, too few to fill a disk with it.
+_STRANGERS_PER_MINUTE: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,9 @@ class Keeper:
         self._last_id = 0
         self._requests: dict[str, Bucket] = {}
         self._tokens: dict[str, Bucket] = {}
+        self._strangers = Bucket(_STRANGERS_PER_MINUTE, clock.monotonic_s())
         self._seen_s = 0.0
+        self._watch_trouble = ""
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._watching, name="mohist-keys", daemon=True)
         self._writer: Writer | None = None
@@ -86,7 +88,7 @@ class Keeper:
         try:
             with Store(database_path(self._home)) as store:
                 self._accounts.load(store.spends(), day_of(self._clock.now_ms()))
-                self._take_over(store)
+                self._take_over(store, anew=True)
         except BaseException:
             writer.stop()
             raise
@@ -95,7 +97,10 @@ class Keeper:
         self._watch.start()
 
     def stop(self) -> None:
-        """Stops the threads and puts all that was settled into the database; the journal keeps what fails."""
+        """Stops the threads and puts all that was settled into the database; the journal keeps what fails.
+
+        Stop serving first: a call that is settled later is not written down.
+        """
         self._stopping.set()
         if self._watch.ident is not None:
             self._watch.join()
@@ -191,10 +196,20 @@ class Keeper:
                 self._writer.put(UsageRow(record, reservation.principal, hold.day, amount, tokens))
 
     def refused(self, principal: Principal | None, record: CallRecord) -> None:
-        """Puts a call that was not made on its way to disk."""
+        """Puts a call that was not made on its way to disk; of a flood of unidentified ones only some."""
+        now_s = self._clock.monotonic_s()
         with self._lock:
+            if principal is None:
+                if self._strangers.wait_s(1, now_s) > 0:
+                    return
+                self._strangers.take(1)
             if self._writer is not None:
                 self._writer.put_refused(UsageRow(record, principal, day_of(record.started_at_ms)))
+
+    @property
+    def trouble(self) -> str:
+        """What fails at present, for whoever looks after the gateway; empty when all is well."""
+        return self._watch_trouble or (self._writer.trouble if self._writer is not None else "")
 
     def flush(self, timeout_s: float) -> bool:
         """Waits until all that was settled is in the journal, at most `timeout_s`; whether it is."""
@@ -237,21 +252,23 @@ class Keeper:
         store: Store | None = None
         while not self._stopping.wait(self._poll_s):
             try:
+                anew = store is None
                 if store is None:
                     store = Store(database_path(self._home))
-                self._take_over(store)
-            except Exception:  # noqa: BLE001 - the thread's boundary: it goes on, and _closed sees that it is late
+                self._take_over(store, anew=anew)
+                self._watch_trouble = ""
+            except Exception as error:  # noqa: BLE001 - the thread's boundary: it goes on, and _closed sees that it is late
+                self._watch_trouble = str(error) if isinstance(error, MohistError) else type(error).__name__
                 if store is not None:
-                    with suppress(StoreError):
-                        store.close()
+                    store.close()
                 store = None
         if store is not None:
             store.close()
 
-    def _take_over(self, store: Store) -> None:
-        """Reads keys and budgets if they changed."""
+    def _take_over(self, store: Store, *, anew: bool) -> None:
+        """Reads keys and budgets if they changed; in any case from a file opened `anew`, which may be another one."""
         asked_s = self._clock.monotonic_s()
-        if store.revision() != self._policy.revision:
+        if anew or store.revision() != self._policy.revision:
             revision, keys, kept, budgets = store.policy()
             by_key = {key.key_id: key for key in keys}
             policy = _Policy(

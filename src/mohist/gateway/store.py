@@ -22,7 +22,7 @@ from mohist.gateway.key import Key, KeySecret
 from mohist.gateway.schema import MIGRATIONS
 from mohist.gateway.usage import BY, COLUMNS, UsageTotal
 
-_BUSY_S: Final = 5.0
+BUSY_S: Final = 5.0
 _KEY_COLUMNS: Final = (
     "key_id",
     "user",
@@ -47,8 +47,13 @@ def database_path(home: Path) -> Path:
 class Store:
     """The gateway's database, open."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or makes the file and brings its schema up to date; StoreError where that can't be."""
+    def __init__(self, path: Path, *, busy_s: float = BUSY_S) -> None:
+        """Opens or makes the file and brings its schema up to date; StoreError where that can't be.
+
+        Args:
+            path: the file.
+            busy_s: how long to wait for another process that writes.
+        """
         self.path = path
         try:
             path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -62,7 +67,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"Can't open the gateway's database {str(path)!r}: {error.strerror}.") from error
         with self._told():
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
         try:
             self._prepare()
         except BaseException:
