@@ -1,0 +1,72 @@
+"""Routes from a file and from the keys that are set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mohist.app.errors import ConfigError
+from mohist.app.serve import from_file, from_keys
+from mohist.provider.catalogue import catalogue
+from mohist.provider.message import Usage
+
+
+def _file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "routes.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_provider_whose_key_is_set_serves_its_models_by_both_names() -> None:
+    served = from_keys({"ANTHROPIC_API_KEY": "k"}, catalogue())
+    entry = catalogue().default_model("anthropic")
+    assert entry is not None
+    for name in (entry.name, entry.short):
+        route = served.table.find(name)
+        assert route is not None
+        assert "anthropic-messages" in {end.dialect for end in route.upstreams}
+        assert all(end.model == entry.wire and end.key() == "k" for end in route.upstreams)
+        assert served.dearest(name, Usage(1000, 0, 0, 1000))
+
+
+def test_without_a_key_nothing_is_served() -> None:
+    assert from_keys({}, catalogue()).table.routes == ()
+
+
+def test_what_an_upstream_leaves_out_comes_from_its_provider(tmp_path: Path) -> None:
+    path = _file(
+        tmp_path,
+        '[[routes]]\nmodel = "best"\n[[routes.upstreams]]\nname = "a"\nprovider = "anthropic"\nmodel = "claude-sonnet-5"\n',
+    )
+    served = from_file(path, {"ANTHROPIC_API_KEY": "k"}, catalogue())
+    route = served.table.find("best")
+    assert route is not None
+    (end,) = route.upstreams
+    assert (end.dialect, end.key()) == ("anthropic-messages", "k")
+    assert end.base_url.startswith("https://api.anthropic.com")
+    assert served.price(end, end.model) is not None
+
+
+def test_a_price_that_is_not_known_is_not_taken_as_nothing(tmp_path: Path) -> None:
+    path = _file(
+        tmp_path,
+        '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"\ndialect = "openai-chat"\nurl = "http://127.0.0.1:9/v1"\n',
+    )
+    assert from_file(path, {}, catalogue()).dearest("m", Usage(1, 0, 0, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("routes = 3", "routes"),
+        ('[[routes]]\nmodel = "m"\nupstreams = []', "upstreams"),
+        ('[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"\nprovidr = "x"', "providr"),
+        ('[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"\nprovider = "nobody"', "nobody"),
+        ('[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"', "needs `provider`"),
+        ("not toml", "can't be read"),
+    ],
+)
+def test_a_file_that_says_what_it_may_not_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        from_file(_file(tmp_path, text), {}, catalogue())
