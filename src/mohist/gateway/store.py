@@ -22,7 +22,7 @@ from mohist.gateway.key import Key, KeySecret
 from mohist.gateway.schema import MIGRATIONS
 from mohist.gateway.usage import BY, COLUMNS, UsageTotal
 
-BUSY_S: Final = 5.0
+_BUSY_S: Final = 5.0
 _KEY_COLUMNS: Final = (
     "key_id",
     "user",
@@ -47,7 +47,7 @@ def database_path(home: Path) -> Path:
 class Store:
     """The gateway's database, open."""
 
-    def __init__(self, path: Path, *, busy_s: float = BUSY_S) -> None:
+    def __init__(self, path: Path, *, busy_s: float = _BUSY_S) -> None:
         """Opens or makes the file and brings its schema up to date; StoreError where that can't be.
 
         Args:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mohist.gateway.errors import BusyError, StoreError
 from mohist.gateway.journal import Journal
-from mohist.gateway.store import BUSY_S, Store, database_path
+from mohist.gateway.store import Store, database_path
 from mohist.gateway.usage import UsageRow, flat, from_lines, to_line
 
 _JOURNAL_EVERY_S: Final = 0.1
@@ -137,13 +137,13 @@ class Writer:
             self._database_at_s = now_s
             # Else: the rows are safe in the journal; once memory is full, calls are refused.
             with suppress(StoreError, OSError):
-                self._save(last=last)
+                self._save()
         return True
 
-    def _save(self, *, last: bool) -> None:
+    def _save(self) -> None:
         if self._store is None:
             # Short: the journal waits for this thread, and the rows can go in next time.
-            self._store = Store(self._database, busy_s=BUSY_S if last else 0.05)
+            self._store = Store(self._database, busy_s=0.05)
         try:
             self._store.revision()  # fails when the file was replaced
             self._store.add_usage(self._journaled)
