@@ -236,6 +236,17 @@ def test_a_call_without_a_limit_of_its_own_reserves_what_a_model_can_give(tmp_pa
         assert reservation.tokens == 100 + UNLIMITED_OUTPUT_TOKENS
 
 
+def test_a_call_that_nobody_bills_needs_no_room_in_a_budget(tmp_path: Path, clock: FakeClock) -> None:
+    key = Key("key-1", "ann", requests_per_minute=1, tokens_per_minute=0)
+    secret = add_key(tmp_path, key, Budget("key", "key-1", "day", limit_microusd=0))
+    with Keeper(tmp_path, price, clock) as keeper:
+        assert kind(reserve(keeper, secret)) == "budget"
+        free = reserve(keeper, secret, "unpriced", prompt=0, output=0)
+        assert isinstance(free, Reservation)
+        assert (free.amount_microusd, free.tokens) == (0, 0)
+        assert kind(reserve(keeper, secret, prompt=0, output=0)) == "rate"
+
+
 def test_a_money_budget_refuses_a_model_without_a_price(tmp_path: Path, clock: FakeClock) -> None:
     secret = add_key(tmp_path, Key("key-1", "ann"), Budget("key", "key-1", "day", limit_microusd=700))
     with Keeper(tmp_path, price, clock) as keeper:

@@ -29,7 +29,7 @@ PriceOf = Callable[[str, Usage], int | None]
 
 POLL_S: Final = 0.25
 STALE_S: Final = 5.0
-# A client that names no limit may get what the model can give; the larger of today's coding clients ask for this much.
+# What an answer without a limit may come to; the larger of today's coding clients ask for this much.
 UNLIMITED_OUTPUT_TOKENS: Final = 32_000
 # Calls without a valid key that are written down: enough to see an attack, too few to fill a disk with it.
 _STRANGERS_PER_MINUTE: Final = 600
@@ -138,7 +138,8 @@ class Keeper:
     ) -> Reservation | Refusal:
         """Room for one call in all budgets and rate limits, or which of them has none.
 
-        A `max_output_tokens` of 0 means that the client named none.
+        Without tokens of either kind the call is one that nobody bills (`count_tokens`): no budget is asked, only the
+        requests a minute. Output of 0 for a prompt is taken for no limit, as some upstreams take it.
         """
         closed = self._closed()
         if closed is not None:
@@ -153,13 +154,16 @@ class Keeper:
         outside = scope.refusal(dialect, model, client)
         if outside:
             return Refusal("scope", 403, outside)
-        output_tokens = max_output_tokens if max_output_tokens > 0 else UNLIMITED_OUTPUT_TOKENS
-        tokens = prompt_tokens + output_tokens
-        amount = self._largest_cost(model, prompt_tokens, output_tokens)
+        tokens, amount = 0, None
+        billed = prompt_tokens > 0 or max_output_tokens > 0
+        if billed:
+            output_tokens = max_output_tokens if max_output_tokens > 0 else UNLIMITED_OUTPUT_TOKENS
+            tokens = prompt_tokens + output_tokens
+            amount = self._largest_cost(model, prompt_tokens, output_tokens)
         day = day_of(self._clock.now_ms())
         now_s = self._clock.monotonic_s()
         with self._lock:
-            short = self._accounts.shortage(principal, day, model, amount)
+            short = self._accounts.shortage(principal, day, model, amount) if billed else ""
             if short:
                 return Refusal("budget", 402, short)
             requests = _bucket(self._requests, key.key_id, key.requests_per_minute, now_s)
