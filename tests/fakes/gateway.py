@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -83,7 +83,8 @@ class Gateway:
     url: str
     keeper: FakeKeeper
     router: Router
-    upstream_key: str
+    stop: Callable[[], None]
+    """Ends the server, as a signal would; calls under way get a second."""
 
     @property
     def port(self) -> int:
@@ -172,9 +173,7 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def gateway(
-    routes: Sequence[Route], door: DoorSettings | None = None, *, upstream_key: str = ""
-) -> AsyncIterator[Gateway]:
+async def gateway(routes: Sequence[Route], door: DoorSettings | None = None) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
     keeper = FakeKeeper()
     clock = SystemClock()
@@ -182,15 +181,19 @@ async def gateway(
     settings = ServerSettings(door=door or DoorSettings(), drain_s=1)
     async with anyio.create_task_group() as group:
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        group.start_soon(
-            serve, settings, keeper, router, lambda _u, _m: PRICE, clock, CountingIds(), started.set_result
-        )
+        stopping = anyio.CancelScope()
+
+        async def run() -> None:
+            with stopping:
+                await serve(settings, keeper, router, lambda _u, _m: PRICE, clock, CountingIds(), started.set_result)
+
+        group.start_soon(run)
         async with asyncio.timeout(PATIENCE_S):
             url = await started
         try:
-            yield Gateway(url, keeper, router, upstream_key)
+            yield Gateway(url, keeper, router, stopping.cancel)
         finally:
-            group.cancel_scope.cancel()
+            stopping.cancel()
 
 
 def at(url: str, dialect: Dialect = "openai-chat", name: str = "one", key: str = "", **more: object) -> Upstream:

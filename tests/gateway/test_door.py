@@ -47,7 +47,7 @@ DIALECTS = [
     ),
 ]
 # Odd spacing, key order, big integers, escapes and duplicate keys must survive.
-ODD_BODY = b'{ "stream" :true,"x": 123456789012345678901234567890, "model"\t: "m\\u0031" ,"a":1,"a":1.0, "t":"\\ud83d\\ude00 \xe4\xbd\xa0"}\n'
+ODD_BODY = b'{ "stream" :true,"stream_options" :{"include_usage": true },"x": 123456789012345678901234567890, "model"\t: "m\\u0031" ,"a":1,"a":1.0, "t":"\\ud83d\\ude00 \xe4\xbd\xa0"}\n'
 
 
 @pytest.mark.parametrize(("dialect", "path", "wire", "usage"), DIALECTS)
@@ -86,8 +86,31 @@ async def test_a_call_that_is_not_streamed_keeps_every_byte_both_ways_and_is_met
     assert record.model_served == "served-model"
 
 
+@pytest.mark.parametrize("crlf", [False, True], ids=["lf", "crlf"])
+@pytest.mark.parametrize("piece_bytes", [0, 1, 7, 50])
+async def test_a_chat_stream_that_tells_no_usage_is_asked_for_it_and_the_client_does_not_see_it(crlf, piece_bytes):
+    wire = chat_wire("héllo 你好")
+    start = wire.index(b'data: {"id": "c", "model": "served-model", "choices": []')
+    hidden = wire[:start] + wire[wire.index(b"\n\n", start) + 2 :]
+    reply = Reply(wire, piece_bytes=piece_bytes)
+    reply, hidden = (reply.with_crlf(), hidden.replace(b"\n", b"\r\n")) if crlf else (reply, hidden)
+    body = b' {"model":"m", "stream":true}'
+    async with (
+        Upstream([reply, reply]) as upstream,
+        gateway([Route("m", (at(upstream.url, model="n"),)), Route("o", (at(upstream.url, ask_usage=False),))]) as gate,
+    ):
+        asked = await gate.post(CHAT, body)
+        left_alone = await gate.post(CHAT, body.replace(b'"m"', b'"o"'))
+        records = await gate.keeper.recorded(2)
+    assert upstream.requests[0].body == b' {"stream_options":{"include_usage":true},"model":"n", "stream":true}'
+    assert upstream.requests[1].body == b' {"model":"o", "stream":true}'
+    assert asked.body == hidden
+    assert left_alone.body == reply.body
+    assert records[0].usage == Usage(100, 0, 0, 7)
+
+
 async def test_only_the_model_changes_where_the_upstream_calls_it_otherwise():
-    body = b'{"messages":[{"content":"\\"model\\": \\"m\\"","model":"m"}], "model" : "m" , "stream":true}'
+    body = b'{"messages":[{"content":"\\"model\\": \\"m\\"","model":"m"}], "model" : "m" , "stream":false}'
     async with (
         Upstream([Reply(chat_wire("x"))]) as upstream,
         gateway([Route("m", (at(upstream.url, model="other/é"),))]) as gate,
@@ -166,7 +189,7 @@ async def test_a_hang_up_closes_the_upstream_at_once_and_is_settled(stream):
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.ZstdCompressor().compress)],
 )
 async def test_a_compressed_body_is_undone_and_a_bomb_is_refused(coding, pack):
-    body = b'{"model":"m","stream":true}'
+    body = b'{"model":"m","stream":false}'
     bomb = pack(b'{"model":"m","x":"' + b"0" * 5_000_000 + b'"}')
     async with (
         Upstream([Reply(chat_wire("x"))]) as upstream,
@@ -264,7 +287,7 @@ async def test_tokens_are_counted_free_of_charge():
     assert answered.body == reply.body
     assert upstream.requests[0].path == "/v1/messages/count_tokens?beta=true"
     assert (record.usage, record.cost_microusd) == (Usage(), 0)
-    assert gate.keeper.reserved[0].tokens == 0
+    assert gate.keeper.reserved[0].tokens == 1
 
 
 async def _plain(gate: Gateway, line: str, *headers: str):
@@ -306,7 +329,8 @@ async def test_models_probes_and_unknown_paths_answer_in_the_callers_dialect():
 async def test_a_silent_stream_gets_pings_between_events_and_never_within_one(dialect, path, ping):
     wire = chat_wire("hello there") if dialect == "openai-chat" else messages_wire("hello there")
     ends = [end for end in range(len(wire)) if wire[:end].endswith(b"\n\n")]
-    body, settings = b'{"model":"m","stream":true}', DoorSettings(ping_after_s=0.02)
+    body = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
+    settings = DoorSettings(ping_after_s=0.02)
     between, within = Reply(wire, stall_at=ends[4]), Reply(wire, stall_at=ends[4] + 9)
     async with (
         Upstream([between, within]) as upstream,
@@ -346,3 +370,46 @@ async def test_an_event_of_8_mb_and_100_equal_deltas_reach_the_client():
     ):
         answered = await gate.post(MESSAGES, b'{"model":"m","stream":true}')
     assert answered.body == wire
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+async def test_headers_that_hide_another_one_never_reach_an_upstream(end):
+    async with (
+        Upstream([Reply(b"{}", content_type="application/json")] * 5) as upstream,
+        gateway([Route("m", (at(upstream.url),))]) as gate,
+    ):
+        for value in (f"a{end} x-evil: 1", "a\x00b", "a\x0bb", "a\rb"):
+            await gate.post(CHAT, b'{"model":"m"}', [("x-thing", value)])
+        await gate.post(CHAT + "?a=b%0d%0ax-evil:1", b'{"model":"m"}')
+    assert upstream.requests[-1].path.endswith("?a=b%0d%0ax-evil:1")
+    for received in upstream.requests:
+        assert not any("\r" in value or "\n" in value or "\x00" in value for value in received.headers.values())
+        assert "\x0b" not in received.headers.get("x-thing", "")
+
+
+async def test_a_body_that_never_comes_is_given_up():
+    settings = DoorSettings(body_timeout_s=0.05)
+    async with Upstream([]) as upstream, gateway([Route("m", (at(upstream.url),))], settings) as gate:
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {gate.keeper.key}\r\ncontent-length: 100\r\n\r\n"
+        async with gate.raw(head.encode() + b'{"mod') as talk:
+            answered = await talk.rest()
+        async with gate.raw(head.encode() + b'{"mod') as talk:
+            talk.hang_up()
+        records = await gate.keeper.recorded(2)
+    assert answered.status == 408
+    assert [record.status for record in records] == [408, 499]
+    assert not gate.keeper.reserved
+
+
+async def test_a_bug_in_the_gateway_is_told_without_its_words_and_recorded(caplog):
+    async with Upstream([]) as upstream, gateway([Route("m", (at(upstream.url),))]) as gate:
+
+        def broken(*_):
+            raise RuntimeError("secret " + "words")
+
+        gate.router.order = broken  # type: ignore[method-assign]
+        answered = await gate.post(CHAT, b'{"model":"m"}')
+        [record] = await gate.keeper.recorded()
+    assert (answered.status, record.verdict) == (500, "unavailable")
+    assert "secret words" not in f"{answered.body!r} {caplog.text}"
+    assert len(gate.keeper.settled) == 1

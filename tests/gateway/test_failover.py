@@ -21,7 +21,7 @@ WIRES: dict[Dialect, bytes] = {
     "openai-chat": chat_wire("hello there"),
     "anthropic-messages": messages_wire("hello there"),
 }
-STREAM, WHOLE = b'{"model":"m","stream":true}', b'{"model":"m"}'
+STREAM, WHOLE = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}', b'{"model":"m"}'
 OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
 START = messages_event("message_start", message={"model": "served-model", "usage": {"input_tokens": 3}})
 GOOD = Reply(b'{"model":"served-model","choices":[],"content":[]}', content_type="application/json")

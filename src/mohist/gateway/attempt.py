@@ -17,6 +17,7 @@ from mohist.gateway.call import Dialect, Refusal
 from mohist.gateway.request import Envelope
 from mohist.gateway.route import Route, Router, Upstream
 from mohist.gateway.tap import Tap
+from mohist.gateway.veil import Veil
 from mohist.gateway.wire import Headers, Origin, Pool, Response, WireError
 from mohist.provider.failure import retry_after_s
 
@@ -55,6 +56,15 @@ class Answer:
     """Where the rest comes from; None when `held` is all."""
     tap: Tap | None
     """None: the body can't be read (the upstream compressed it all the same)."""
+    veil: Veil | None = None
+    """Hides the usage that the client did not ask for."""
+
+    @property
+    def between_events(self) -> bool:
+        """The client has no half event, so that one can be put in."""
+        if self.veil is not None:
+            return self.veil.whole
+        return self.tap is not None and self.tap.between_events
 
     def close(self) -> None:
         if self.response is not None:
@@ -129,7 +139,7 @@ class Attempts:
 
     async def _try(self, outgoing: Outgoing, upstream: Upstream) -> Answer:
         envelope = outgoing.envelope
-        body = envelope.body_for(upstream.model or envelope.model)
+        body = envelope.body_for(upstream.model or envelope.model, upstream.ask_usage)
         origin = Origin.of(upstream.base_url)
         first_byte_timeout_s = upstream.first_byte_timeout_s if envelope.stream else upstream.idle_timeout_s
         deadline_s = asyncio.get_running_loop().time() + first_byte_timeout_s
@@ -180,7 +190,8 @@ class Attempts:
             response.close()
             words = Answer(upstream, response.status, response.headers, bytes(held), None, tap)
             raise _FaultError("the stream began with an error", words)
-        return Answer(upstream, response.status, response.headers, bytes(held), response, tap)
+        veil = Veil() if upstream.ask_usage and outgoing.envelope.usage_at >= 0 else None
+        return Answer(upstream, response.status, response.headers, bytes(held), response, tap, veil)
 
     async def _whole(self, outgoing: Outgoing, upstream: Upstream, response: Response) -> Answer:
         """An answer that is not streamed, and every error."""

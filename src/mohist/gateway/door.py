@@ -213,7 +213,7 @@ class Door:
             envelope.model,
             call.client,
             0 if call.free else envelope.prompt_tokens,
-            0 if call.free else envelope.max_output_tokens,
+            1 if call.free else envelope.max_output_tokens,
         )
         if isinstance(reserved, Refusal):
             raise RefusedError(reserved)
@@ -272,8 +272,8 @@ class Door:
             call.finished = True
             await send({"type": "http.response.body", "body": answer.held, "more_body": False})
             return
-        if answer.held:
-            await send({"type": "http.response.body", "body": answer.held, "more_body": True})
+        if held := answer.veil.feed(answer.held) if answer.veil else answer.held:
+            await send({"type": "http.response.body", "body": held, "more_body": True})
         try:
             await self._stream(call, answer, send)
         except WireError as error:
@@ -287,7 +287,7 @@ class Door:
 
     async def _stream(self, call: _Call, answer: Answer, send: Send) -> None:
         """The rest of a stream: each piece to the client first, then to the tap."""
-        response, tap = answer.response, answer.tap
+        response, tap, veil = answer.response, answer.tap, answer.veil
         assert response is not None
         ping = speech.ping(call.dialect)
         ping_after_s = self._settings.ping_after_s
@@ -298,13 +298,16 @@ class Door:
                 silent_s += ping_after_s
                 if silent_s >= answer.upstream.idle_timeout_s:
                     raise WireError("the stream fell silent")
-                if tap is not None and tap.between_events:
+                if answer.between_events:
                     await send({"type": "http.response.body", "body": ping, "more_body": True})
                 continue
             if not chunk:
+                if veil is not None and (rest := veil.end()):
+                    await send({"type": "http.response.body", "body": rest, "more_body": True})
                 return
             silent_s = 0.0
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if seen := veil.feed(chunk) if veil is not None else chunk:
+                await send({"type": "http.response.body", "body": seen, "more_body": True})
             if tap is not None:
                 tap.feed(chunk)
 
@@ -313,7 +316,7 @@ class Door:
 
         Between two events the client is told in its dialect; within one, the connection breaks.
         """
-        if answer.tap is None or not answer.tap.between_events:
+        if not answer.between_events:
             return  # an ASGI server closes the connection of an answer that was not ended
         refusal = Refusal("unavailable", 502, f"The upstream broke off: {error.what}.")
         call.finished = True

@@ -13,3 +13,9 @@ class StoreError(MohistError):
 
 class BusyError(StoreError):
     """Another process serves from the same folder."""
+
+
+class AddressError(MohistError):
+    """The gateway can't listen where it was told to."""
+
+    audience = "operator"

@@ -21,11 +21,11 @@ from mohist.gateway.call import Dialect, Refusal
 Headers = list[tuple[bytes, bytes]]
 
 MAX_MODEL_CHARS = 256
-DEFAULT_OUTPUT_TOKENS = 8_192
-"""Room kept for an answer whose request names no limit."""
 _BYTES_PER_TOKEN = 4
 _MAX_ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
 """What RFC 8878 section 3.1.1.1.2 advises every decoder to take."""
+
+_ASK_USAGE = b'"stream_options":{"include_usage":true},'
 
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"})
 _NOT_FORWARDED = _CREDENTIALS | {
@@ -81,15 +81,21 @@ class Envelope:
     prompt_tokens: int
     """By rule of thumb, for the reservation."""
     max_output_tokens: int
+    """0: the client names no limit."""
+    usage_at: int
+    """Where `stream_options` can be put in to ask for a chat stream's usage; -1: not needed or not possible."""
     session_id: str
     """From the body; empty when it names none."""
 
-    def body_for(self, model: str) -> bytes:
-        """The body with the model's name replaced."""
-        if model == self.model:
-            return self.body
-        start, end = self.model_span
-        return self.body[:start] + orjson.dumps(model) + self.body[end:]
+    def body_for(self, model: str, ask_usage: bool) -> bytes:
+        """The body with the model's name replaced, and asking for usage where it can be asked for."""
+        body = self.body
+        if model != self.model:
+            start, end = self.model_span
+            body = body[:start] + orjson.dumps(model) + body[end:]
+        if ask_usage and self.usage_at >= 0:
+            body = body[: self.usage_at] + _ASK_USAGE + body[self.usage_at :]  # stands before the model
+        return body
 
 
 def credential(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -208,19 +214,23 @@ def read_envelope(body: bytes, dialect: Dialect) -> Envelope:
         stream=stream,
         prompt_tokens=len(body) // _BYTES_PER_TOKEN,
         max_output_tokens=_output_limit(value),
+        usage_at=body.index(b"{") + 1 if dialect == "openai-chat" and stream and "stream_options" not in value else -1,
         session_id=_body_session(value, dialect),
     )
 
 
 def _output_limit(value: Mapping[str, Any]) -> int:
+    limits = []
     for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
         limit = value.get(name)
         if limit is None:
             continue
         if type(limit) is not int or limit < 0:
             raise bad_request(f"`{name}` must be a whole number.")
-        return limit
-    return DEFAULT_OUTPUT_TOKENS
+        limits.append(max(1, limit))
+    choices = value.get("n")
+    # Upstreams differ in which of two limits counts, so the larger is reserved.
+    return max(limits, default=0) * (choices if type(choices) is int and choices > 1 else 1)
 
 
 def _body_session(value: Mapping[str, Any], dialect: Dialect) -> str:

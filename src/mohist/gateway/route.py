@@ -47,6 +47,8 @@ class Upstream:
     """Share of new sessions, where the route spreads them."""
     bearer: bool | None = None
     """How the key is shown; None: as the dialect's vendor wants it."""
+    ask_usage: bool = True
+    """Chat streams are asked for their usage where the client doesn't; False for a server that refuses the field."""
     connect_timeout_s: float = 10.0
     first_byte_timeout_s: float = 120.0
     """Of a stream. An answer that is not streamed may be silent for `idle_timeout_s`."""

@@ -12,22 +12,17 @@ from dataclasses import dataclass, field
 import anyio
 import uvicorn
 
-from mohist.base import Clock, IdSource, MohistError
+from mohist.base import Clock, IdSource
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Gatekeeper
 from mohist.gateway.door import Door, DoorSettings, Prices
+from mohist.gateway.errors import AddressError
 from mohist.gateway.route import Router
 from mohist.gateway.wire import Pool
 
 KEEP_ALIVE_S = 75
 """Above the pool idle time of the clients in use, so that they close first."""
 BACKLOG = 2048
-
-
-class AddressError(MohistError):
-    """The gateway can't listen where it was told to."""
-
-    audience = "operator"
 
 
 @dataclass(frozen=True, slots=True)
