@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -57,13 +57,13 @@ class Store:
         self.path = path
         try:
             path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-            # Before SQLite makes it by the umask; its -wal and -shm files get the same mode.
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.fchmod(descriptor, 0o600)
-                self._inode = os.fstat(descriptor).st_ino
-            finally:
-                os.close(descriptor)
+            # Before SQLite makes it by the umask; its -wal and -shm files get the same mode. A file that is there is not
+            # opened: closing any descriptor of it would drop the locks that other connections of this process hold, and
+            # another process would then take the log away under them (https://www.sqlite.org/howtocorrupt.html, 2.2).
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            path.chmod(0o600)
+            self._inode = path.stat().st_ino
         except OSError as error:
             raise StoreError(f"Can't open the gateway's database {str(path)!r}: {error.strerror}.") from error
         with self._told():
