@@ -310,6 +310,8 @@ async def test_models_probes_and_unknown_paths_answer_in_the_callers_dialect():
         assert (await _plain(gate, "HEAD /api/hello")).status == 200
         assert (await _plain(gate, "GET /healthz")).status == 200
         assert (await _plain(gate, "GET /v1/responses")).status == 405
+        upgrade = ("connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13")
+        assert (await _plain(gate, "GET /v1/responses", *upgrade)).status == 405
         unknown = await _plain(gate, "GET /nope")
         unknown_claude = await _plain(gate, "GET /nope", "anthropic-version: 2023-06-01")
     assert [model["id"] for model in json.loads(openai.body)["data"]] == ["gpt"]
@@ -413,3 +415,21 @@ async def test_a_bug_in_the_gateway_is_told_without_its_words_and_recorded(caplo
     assert (answered.status, record.verdict) == (500, "unavailable")
     assert "secret words" not in f"{answered.body!r} {caplog.text}"
     assert len(gate.keeper.settled) == 1
+
+
+async def test_a_client_that_reads_slowly_gets_every_byte_and_the_gateway_does_not_read_ahead_of_it():
+    piece = messages_event("content_block_delta", index=0, delta={"type": "text_delta", "text": "a" * 1000})
+    wire = piece * 20_000
+    async with (
+        Upstream([Reply(wire, piece_bytes=65_536)]) as upstream,
+        gateway([Route("m", (at(upstream.url, "anthropic-messages"),))]) as gate,
+        gate.open(MESSAGES, b'{"model":"m","stream":true}') as talk,
+    ):
+        assert (await talk.head()).status == 200
+        other = await gate.post(MESSAGES, b"{")
+        assert other.status == 400, "others are served meanwhile"
+        assert not gate.keeper.settled, "20 MB fit in no buffer on the way"
+        body = b""
+        while chunk := await talk.chunk():
+            body += chunk
+    assert body == wire
