@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -260,3 +261,15 @@ async def test_connections_are_kept_and_a_stale_one_is_replaced_unseen():
     assert (statuses, served) == ([200] * 3, 3)
     assert {record.attempts for record in records} == {1}
     assert steady.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "path"), [("", "/v1/messages"), ("/v1/", "/v1/messages"), ("/apps/a", "/apps/a/v1/messages")]
+)
+async def test_an_anthropic_address_works_with_and_without_its_version(base, path):
+    async with Upstream([GOOD]) as one:
+        end = replace(at(one.url, "anthropic-messages"), base_url=one.url + base)
+        broken = replace(end, name="broken", base_url="localhost:80")
+        async with gateway([Route("m", (broken, end))]) as gate:
+            answered = await gate.post("/v1/messages", WHOLE)
+    assert (answered.status, one.requests[0].path) == (200, path)

@@ -19,6 +19,7 @@ from mohist.gateway.route import Route, Router, Upstream
 from mohist.gateway.tap import Tap
 from mohist.gateway.veil import Veil
 from mohist.gateway.wire import Headers, Origin, Pool, Response, WireError
+from mohist.provider.anthropic_messages import messages_url
 from mohist.provider.failure import retry_after_s
 
 MAX_HELD_BYTES = 64 * 1024
@@ -140,7 +141,10 @@ class Attempts:
     async def _try(self, outgoing: Outgoing, upstream: Upstream) -> Answer:
         envelope = outgoing.envelope
         body = envelope.body_for(upstream.model or envelope.model, upstream.ask_usage)
-        origin = Origin.of(upstream.base_url)
+        try:
+            origin = Origin.of(upstream.base_url)
+        except ValueError as error:
+            raise _FaultError("its address is not one") from error
         first_byte_timeout_s = upstream.first_byte_timeout_s if envelope.stream else upstream.idle_timeout_s
         deadline_s = asyncio.get_running_loop().time() + first_byte_timeout_s
         try:
@@ -239,7 +243,10 @@ def _last_words(faults: list[_FaultError], wait_s: float | None) -> Answer:
 
 def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, body_bytes: int) -> bytes:
     """Request line and headers, with the upstream's key in the place of the client's."""
-    path = upstream.base_url.split("://", 1)[1].partition("/")[2].rstrip("/")
+    base_url = upstream.base_url.rstrip("/")
+    if upstream.dialect == "anthropic-messages":
+        base_url = messages_url(base_url).removesuffix("/messages")
+    path = base_url.split("://", 1)[1].partition("/")[2]
     prefix = f"/{path}" if path else ""
     lines = [
         b"POST " + (prefix + outgoing.path).encode() + outgoing.query + b" HTTP/1.1",

@@ -36,7 +36,7 @@ class Upstream:
     """Unique in the table; what usage and health call it."""
     dialect: Dialect
     base_url: str
-    """Version included, e.g. `https://api.openai.com/v1`."""
+    """Version included, e.g. `https://api.openai.com/v1`; for Anthropic's dialect `/v1` is added where none stands."""
     key: Callable[[], str]
     """The secret at call time; empty: none is sent."""
     model: str = ""
