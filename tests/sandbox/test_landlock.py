@@ -210,7 +210,10 @@ async def test_a_planted_hook_is_told(weak: Landlock, workspace: Path) -> None:
     script = "printf '[core]\\n' > .git/new; touch -r .git/config .git/new; mv .git/new .git/config; mkdir -p .vscode"
     done = await run(weak, ["sh", "-c", script], cwd=workspace, profile=profile)
     assert ".git/config, .vscode" in (done.exit.denied or "")
-    done = await run(weak, ["sh", "-c", "echo y > a.txt; git status"], cwd=workspace, profile=profile)
+    script = "cp -p .git/config k; tr a-z A-Z < k > l; cat l > .git/config; touch -r k .git/config"
+    done = await run(weak, ["sh", "-c", script], cwd=workspace, profile=profile)  # same size, same time
+    assert done.exit.denied == "changed while it ran, and Landlock can't hold it: .git/config"
+    done = await run(weak, ["sh", "-c", "echo y > a.txt; ls .git"], cwd=workspace, profile=profile)
     assert done.exit.denied is None
 
 
@@ -220,8 +223,9 @@ async def test_a_planted_hook_is_told(weak: Landlock, workspace: Path) -> None:
 @ordinary
 @able
 async def test_a_read_only_workspace_can_be_read_and_not_written(weak: Landlock, workspace: Path) -> None:
-    closed = Profile(workspace, writable=False)
-    script = "cat a.txt; echo x > b; rm a.txt; echo y >> a.txt; mv a.txt c; ln a.txt d; mkdir e; : > a.txt"
+    closed = Profile(workspace, writable=False, extra_readable=TOOLCHAIN)
+    cut = f"{PYTHON} -I -S -c 'import os; os.truncate(\"a.txt\", 0)'"
+    script = f"cat a.txt; echo x > b; rm a.txt; echo y >> a.txt; mv a.txt c; ln a.txt d; mkdir e; {cut}; true > a.txt"
     done = await run(weak, ["sh", "-c", script], cwd=workspace, profile=closed)
     assert done.output.startswith(b"one\n")
     assert sorted(path.name for path in workspace.iterdir()) == [".git", "a.txt"]
@@ -304,13 +308,15 @@ async def test_a_path_that_became_a_link_since_it_was_looked_at_is_refused(
     await run(weak, ["true"], cwd=workspace, profile=Profile(workspace))
     (tmp_path / "outside" / "below").mkdir(parents=True)
     (workspace / "link").symlink_to(tmp_path / "outside")
-    real = landlock._rules
+    real, before = landlock._rules, open_files()
     for planted in ("link", "link/below"):
         rule = (str(workspace / planted), "write")
         monkeypatch.setattr(landlock, "_rules", lambda *args, rule=rule: [*real(*args), rule])
         with pytest.raises(SandboxError, match="is a link, or lies below one"):
             await run(weak, ["touch", "ran"], cwd=workspace, profile=Profile(workspace))
     assert not (workspace / "ran").exists()
+    assert open_files() == before
+    assert list(Path(tempfile.gettempdir()).glob("mohist-room-*")) == []
 
 
 # Life and end

@@ -55,6 +55,8 @@ async def prepare(model: str | None) -> Stage:
         room = Path(tempfile.mkdtemp(prefix="mohist-demo-")).resolve()  # noqa: ASYNC240
         folder = room / "tally"
         shutil.copytree(SAMPLE / "repository", folder)
+        config, _ = settings(machine, folder, {})
+        machine = machines.confined_by(machine, config.sandbox)
         done = await run(
             machine.sandbox,
             [machine.shell, "-c", _COMMIT],
@@ -66,7 +68,6 @@ async def prepare(model: str | None) -> Stage:
             raise ConfigError(
                 f"The sample repository could not be made: {done.output.decode(errors='replace').strip()}"
             )
-        config, _ = settings(machine, folder, {})
         try:
             chosen = await choose(model or config.model, machine.env, config.endpoints)
         except NoModelError:

@@ -50,7 +50,7 @@ _WEAK = {
     "git_hooks": "git hooks, git configuration and agent settings in the workspace CAN be changed; a change is told",
     "processes_seen": "processes of the host and their command lines are visible in /proc",
     "names_seen": "names, sizes and times of files anywhere can be asked for, their content can't",
-    "modes": "mode, owner and times of your files anywhere can be changed, their content can't",
+    "modes": "mode, group and times of your files anywhere can be changed, their content can't",
     "kernel": "more of the kernel can be reached: no namespace stands between",
     "sockets_inside": "no socket works inside either, but with the network on; then services on this machine are open",
     "shared_folders": "/tmp and /dev/shm are closed; HOME and TMPDIR are its own, of unbounded size",  # noqa: S108
