@@ -97,3 +97,19 @@ def test_a_repository_can_tighten_but_not_loosen(dev: Developer, upstream: Start
     said = dev.run(endpoint, "--output", "json")
     assert said.json["mode"] == "plan"
     assert not (dev.repo / "x").exists()
+
+
+def test_a_folder_that_the_user_names_is_shown_to_commands(dev: Developer, upstream: Start) -> None:
+    shared = dev.room / "shared"
+    shared.mkdir()
+    (shared / "fact.txt").write_text("forty-two\n", "utf-8")
+    look = f"cat {shared}/fact.txt; echo x > {shared}/new.txt || echo refused"
+    hidden = upstream(shell(look), says("looked"))
+    assert dev.run(hidden, "--mode", "full").code == 0
+    assert "forty-two" not in hidden.results()[0]
+    (dev.home / "mohist.toml").write_text(f'readable = ["{shared}"]\n', "utf-8")
+    shown = upstream(shell(look), says("looked"))
+    assert dev.run(shown, "--mode", "full").code == 0
+    assert "forty-two" in shown.results()[0]
+    assert "refused" in shown.results()[0]
+    assert not (shared / "new.txt").exists()

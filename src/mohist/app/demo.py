@@ -56,7 +56,7 @@ async def prepare(model: str | None) -> Stage:
         folder = room / "tally"
         shutil.copytree(SAMPLE / "repository", folder)
         config, _ = settings(machine, folder, {})
-        machine = machines.confined_by(machine, config.sandbox)
+        machine = machines.confined_by(machine, config.sandbox, config.readable)
         done = await run(
             machine.sandbox,
             [machine.shell, "-c", _COMMIT],

@@ -41,7 +41,7 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
             findings.append(
                 Finding("configuration", "settings", "yes", f"mode {config.mode}, network {config.network}")
             )
-            machine = machines.confined_by(machine, config.sandbox)
+            machine = machines.confined_by(machine, config.sandbox, config.readable)
             rules = load_rules(machine.paths, root or Path("/nonexistent"))
             findings.append(Finding("configuration", "rules", "yes", f"{len(rules.rules)} rules, all examples hold"))
         except MohistError as error:

@@ -62,7 +62,7 @@ async def _start(machine: Machine, request: Launch) -> RunResult:
             workspace.close()
             workspace = await Workspace.open(folder, private)
         config, rules = settings(machine, workspace.root, request.flags)
-        machine = machines.confined_by(machine, config.sandbox)
+        machine = machines.confined_by(machine, config.sandbox, config.readable)
         task = await _task(machine, request, workspace, config, rules, request.task)
         return await session.start(machine, task, workspace, branch)
     finally:
@@ -82,7 +82,7 @@ async def _resume(machine: Machine, request: Launch) -> RunResult:
             machine, workspace.root, {"mode": header.mode, "network": header.network} | _given(request.flags)
         )
         _refuse_weaker(config, header)
-        machine = machines.confined_by(machine, config.sandbox)
+        machine = machines.confined_by(machine, config.sandbox, config.readable)
         # A model is bound to its run: another one would not fit the prefix, so it must be named to be changed.
         request = Launch(request.task, request.cwd, request.model or header.model, request.flags, False, request.record)
         task = await _task(machine, request, workspace, config, rules, header.task, checks=header.checks)

@@ -47,9 +47,8 @@ def build(
     emit: EventSink,
     approve: Approve | None,
     reply: Reply | None,
-    readable: tuple[Path, ...] = (),
 ) -> Machine:
-    """The machine as it is. `readable` are further folders that commands may read, from the configuration."""
+    """The machine as it is, before any setting is known."""
     paths = StatePaths.from_env(env)
     clock = SystemClock()
     sandbox = Bubblewrap(state=paths.home)
@@ -61,7 +60,7 @@ def build(
         sandbox=sandbox,
         sandbox_line=f"{sandbox.name}: workspace and /tmp writable, home and host hidden",
         confined=True,
-        readable=(*find_toolchains(env), *readable),
+        readable=find_toolchains(env),
         shell=shutil.which("bash", path=os.defpath) or "/bin/sh",
         emit=emit,
         approve=approve,
@@ -71,8 +70,12 @@ def build(
     )
 
 
-def confined_by(machine: Machine, sandbox: SandboxName) -> Machine:
-    """The machine with the sandbox that the settings name; all but bubblewrap was asked for by a person."""
+def confined_by(machine: Machine, sandbox: SandboxName, readable: tuple[Path, ...] = ()) -> Machine:
+    """The machine with the sandbox that the settings name, and the folders they show to commands.
+
+    All but bubblewrap was asked for by a person.
+    """
+    machine = replace(machine, readable=(*machine.readable, *readable))
     if sandbox == "bubblewrap":
         return machine
     weak = Landlock(accepted=sandbox, state=machine.paths.home)
