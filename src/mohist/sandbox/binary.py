@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -65,7 +66,16 @@ def _from_system() -> Path | None:
 
 def _version(path: Path) -> tuple[int, ...] | None:
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, env={}, timeout=10, check=False)
+        # Its own session, and forked (`user` sees to that): a Ctrl-C is not to read as a bwrap that is not there.
+        done = subprocess.run(
+            [path, "--version"],
+            capture_output=True,
+            env={},
+            timeout=10,
+            check=False,
+            start_new_session=True,
+            user=os.geteuid(),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(rb"(\d+)\.(\d+)\.(\d+)", done.stdout)

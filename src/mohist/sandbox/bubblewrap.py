@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import select
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from fcntl import fcntl, ioctl
 from pathlib import Path
-from termios import FIONREAD
 from typing import TypeVar
 
 import anyio
@@ -23,6 +22,7 @@ from mohist.sandbox import kernel
 from mohist.sandbox.binary import Binary, find_bubblewrap
 from mohist.sandbox.errors import NoSandboxError, RefusedError, SandboxError
 from mohist.sandbox.filter import build_filter, machines
+from mohist.sandbox.gate import bound, filters, gated, open_gate, ready
 from mohist.sandbox.layout import Arguments, build_arguments, resolve_profile
 from mohist.sandbox.mask import Mask
 from mohist.sandbox.process import Completed, Limits, Profile
@@ -33,8 +33,6 @@ from mohist.sandbox.tree import BubblewrapProcess
 
 _T = TypeVar("_T")
 _SETUP_S = 30.0
-_GATE_BYTES = 4096
-_F_SETPIPE_SZ = 1031  # include/uapi/linux/fcntl.h; the fcntl module has the name on Linux alone
 _LAST_CPU_S = 2
 
 
@@ -47,6 +45,8 @@ class _Started:
     info_fd: int
     status_fd: int
     gate_fd: int
+    start_fd: int
+    """The gate inside: a line lets the command start."""
     identity: Identity
     mask: Mask | None
     placed: dict[Path, Path]
@@ -168,7 +168,7 @@ class Bubblewrap:
                 placed = self._stage.place(trees, identity)
             held = mask.held if mask else ()
             made = build_arguments(trees, held, profile, folder, lambda path: str(placed.get(path, path)))
-            return self._spawn(program, argv, made, identity, mask, placed)
+            return self._spawn(program, [*gated(profile.env), *argv], made, identity, mask, placed)
         except OSError as error:
             self._abandon(mask, placed)
             if error.errno == errno.ENOSYS:
@@ -216,22 +216,27 @@ class Bubblewrap:
             gate_read, gate_write = os.pipe()
             theirs.append(gate_read)
             ours.append(gate_write)
+            start_read, start_write = os.pipe()
+            theirs.append(start_read)
+            ours.append(start_write)
             made.options += ["--block-fd", str(gate_read)]
             options = "\0".join(made.options).encode("utf-8", "surrogateescape") + b"\0"
             theirs.append(_memory_file("options", options))
             output_read, output_write = os.pipe()
             ours.append(output_read)
-            account: dict[str, object] = {}
+            # A user makes Popen fork: after vfork, a signal could kill the child before it has its own session.
+            account: dict[str, object] = {"user": identity.uid}
             if identity.dropped:
                 account = {"user": identity.uid, "group": identity.gid, "extra_groups": []}
             try:
                 monitor = subprocess.Popen(
                     [program, "--args", str(theirs[-1]), "--", *argv],
-                    stdin=subprocess.DEVNULL,
+                    stdin=start_read,
                     stdout=output_write,
                     stderr=output_write,
-                    pass_fds=theirs,
+                    pass_fds=[fd for fd in theirs if fd != start_read],
                     close_fds=True,
+                    start_new_session=True,  # a signal to the terminal's processes is Mohist's to answer
                     cwd="/",
                     env={},
                     **account,  # type: ignore[call-overload]
@@ -245,23 +250,28 @@ class Bubblewrap:
         finally:
             for fd in theirs:
                 os.close(fd)
-        info_fd, status_fd, gate_fd, output_fd = ours
-        return _Started(monitor, output_fd, info_fd, status_fd, gate_fd, identity, mask, placed)
+        info_fd, status_fd, gate_fd, start_fd, output_fd = ours
+        return _Started(monitor, output_fd, info_fd, status_fd, gate_fd, start_fd, identity, mask, placed)
 
     async def _admit(self, started: _Started, limits: Limits) -> BubblewrapProcess:
-        """Sets limits on the waiting tree, opens its gate, and sees that it went through.
+        """Sets limits on the waiting tree, opens its gates, and sees that it went through.
 
-        The gate is closed last: bwrap takes its end for the sign to go on.
+        The gates are closed last: bwrap takes its own gate's end for the sign to go on.
         """
         process: BubblewrapProcess | None = None
+        monitor_fd = os.pidfd_open(started.monitor.pid)
         try:
             with anyio.fail_after(_SETUP_S):
-                init_pid = await _read_pid(started.info_fd)
+                init_pid = await _read_pid(started.info_fd, monitor_fd)
                 process = self._process(started, init_pid)
                 if init_pid:
                     await self._on_starter(lambda: _limit(init_pid, limits, started.identity))
-                    process.admitted = await _open_gate(started.gate_fd)
+                    before = filters(init_pid)
+                    if await open_gate(started.gate_fd, monitor_fd) and await bound(init_pid, before, monitor_fd):
+                        os.write(started.start_fd, b"\n")
+                        process.admitted = True
                 if not process.admitted:
+                    await process.kill()  # what is left of bwrap holds the output open
                     raise await _explain(process)
         except (OSError, TimeoutError) as error:
             reason = "not in time" if isinstance(error, TimeoutError) else str(error)
@@ -273,7 +283,7 @@ class Bubblewrap:
             if not process.admitted:
                 await process.kill()
                 process.close_output()
-            for fd in (started.info_fd, started.gate_fd):
+            for fd in (started.info_fd, started.gate_fd, started.start_fd, monitor_fd):
                 os.close(fd)
             if started.placed:
                 self._starter.submit(self._take_down, started.placed)
@@ -314,7 +324,7 @@ def _memory_file(name: str, content: bytes) -> int:
     return fd
 
 
-async def _read_pid(fd: int) -> int:
+async def _read_pid(fd: int, monitor_fd: int) -> int:
     """The pid that bwrap reports, 0 when it ended first."""
     os.set_blocking(fd, False)
     text = b""
@@ -322,7 +332,8 @@ async def _read_pid(fd: int) -> int:
         try:
             part = os.read(fd, 4096)
         except BlockingIOError:
-            await anyio.wait_readable(fd)
+            if not await ready(fd, select.EPOLLIN, monitor_fd):
+                break
             continue
         if not part:
             break
@@ -352,20 +363,6 @@ def _limit(pid: int, limits: Limits, identity: Identity) -> None:
                 hard = value + _LAST_CPU_S if kind == resource.RLIMIT_CPU else value
                 hard = hard if ceiling == resource.RLIM_INFINITY else min(hard, ceiling)
                 resource.prlimit(pid, kind, (min(value, hard), hard))
-
-
-async def _open_gate(fd: int) -> bool:
-    """Lets bwrap start the command; True when it took the byte, which it does after all of its set-up.
-
-    The pipe is kept full: it becomes writable only when a page of it was read or every reader has gone.
-    """
-    os.set_blocking(fd, False)
-    size = fcntl(fd, _F_SETPIPE_SZ, _GATE_BYTES)
-    filled = os.write(fd, bytes(size))
-    await anyio.wait_writable(fd)
-    left = bytearray(4)
-    ioctl(fd, FIONREAD, left)
-    return int.from_bytes(left, "little") < filled
 
 
 async def _explain(process: BubblewrapProcess) -> SandboxError:

@@ -172,7 +172,7 @@ def _make_user_namespace(binary: Path, uid_map: str, gid_map: str) -> int:
             [binary, "--unshare-user", "--userns-block-fd", str(block_read), "--info-fd", str(info_write),
              "--die-with-parent", "--ro-bind", "/", "/", "true"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            pass_fds=(info_write, block_read), env={},
+            pass_fds=(info_write, block_read), env={}, start_new_session=True,
         )  # fmt: skip
         os.close(info_write)
         info_write = -1

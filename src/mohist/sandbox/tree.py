@@ -156,10 +156,9 @@ class BubblewrapProcess(RunningTree):
                     _signal_inside(pid, signal.SIGTERM)
                 with anyio.move_on_after(self._grace_s):
                     await ended(self._monitor_fd, lambda: self._settled)
-            else:  # bwrap itself, whose parts are not tied to each other yet
-                for pid in _descendants(self._monitor.pid):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            else:  # bwrap's parts are not tied to each other yet, but all are in its process group
+                with suppress(ProcessLookupError):
+                    os.killpg(self._monitor.pid, signal.SIGKILL)
             await self._reap()
 
     async def _reap(self) -> None:
@@ -178,7 +177,10 @@ class BubblewrapProcess(RunningTree):
         if self._settled:
             return
         self._monitor.wait()
-        if self._init_fd >= 0:
+        if self._init_fd < 0:
+            with suppress(ChildProcessError):  # a part that outlived bwrap before it was made known
+                os.waitpid(-self._monitor.pid, os.WNOHANG)
+        else:
             with suppress(ChildProcessError):  # the system's first process was faster
                 os.waitid(os.P_PIDFD, self._init_fd, os.WEXITED | os.WNOHANG)
         status = read_all(self._status_fd)
