@@ -70,14 +70,19 @@ async def test_what_is_no_file_or_too_large_has_no_pre_image_and_hangs_nothing(m
 
 async def test_calls_that_look_run_side_by_side_and_those_that_write_one_after_the_other(make_rig: MakeRig) -> None:
     running: set[str] = set()
-    together: list[set[str]] = []
+    moments: list[set[str]] = []
+    arrived = {name: anyio.Event() for name in ("look1", "look2", "write1", "write2")}
+    partner = {"look1": "look2", "look2": "look1", "write1": "write2", "write2": "write1"}
 
     def tool(name: str, access: Access) -> FakeTool:
         async def act(args: object, ctx: object, progress: object) -> Result:
             running.add(name)
-            for _ in range(5):
-                await anyio.lowlevel.checkpoint()
-            together.append(set(running))
+            moments.append(set(running))
+            if name in partner:
+                # Only ends when its partner has started: one after the other would wait for ever.
+                arrived[name].set()
+                with anyio.fail_after(30):
+                    await arrived[partner[name]].wait()
             running.discard(name)
             return Result(name)
 
@@ -95,7 +100,12 @@ async def test_calls_that_look_run_side_by_side_and_those_that_write_one_after_t
     names = ["look1", "look2", "write1", "write2", "shell", "look1"]
     outcomes = await rig.executor().execute([call(name, number) for number, name in enumerate(names)])
     assert [outcome.text for outcome in outcomes] == names
-    assert together == [{"look1", "look2"}, {"look2"}, {"write1", "write2"}, {"write2"}, {"shell"}, {"look1"}]
+    looks, writes = {"look1", "look2"}, {"write1", "write2"}
+    assert moments[0] < looks
+    assert moments[1] == looks
+    assert moments[2] < writes
+    assert moments[3] == writes
+    assert moments[4:] == [{"shell"}, {"look1"}]
 
 
 def test_a_later_call_never_starts_before_an_earlier_one_it_conflicts_with_has_ended() -> None:

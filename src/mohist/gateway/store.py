@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from mohist.gateway.schema import MIGRATIONS
 from mohist.gateway.usage import BY, COLUMNS, UsageTotal
 
 _BUSY_S: Final = 5.0
+_RETRY_S: Final = 0.01
 _KEY_COLUMNS: Final = (
     "key_id",
     "user",
@@ -55,6 +57,7 @@ class Store:
             busy_s: how long to wait for another process that writes.
         """
         self.path = path
+        self._busy_s = busy_s
         try:
             path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
             # Before SQLite makes it by the umask; its -wal and -shm files get the same mode. A file that is there is not
@@ -224,7 +227,7 @@ class Store:
 
     def _prepare(self) -> None:
         with self._told():
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._use_wal()
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
         if self._version() == len(MIGRATIONS):
@@ -241,6 +244,19 @@ class Store:
                 for statement in MIGRATIONS[number].split(";"):
                     self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _use_wal(self) -> None:
+        """Switches a fresh file over. Where several do so at once SQLite gives up without waiting, so this waits."""
+        until_s = time.monotonic() + self._busy_s
+        while True:
+            try:
+                if self._db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+                    raise
+                time.sleep(_RETRY_S)
 
     def _version(self) -> int:
         with self._told():
