@@ -1,13 +1,11 @@
-"""Tools of a home are shown without the home; running without a sandbox needs to be asked for."""
+"""Tools of a home are shown without the home."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-import pytest
-
-from mohist.sandbox import Bubblewrap, Profile, RefusedError, SandboxError, Unconfined, find_toolchains, run
+from mohist.sandbox import Bubblewrap, Profile, find_toolchains, run
 
 
 def test_only_tool_folders_on_the_path_are_found_and_never_a_parent(tmp_path: Path) -> None:
@@ -37,27 +35,3 @@ async def test_the_tools_mohist_runs_on_work_inside(sandbox: Bubblewrap, workspa
     profile = Profile(workspace, extra_readable=find_toolchains({"PATH": str(Path(sys.executable).parent)}))
     done = await run(sandbox, ["python", "-c", "import anyio; print('here')"], cwd=workspace, profile=profile)
     assert done.output == b"here\n"
-
-
-async def test_unconfined_must_be_asked_for_and_says_what_it_is(workspace: Path) -> None:
-    for word in ("", "on", "auto"):
-        with pytest.raises(RefusedError):
-            Unconfined(accepted=word, env={})
-    off = Unconfined(accepted="off", env={"PATH": "/usr/bin:/bin"}, grace_s=0.2)
-    assert "OFF" in off.name
-    assert [item.holds for item in await off.report()] == ["no"]
-    done = await run(
-        off, ["sh", "-c", "echo $X; sleep 600 & exit 3"], cwd=workspace, profile=Profile(workspace, env={"X": "y"})
-    )
-    assert (done.exit.code, done.output) == (3, b"y\n")
-    deaf = await run(
-        off,
-        ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"],
-        cwd=workspace,
-        profile=Profile(workspace),
-        timeout_s=0.5,
-    )
-    assert deaf.timed_out
-    assert deaf.exit.code == 137
-    with pytest.raises(SandboxError, match="could not be started"):
-        await run(off, ["no-such-program"], cwd=workspace, profile=Profile(workspace))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 Takes OpenAI Chat Completions, OpenAI Responses and Anthropic Messages, for clients that hold a virtual key. A call stays
-in its dialect and is passed on byte for byte; it is identified, held to its budgets, metered and recorded.
+in its dialect and is passed on as it is, but for a renamed model and the wish for usage; it is identified, held to its budgets, metered and recorded.
 
 examples:
   mohist serve

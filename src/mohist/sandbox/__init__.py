@@ -12,7 +12,6 @@ from mohist.sandbox.repository import Repository, find_repository
 from mohist.sandbox.run import run
 from mohist.sandbox.selftest import Guarantee
 from mohist.sandbox.toolchain import find_toolchains
-from mohist.sandbox.unconfined import Unconfined
 
 __all__ = [
     "Bubblewrap",
@@ -32,7 +31,6 @@ __all__ = [
     "Repository",
     "Sandbox",
     "SandboxError",
-    "Unconfined",
     "find_repository",
     "find_toolchains",
     "run",

@@ -267,7 +267,9 @@ class Bubblewrap:
                 if init_pid:
                     await self._on_starter(lambda: _limit(init_pid, limits, started.identity))
                     before = filters(init_pid)
-                    if await open_gate(started.gate_fd, monitor_fd) and await bound(init_pid, before, monitor_fd):
+                    if await open_gate(started.gate_fd, monitor_fd) and await bound(
+                        init_pid, before, monitor_fd, proven=self._held
+                    ):
                         os.write(started.start_fd, b"\n")
                         process.admitted = True
                 if not process.admitted:
