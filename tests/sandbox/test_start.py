@@ -123,7 +123,7 @@ async def test_killing_mohist_at_any_moment_of_a_start_leaves_no_command(
                 starter.stdin.flush()
                 pid = int(starter.stdout.readline())
                 if chance.random() < 0.5:
-                    await until(lambda: marked(mark) != [])
+                    await until(lambda: _found(mark) != {})
                 for _ in range(chance.randrange(_SPINS)):
                     pass
                 os.kill(pid, signal.SIGKILL)
