@@ -1,0 +1,5 @@
+"""Calls from one dialect into another, and answers back.
+
+Pure: JSON values in, JSON values out, no I/O. What a dialect can't express is refused by the name of its field; it is
+never dropped unsaid. Calls of one dialect to the same dialect don't come here: their bytes go through as they are.
+"""
