@@ -15,9 +15,10 @@ import uvicorn
 from mohist.base import Clock, IdSource
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Gatekeeper
-from mohist.gateway.door import Door, DoorSettings, Prices
+from mohist.gateway.door import Door, DoorSettings
 from mohist.gateway.errors import AddressError
 from mohist.gateway.route import Router
+from mohist.gateway.tally import Prices
 from mohist.gateway.wire import Pool
 
 KEEP_ALIVE_S = 75

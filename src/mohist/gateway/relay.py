@@ -1,0 +1,102 @@
+"""An answer on its way to the client: bytes as they come, pings in silence, an end that can't be taken for whole."""
+
+from __future__ import annotations
+
+from mohist.gateway import dialect as speech
+from mohist.gateway.asgi import Send
+from mohist.gateway.attempt import Answer
+from mohist.gateway.call import Refusal
+from mohist.gateway.route import Router
+from mohist.gateway.tally import Call, Tally
+from mohist.gateway.wire import WireError
+
+# Hop by hop, or said anew, or about the upstream's own host.
+_NOT_RETURNED = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        *(b"content-length", b"proxy-authenticate", b"set-cookie", b"alt-svc", b"strict-transport-security"),
+        *(b"www-authenticate", b"location", b"x-accel-buffering"),
+    }
+)
+
+
+class Relay:
+    """Hands answers on.
+
+    Args:
+        router: told of upstreams that break off.
+        tally: knows how long a call takes.
+        ping_after_s: silence of an upstream after which a stream gets a ping.
+    """
+
+    def __init__(self, router: Router, tally: Tally, ping_after_s: float) -> None:
+        self._router = router
+        self._tally = tally
+        self._ping_after_s = ping_after_s
+
+    async def hand_on(self, call: Call, answer: Answer, send: Send) -> None:
+        """The answer from its head to its end."""
+        call.status = answer.status
+        headers = [(name, value) for name, value in answer.headers if name not in _NOT_RETURNED]
+        if answer.response is None:
+            headers.append((b"content-length", str(len(answer.held)).encode()))
+        else:
+            headers.append((b"x-accel-buffering", b"no"))
+        call.begun = True
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        call.first_byte_ms = self._tally.since_ms(call)
+        if answer.response is None:
+            call.finished = True
+            await send({"type": "http.response.body", "body": answer.held, "more_body": False})
+            return
+        if held := answer.veil.feed(answer.held) if answer.veil else answer.held:
+            await send({"type": "http.response.body", "body": held, "more_body": True})
+        try:
+            await self._stream(call, answer, send)
+        except WireError as error:
+            self._router.failed(answer.upstream)
+            await self._break_off(call, answer, error, send)
+            return
+        if answer.tap is not None and answer.tap.failed:
+            self._router.failed(answer.upstream)
+        call.finished = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _stream(self, call: Call, answer: Answer, send: Send) -> None:
+        """The rest of a stream: each piece to the client first, then to the tap."""
+        response, tap, veil = answer.response, answer.tap, answer.veil
+        assert response is not None
+        ping = speech.ping(call.dialect)
+        ping_after_s = self._ping_after_s
+        silent_s = 0.0
+        while True:
+            chunk = await response.next(ping_after_s)
+            if chunk is None:
+                silent_s += ping_after_s
+                if silent_s >= answer.upstream.idle_timeout_s:
+                    raise WireError("the stream fell silent")
+                if answer.between_events:
+                    await send({"type": "http.response.body", "body": ping, "more_body": True})
+                continue
+            if not chunk:
+                if veil is not None and (rest := veil.end()):
+                    await send({"type": "http.response.body", "body": rest, "more_body": True})
+                return
+            silent_s = 0.0
+            if seen := veil.feed(chunk) if veil is not None else chunk:
+                await send({"type": "http.response.body", "body": seen, "more_body": True})
+            if tap is not None:
+                tap.feed(chunk)
+
+    async def _break_off(self, call: Call, answer: Answer, error: WireError, send: Send) -> None:
+        """Ends a stream whose upstream is gone, so that no client takes it for whole.
+
+        Between two events the client is told in its dialect; within one, the connection breaks.
+        """
+        if not answer.between_events:
+            return  # an ASGI server closes the connection of an answer that was not ended
+        refusal = Refusal("unavailable", 502, f"The upstream broke off: {error.what}.")
+        call.finished = True
+        await send(
+            {"type": "http.response.body", "body": speech.error_event(call.dialect, refusal), "more_body": False}
+        )

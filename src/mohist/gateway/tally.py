@@ -1,0 +1,119 @@
+"""What one call was: its state while it goes, and its record, usage and cost when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mohist.base import Clock
+from mohist.gateway.attempt import Answer
+from mohist.gateway.call import CallRecord, Dialect, Gatekeeper, Principal, Reservation
+from mohist.gateway.request import Envelope
+from mohist.gateway.route import Upstream
+from mohist.provider.message import Usage
+from mohist.provider.price import PriceRow
+
+Prices = Callable[[Upstream, str], PriceRow | None]
+"""The price row of an upstream and the model name it knows; None when there is none."""
+
+HUNG_UP = 499
+"""What a record says of a client that left before any answer; nginx's number, never sent."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call as it goes."""
+
+    call_id: str
+    dialect: Dialect
+    started_at_ms: int
+    started_s: float
+    free: bool
+    client: str = ""
+    session_id: str = ""
+    principal: Principal | None = None
+    reservation: Reservation | None = None
+    envelope: Envelope | None = None
+    answer: Answer | None = None
+    upstreams: list[Upstream] = field(default_factory=list)
+    status: int = HUNG_UP
+    verdict: str = "allowed"
+    begun: bool = False
+    finished: bool = False
+    first_byte_ms: int | None = None
+    cancelled: bool = False
+
+
+class Tally:
+    """Settles finished calls.
+
+    Args:
+        gatekeeper: gets the records.
+        prices: what usage is billed by.
+        clock: time.
+    """
+
+    def __init__(self, gatekeeper: Gatekeeper, prices: Prices, clock: Clock) -> None:
+        self._gatekeeper = gatekeeper
+        self._prices = prices
+        self._clock = clock
+
+    def since_ms(self, call: Call) -> int:
+        """How long the call has taken so far."""
+        return round((self._clock.monotonic_s() - call.started_s) * 1000)
+
+    def close(self, call: Call) -> None:
+        """Settles the call, or has it written down as refused."""
+        answer, envelope = call.answer, call.envelope
+        usage = self._usage(call)
+        cost_microusd, price_row = self._cost(call, usage)
+        record = CallRecord(
+            call_id=call.call_id,
+            started_at_ms=call.started_at_ms,
+            dialect=call.dialect,
+            client=call.client,
+            session_id=call.session_id,
+            model_asked=envelope.model if envelope else "",
+            model_served=answer.tap.model if answer and answer.tap else "",
+            upstream=answer.upstream.name if answer else "",
+            status=call.status,
+            verdict=call.verdict,
+            usage=usage,
+            cost_microusd=cost_microusd,
+            price_row=price_row,
+            duration_ms=self.since_ms(call),
+            first_byte_ms=call.first_byte_ms,
+            attempts=len(call.upstreams),
+            cancelled=call.cancelled,
+        )
+        if call.reservation is not None:
+            self._gatekeeper.settle(call.reservation, record)
+        else:
+            self._gatekeeper.refused(call.principal, record)
+
+    def _usage(self, call: Call) -> Usage | None:
+        """Tokens of the call; None when an upstream answered and said nothing of them."""
+        answer, envelope = call.answer, call.envelope
+        if call.free or envelope is None or not call.upstreams:
+            return Usage()
+        if answer is None:
+            return Usage(input_tokens=envelope.prompt_tokens) if call.cancelled else Usage()
+        told = answer.tap.usage() if answer.tap else None
+        if answer.status != 200:
+            return told or Usage()
+        whole = answer.tap is None or (answer.tap.ended and not call.cancelled)
+        if whole or (told is not None and call.dialect != "anthropic-messages"):
+            return told
+        assert answer.tap is not None
+        return answer.tap.streamed(envelope.prompt_tokens)
+
+    def _cost(self, call: Call, usage: Usage | None) -> tuple[int | None, str]:
+        upstream = call.answer.upstream if call.answer else (call.upstreams[-1] if call.upstreams else None)
+        if usage is None or upstream is None or call.envelope is None:
+            return (None if usage is None else 0), ""
+        if usage == Usage():
+            return 0, ""
+        row = self._prices(upstream, upstream.model or call.envelope.model)
+        if row is None:
+            return None, ""
+        return row.cost_microusd(usage, at_ms=call.started_at_ms), f"{row.source} {row.date}"
