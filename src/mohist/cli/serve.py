@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mohist.base import ExitCode
 
 if TYPE_CHECKING:
-    from mohist.app.serve import Served
+    from mohist.app.route import Served
 
 EPILOG = """\
 Takes OpenAI Chat Completions, OpenAI Responses and Anthropic Messages, for clients that hold a virtual key. A call stays

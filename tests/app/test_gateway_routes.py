@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mohist.app.errors import ConfigError
-from mohist.app.serve import from_file, from_keys
+from mohist.app.route import from_file, from_keys
 from mohist.provider.catalogue import catalogue
 from mohist.provider.message import Usage
 
