@@ -27,7 +27,7 @@ def test_a_provider_whose_key_is_set_serves_its_models_by_both_names() -> None:
         assert route is not None
         assert "anthropic-messages" in {end.dialect for end in route.upstreams}
         assert all(end.model == entry.wire and end.key() == "k" for end in route.upstreams)
-        assert served.dearest(name, Usage(1000, 0, 0, 1000))
+        assert served.dearest(name, Usage(1000, 0, 0, 1000), 0)
 
 
 def test_without_a_key_nothing_is_served() -> None:
@@ -45,7 +45,7 @@ def test_what_an_upstream_leaves_out_comes_from_its_provider(tmp_path: Path) -> 
     (end,) = route.upstreams
     assert (end.dialect, end.key()) == ("anthropic-messages", "k")
     assert end.base_url.startswith("https://api.anthropic.com")
-    assert served.price(end, end.model) is not None
+    assert served.price(end, end.model).listed is not None
 
 
 def test_a_price_that_is_not_known_is_not_taken_as_nothing(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_price_that_is_not_known_is_not_taken_as_nothing(tmp_path: Path) -> No
         tmp_path,
         '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"\ndialect = "openai-chat"\nurl = "http://127.0.0.1:9/v1"\n',
     )
-    assert from_file(path, {}, catalogue()).dearest("m", Usage(1, 0, 0, 1)) is None
+    assert from_file(path, {}, catalogue()).dearest("m", Usage(1, 0, 0, 1), 0) is None
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from mohist.gateway.door import DoorSettings
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
 from mohist.gateway.server import ServerSettings, serve
 from mohist.provider.price import PriceRow, Tier
+from mohist.provider.tariff import Tariff
 
 PRICE = PriceRow((Tier(0, 1_000_000, 100_000, 1_250_000, 2_000_000, 4_000_000),), "test", "2026-01-01")
 PATIENCE_S = 20.0
@@ -185,7 +186,7 @@ async def gateway(routes: Sequence[Route], door: DoorSettings | None = None) -> 
 
         async def run() -> None:
             with stopping:
-                await serve(settings, keeper, router, lambda _u, _m: PRICE, clock, CountingIds(), started.set_result)
+                await serve(settings, keeper, router, lambda _u, _m: Tariff(PRICE), clock, CountingIds(), started.set_result)
 
         group.start_soon(run)
         async with asyncio.timeout(PATIENCE_S):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from fakes.clock import FakeClock
 from mohist.provider.catalogue import catalogue
 from mohist.provider.message import Usage
-from mohist.provider.price import PriceRow, Tier, cost_microusd, meter
+from mohist.provider.price import Bill, PriceRow, Terms, Tier, cost_microusd, meter
 
 USD = 1_000_000
 ROW = PriceRow(
@@ -34,9 +35,9 @@ def test_each_class_of_tokens_has_its_own_price() -> None:
 
 
 def test_a_prefix_kept_for_an_hour_costs_its_own_price_where_there_is_one() -> None:
-    usage = Usage(cache_write_tokens=1000)
-    assert cost_microusd(usage, ROW, cache_life="1h") == 4000
-    assert cost_microusd(Usage(cache_write_tokens=300_000), ROW, cache_life="1h") == 1_500_000
+    assert cost_microusd(Usage(cache_write_tokens=1000), ROW) == 2500
+    assert cost_microusd(Usage(cache_write_tokens=1000, cache_write_1h_tokens=400), ROW) == 1500 + 1600
+    assert cost_microusd(Usage(cache_write_tokens=300_000, cache_write_1h_tokens=300_000), ROW) == 1_500_000
 
 
 @pytest.mark.parametrize(("prompt", "cost"), [(200_000, 400_000), (200_001, 800_004)])
@@ -96,6 +97,38 @@ def test_a_meter_prices_at_the_clock_s_time() -> None:
     assert price(Usage(input_tokens=1)) == 1
     clock.advance(60)
     assert price(Usage(input_tokens=1)) == 5
+
+
+NOON = at("2026-11-20T12:00")
+
+
+def test_a_bill_names_its_row_and_what_has_no_price() -> None:
+    row = PriceRow(tiers=(Tier(0, input=USD, output=USD),), source="a list", date="2026-11-01")
+    assert row.bill(Usage(input_tokens=5), at_ms=NOON) == Bill(5, "a list 2026-11-01")
+    assert row.bill(Usage(5, 1, 2, 0), at_ms=NOON) == Bill(None, "a list 2026-11-01", ("cache_read", "cache_write"))
+
+
+def test_a_region_and_a_service_tier_are_factors_on_all_tokens() -> None:
+    row = replace(ROW, region_ppm={"us": 1_100_000}, service_ppm={"flex": 500_000})
+    usage = Usage(input_tokens=1000, output_tokens=100)
+    assert row.bill(usage, at_ms=NOON, terms=Terms(region="us")).cost_microusd == 3300
+    assert row.bill(usage, at_ms=NOON, terms=Terms(region="eu")).cost_microusd == 3000
+    assert row.bill(usage, at_ms=NOON, terms=Terms(service="flex", region="us")).cost_microusd == 1650
+    assert row.bill(usage, at_ms=NOON, terms=Terms(service="default", region="global")).cost_microusd == 3000
+
+
+def test_a_service_tier_without_a_price_makes_the_cost_unknown_and_is_named() -> None:
+    bill = ROW.bill(Usage(input_tokens=1000), at_ms=NOON, terms=Terms(service="priority"))
+    assert bill == Bill(None, "a list 2026-11-01", ("service:priority",))
+
+
+def test_searches_are_billed_beside_the_tokens_or_named_as_unpriced() -> None:
+    searched = Terms(web_searches=3)
+    assert ROW.bill(Usage(input_tokens=1000), at_ms=NOON, terms=searched) == Bill(
+        2000, "a list 2026-11-01", ("web_search",)
+    )
+    row = replace(ROW, web_search_microusd=10_000)
+    assert row.bill(Usage(input_tokens=1000), at_ms=NOON, terms=searched) == Bill(32_000, "a list 2026-11-01")
 
 
 tokens = st.integers(0, 2_000_000)

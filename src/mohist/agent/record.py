@@ -216,6 +216,8 @@ def to_json(record: Record) -> dict[str, Any]:
     data = asdict(record)
     if isinstance(record, Assistant):
         data["parts"] = [{"part": _PART_NAMES[type(part)], **asdict(part)} for part in record.parts]
+        if record.usage is not None and not record.usage.cache_write_1h_tokens:
+            del data["usage"]["cache_write_1h_tokens"]  # few providers have it; a log without it reads as before
     return {"kind": type(record).__name__.lower(), **data}
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +13,14 @@ from mohist.app.errors import ConfigError
 from mohist.gateway.route import Route, RouteTable, Upstream
 from mohist.provider.catalogue import Catalogue, ProviderEntry
 from mohist.provider.message import Usage
-from mohist.provider.price import PriceRow, cost_microusd
+from mohist.provider.tariff import Contract, Tariff, tariff
 
 Spoken = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 
 # Chat Completions and Responses are doors of the same host; who serves the latter is a fact about each provider.
 # Source: https://platform.openai.com/docs/api-reference/responses
 RESPONSES = frozenset({"openai"})
+_MAX_TARIFFS = 10_000
 
 
 class UpstreamTable(BaseModel):
@@ -34,6 +34,7 @@ class UpstreamTable(BaseModel):
     key_env: str = ""
     model: str = ""
     account: str = ""
+    region: str = ""
     weight: int = Field(1, ge=1)
 
 
@@ -53,28 +54,43 @@ class RouteFile(BaseModel):
     routes: tuple[RouteEntry, ...] = Field(min_length=1)
 
 
-@dataclass(frozen=True, slots=True)
 class Served:
-    """Routes and what they cost."""
+    """Routes and what they cost.
 
-    table: RouteTable
-    prices: Mapping[tuple[str, str], PriceRow]
-    """By name of the upstream and of the model it knows."""
+    Args:
+        table: the routes.
+        known: list prices, of upstreams that name their provider.
+        contracts: prices that were agreed, which win.
+    """
 
-    def price(self, upstream: Upstream, model: str) -> PriceRow | None:
-        """The row a call is billed by; None when none is known."""
-        return self.prices.get((upstream.name, model))
+    def __init__(self, table: RouteTable, known: Catalogue, contracts: Sequence[Contract] = ()) -> None:
+        self.table = table
+        self._known = known
+        self._contracts = contracts
+        self._tariffs: dict[tuple[str, str], Tariff] = {}
 
-    def dearest(self, model: str, usage: Usage) -> int | None:
+    def price(self, upstream: Upstream, model: str) -> Tariff:
+        """The rows a call may be billed by."""
+        place = (upstream.name, model)
+        if (found := self._tariffs.get(place)) is not None:
+            return found
+        listed = next((entry.price for entry in self._known.named(model) if entry.provider == upstream.provider), None)
+        provider = upstream.provider or upstream.name
+        rows = tariff(listed, self._contracts, provider=provider, model=model, region=upstream.region)
+        if len(self._tariffs) < _MAX_TARIFFS:  # behind a glob, clients choose the names
+            self._tariffs[place] = rows
+        return rows
+
+    def dearest(self, model: str, usage: Usage, at_ms: int) -> int | None:
         """The most that `usage` can cost by any upstream of the route, for reserving; None: some price is unknown."""
         route = self.table.find(model)
         if route is None:
             return 0
-        costs = [cost_microusd(usage, self.price(end, end.model or model)) for end in route.upstreams]
+        costs = [self.price(end, end.model or model).dearest_microusd(usage, at_ms=at_ms) for end in route.upstreams]
         return None if None in costs else max((cost for cost in costs if cost is not None), default=0)
 
 
-def from_file(path: Path, env: Mapping[str, str], known: Catalogue) -> Served:
+def from_file(path: Path, env: Mapping[str, str], known: Catalogue, contracts: Sequence[Contract] = ()) -> Served:
     """The routes of a file; raises ConfigError that names what is wrong."""
     try:
         table = RouteFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -84,17 +100,14 @@ def from_file(path: Path, env: Mapping[str, str], known: Catalogue) -> Served:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {where!r}: {first['msg']}.", "See docs/gateway.md.") from None
-    prices: dict[tuple[str, str], PriceRow] = {}
     routes = [
-        Route(entry.model, tuple(_upstream(end, env, known, prices) for end in entry.upstreams), entry.spread)
+        Route(entry.model, tuple(_upstream(end, env, known) for end in entry.upstreams), entry.spread)
         for entry in table.routes
     ]
-    return Served(RouteTable(routes), prices)
+    return Served(RouteTable(routes), known, contracts)
 
 
-def _upstream(
-    end: UpstreamTable, env: Mapping[str, str], known: Catalogue, prices: dict[tuple[str, str], PriceRow]
-) -> Upstream:
+def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue) -> Upstream:
     provider = known.provider(end.provider) if end.provider else None
     if end.provider and provider is None:
         raise ConfigError(
@@ -104,17 +117,22 @@ def _upstream(
     url = end.url or (_url(provider, dialect) if provider and dialect else "")
     if dialect is None or not url:
         raise ConfigError(f"Upstream {end.name!r} needs `provider`, or `dialect` and `url`.", "See docs/gateway.md.")
-    if provider is not None and end.model:
-        entry = known.model(f"{provider.name}/{end.model}")
-        if entry is not None and entry.price is not None:
-            prices[(end.name, entry.wire)] = entry.price
     names = (end.key_env,) if end.key_env else provider.key_env if provider else ()
-    return Upstream(end.name, dialect, url, _key(names, env), end.model, end.account, end.weight)
+    return Upstream(
+        end.name,
+        dialect,
+        url,
+        _key(names, env),
+        end.model,
+        end.account,
+        region=end.region,
+        provider=provider.name if provider is not None else "",
+        weight=end.weight,
+    )
 
 
-def from_keys(env: Mapping[str, str], known: Catalogue) -> Served:
+def from_keys(env: Mapping[str, str], known: Catalogue, contracts: Sequence[Contract] = ()) -> Served:
     """Routes to every catalogued model of the providers whose keys are set, by short name and by `provider/name`."""
-    prices: dict[tuple[str, str], PriceRow] = {}
     found: dict[str, list[Upstream]] = {}
     for provider in known.providers():
         if not any(env.get(name, "").strip() for name in provider.key_env):
@@ -135,12 +153,11 @@ def from_keys(env: Mapping[str, str], known: Catalogue) -> Served:
                     _url(provider, dialect),
                     _key(provider.key_env, env),
                     entry.wire,
+                    provider=provider.name,
                 )
-                if entry.price is not None:
-                    prices[(end.name, entry.wire)] = entry.price
                 found.setdefault(entry.name, []).append(end)
                 found.setdefault(entry.short, []).append(end)
-    return Served(RouteTable(Route(model, tuple(ends)) for model, ends in found.items()), prices)
+    return Served(RouteTable(Route(model, tuple(ends)) for model, ends in found.items()), known, contracts)
 
 
 def _spoken(provider: ProviderEntry) -> Spoken | None:

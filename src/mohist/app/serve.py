@@ -38,7 +38,7 @@ async def run_gateway(
             f"Set a key (export ANTHROPIC_API_KEY=…), or write {own}; see docs/gateway.md.",
         )
     paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keeper = Keeper(paths.home, served.dearest, clock)
+    keeper = Keeper(paths.home, lambda model, usage: served.dearest(model, usage, clock.now_ms()), clock)
     await anyio.to_thread.run_sync(keeper.start)
     try:
         async with anyio.create_task_group() as group:

@@ -69,7 +69,7 @@ class CallRecord:
     usage: Usage | None
     """None: the upstream said nothing of usage."""
     cost_microusd: int | None
-    """None: no price is known."""
+    """None: no price is known. Lacks what `unpriced` names."""
     price_row: str
     """Which price row billed it: `SOURCE DATE`; empty when unknown."""
     duration_ms: int
@@ -78,6 +78,14 @@ class CallRecord:
     """Upstreams tried."""
     cancelled: bool = False
     """The client went away before the end."""
+    region: str = ""
+    """Where the call was served: as the answer says, or as the upstream is configured."""
+    service_tier: str = ""
+    """As the answer names it."""
+    web_searches: int = 0
+    """Searches that the vendor ran."""
+    unpriced: str = ""
+    """What was used and has no known price, comma-separated."""
 
 
 class Gatekeeper(Protocol):

@@ -43,6 +43,10 @@ class Upstream:
     """What the upstream calls the model; empty: as the client asked."""
     account: str = ""
     """Who pays at the vendor. Caches and thinking blocks can be bound to it."""
+    region: str = ""
+    """Where it serves, e.g. `eu`; prices and rules may hang on it."""
+    provider: str = ""
+    """The catalogue's name of who serves it; empty for one's own."""
     weight: int = 1
     """Share of new sessions, where the route spreads them."""
     bearer: bool | None = None

@@ -11,10 +11,11 @@ from mohist.gateway.call import CallRecord, Dialect, Gatekeeper, Principal, Rese
 from mohist.gateway.request import Envelope
 from mohist.gateway.route import Upstream
 from mohist.provider.message import Usage
-from mohist.provider.price import PriceRow
+from mohist.provider.price import Bill, Terms
+from mohist.provider.tariff import Tariff
 
-Prices = Callable[[Upstream, str], PriceRow | None]
-"""The price row of an upstream and the model name it knows; None when there is none."""
+Prices = Callable[[Upstream, str], Tariff]
+"""The rows that an upstream may bill the model by, under the name it knows; empty when there is none."""
 
 HUNG_UP = 499
 """What a record says of a client that left before any answer; nginx's number, never sent."""
@@ -66,7 +67,8 @@ class Tally:
         """Settles the call, or has it written down as refused."""
         answer, envelope = call.answer, call.envelope
         usage = self._usage(call)
-        cost_microusd, price_row = self._cost(call, usage)
+        terms = answer.tap.terms() if answer and answer.tap else Terms()
+        bill = self._bill(call, usage, terms)
         record = CallRecord(
             call_id=call.call_id,
             started_at_ms=call.started_at_ms,
@@ -79,12 +81,16 @@ class Tally:
             status=call.status,
             verdict=call.verdict,
             usage=usage,
-            cost_microusd=cost_microusd,
-            price_row=price_row,
+            cost_microusd=bill.cost_microusd,
+            price_row=bill.row,
             duration_ms=self.since_ms(call),
             first_byte_ms=call.first_byte_ms,
             attempts=len(call.upstreams),
             cancelled=call.cancelled,
+            region=terms.own_region or (answer.upstream.region if answer else ""),
+            service_tier=terms.service,
+            web_searches=terms.web_searches,
+            unpriced=",".join(bill.unpriced),
         )
         if call.reservation is not None:
             self._gatekeeper.settle(call.reservation, record)
@@ -107,13 +113,11 @@ class Tally:
         assert answer.tap is not None
         return answer.tap.streamed(envelope.prompt_tokens)
 
-    def _cost(self, call: Call, usage: Usage | None) -> tuple[int | None, str]:
+    def _bill(self, call: Call, usage: Usage | None, terms: Terms) -> Bill:
         upstream = call.answer.upstream if call.answer else (call.upstreams[-1] if call.upstreams else None)
         if usage is None or upstream is None or call.envelope is None:
-            return (None if usage is None else 0), ""
-        if usage == Usage():
-            return 0, ""
-        row = self._prices(upstream, upstream.model or call.envelope.model)
-        if row is None:
-            return None, ""
-        return row.cost_microusd(usage, at_ms=call.started_at_ms), f"{row.source} {row.date}"
+            return Bill(None if usage is None else 0, "")
+        if usage == Usage() and not terms.web_searches:
+            return Bill(0, "")
+        rows = self._prices(upstream, upstream.model or call.envelope.model)
+        return rows.bill(usage, at_ms=call.started_at_ms, terms=terms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
@@ -10,12 +11,14 @@ import orjson
 from mohist.gateway.call import Dialect
 from mohist.provider.message import Usage
 from mohist.provider.openai_chat import chat_usage
+from mohist.provider.price import Terms
 from mohist.provider.sse import OversizedEventError, SseDecoder
 
 Sight = Literal["preamble", "content", "error"]
 """What an event is to failover: said before the first content, content, or an error in its place."""
 
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
+_NAME_CHARS = 64
 _BYTES_PER_TOKEN = 4
 """Rule of thumb for an answer that was cut before it told its usage."""
 
@@ -34,6 +37,9 @@ class Tap:
         self._counts: dict[str, int] = {}
         self._usage: Usage | None = None
         self._text_chars = 0
+        self._service = ""
+        self._region = ""
+        self._web_searches = 0
         self.model = ""
         """The model that says it served the call; empty until it does."""
         self.sight: Sight = "preamble"
@@ -97,13 +103,18 @@ class Tap:
             get("cache_read_input_tokens", 0),
             get("cache_creation_input_tokens", 0),
             get("output_tokens", 0),
+            min(get("ephemeral_1h_input_tokens", 0), get("cache_creation_input_tokens", 0)),
         )
+
+    def terms(self) -> Terms:
+        """How the call was served, as far as told."""
+        return Terms(self._service, self._region, self._web_searches)
 
     def streamed(self, prompt_tokens: int) -> Usage:
         """What a cut answer cost: what was told, and by rule of thumb what was not."""
         told = self.usage() or Usage(input_tokens=prompt_tokens)
         output = max(told.output_tokens, -(-self._text_chars // _BYTES_PER_TOKEN))
-        return Usage(told.input_tokens, told.cache_read_tokens, told.cache_write_tokens, output)
+        return replace(told, output_tokens=output)
 
     def _see(self, value: dict[str, Any]) -> Sight:
         match self._dialect:
@@ -162,16 +173,44 @@ class Tap:
     def _take(self, value: Mapping[str, Any]) -> None:
         if isinstance(model := value.get("model"), str) and model:
             self.model = model
+        if isinstance(service := value.get("service_tier"), str):
+            self._service = service[:_NAME_CHARS]
+        if isinstance(items := value.get("output"), list):
+            self._web_searches = sum(map(_is_search, items))
         usage = value.get("usage")
         if not isinstance(usage, dict) or not usage:
             return
         if self._dialect == "anthropic-messages":
-            self._counts.update({name: n for name, n in usage.items() if type(n) is int and n >= 0})
+            self._take_counts(usage)
         elif self._dialect == "openai-responses":
             names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
             self._usage = _chat_usage(usage | {chat: usage.get(own) for chat, own in names.items()})
         else:
             self._usage = _chat_usage(usage)
+
+    def _take_counts(self, usage: Mapping[str, Any]) -> None:
+        """Anthropic's usage, of which the last word of each field holds."""
+        self._counts.update({name: n for name, n in usage.items() if type(n) is int and n >= 0})
+        if isinstance(lives := usage.get("cache_creation"), dict):
+            self._counts.update({name: n for name, n in lives.items() if type(n) is int and n >= 0})
+        if isinstance(tools := usage.get("server_tool_use"), dict):
+            n = tools.get("web_search_requests")
+            self._web_searches = n if type(n) is int and n >= 0 else self._web_searches
+        if isinstance(service := usage.get("service_tier"), str):
+            self._service = service[:_NAME_CHARS]
+        if isinstance(speed := usage.get("speed"), str) and speed != "standard":
+            self._service = speed[:_NAME_CHARS]  # "fast" is sold at its own price whatever the tier
+        if isinstance(region := usage.get("inference_geo"), str):
+            self._region = region[:_NAME_CHARS]
+
+
+def _is_search(item: Any) -> bool:
+    """Opening and scanning a page that was found is not billed
+    (https://developers.openai.com/api/docs/guides/tools-web-search)."""
+    if not isinstance(item, dict) or item.get("type") != "web_search_call":
+        return False
+    action = item.get("action")
+    return not isinstance(action, dict) or action.get("type", "search") == "search"
 
 
 def _chat_usage(usage: Mapping[str, Any]) -> Usage | None:

@@ -62,7 +62,8 @@ class UsageTotal:
     """Calls made for which no price or no usage is known; `cost_microusd` lacks them."""
 
 
-_OF_RECORD: Final = tuple(field.name for field in fields(CallRecord) if field.name != "usage")
+_NOT_KEPT: Final = frozenset({"usage", "region", "service_tier", "web_searches", "unpriced"})
+_OF_RECORD: Final = tuple(field.name for field in fields(CallRecord) if field.name not in _NOT_KEPT)
 _TOKENS: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 COLUMNS: Final = (
     *_OF_RECORD,

@@ -298,6 +298,7 @@ class MessagesDecoder:
             cache_read_tokens=get("cache_read_input_tokens", 0),
             cache_write_tokens=get("cache_creation_input_tokens", 0),
             output_tokens=get("output_tokens", 0),
+            cache_write_1h_tokens=min(get("ephemeral_1h_input_tokens", 0), get("cache_creation_input_tokens", 0)),
         )
 
     def _start(self, index: int, content: Mapping[str, Any]) -> list[Delta]:
@@ -366,7 +367,8 @@ class MessagesDecoder:
     def _read_usage(self, usage: Any) -> None:
         if isinstance(usage, Mapping):
             self._told_usage = True
-            for key, value in usage.items():
+            lives = usage.get("cache_creation")
+            for key, value in (*usage.items(), *(lives.items() if isinstance(lives, Mapping) else ())):
                 # Some servers fill the fields they told before with zeros.
                 if key.endswith("_tokens") and count(value):
                     self._counts[key] = count(value)

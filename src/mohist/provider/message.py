@@ -112,8 +112,11 @@ class Usage:
     """Read at the full price: neither from a cache nor written to one."""
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    """Written to a cache, however long it is kept."""
     output_tokens: int = 0
     """Includes reasoning tokens."""
+    cache_write_1h_tokens: int = 0
+    """Those of `cache_write_tokens` that are kept for an hour, where that has a price of its own."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -126,6 +129,7 @@ class Usage:
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
             self.output_tokens + other.output_tokens,
+            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
         )
 
 

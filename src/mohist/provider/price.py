@@ -1,23 +1,63 @@
-"""What a call cost: four token classes, tiers by prompt size, prices that change by day and hour.
+"""What a call cost: token classes, tiers by prompt size, days, hours, regions, service tiers.
 
-All integers: prices in millionths of a US dollar per million tokens, costs in millionths of a US dollar. A price
-that is not known stays unknown; it never counts as zero.
+All integers: prices in millionths of a US dollar per million tokens, costs in millionths of a US dollar, factors in
+parts per million. A price that is not known stays unknown; it never counts as zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from mohist.base import Clock
 from mohist.provider.message import Usage
 
-CacheLife = Literal["5m", "1h"]
-"""How long a marked prefix is kept; where a provider has one price for writing, both mean that one."""
-
 _PER = 1_000_000
+
+# Names by which answers say that nothing special was paid for: OpenAI `default`, Anthropic `standard`, Groq `on_demand`;
+# a server may echo the request's `auto`.
+_STANDARD = frozenset({"", "default", "standard", "on_demand", "auto"})
+_GLOBAL = frozenset({"", "global", "not_available"})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How one call was served, where that changes its price."""
+
+    service: str = ""
+    """The service tier that the answer names, e.g. `priority`, `flex`, `batch`."""
+    region: str = ""
+    """Where it was served, as the answer says or else as the upstream is configured."""
+    web_searches: int = 0
+    """Searches that the vendor ran for the model, billed beside the tokens."""
+
+    @property
+    def special_service(self) -> str:
+        """The tier, empty where it is the ordinary one."""
+        return "" if self.service in _STANDARD else self.service
+
+    @property
+    def own_region(self) -> str:
+        """The region, empty where it is anywhere."""
+        return "" if self.region in _GLOBAL else self.region
+
+
+PLAIN = Terms()
+"""Nothing special."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one call cost and by which row."""
+
+    cost_microusd: int | None
+    """None: not known. With `unpriced` of tools alone it is the cost of the tokens."""
+    row: str
+    """The row's label; empty when there is none."""
+    unpriced: tuple[str, ...] = ()
+    """What was used and has no known price: token classes, `service:NAME`, `web_search`, or `model`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +94,7 @@ class PriceRow:
     source: str
     date: str
     """Day the source was read, `YYYY-MM-DD`."""
-    basis: Literal["vendor", "reseller", "configuration"] = "vendor"
+    basis: Literal["vendor", "reseller", "configuration", "contract"] = "vendor"
     page: str = ""
     later: tuple[tuple[str, tuple[Tier, ...]], ...] = ()
     """Announced changes: from this day on (UTC), these tiers instead."""
@@ -62,20 +102,51 @@ class PriceRow:
     """Hours of the day, `HH:MM` to `HH:MM`, at which `peak_tiers` hold."""
     peak_tiers: tuple[Tier, ...] = ()
     differs: tuple[Difference, ...] = ()
+    region_ppm: Mapping[str, int] = field(default_factory=dict)
+    """Factor on all tokens where a call is served in this region; other regions pay the plain price."""
+    service_ppm: Mapping[str, int] = field(default_factory=dict)
+    """Factor on all tokens by service tier; the price of a tier that is not here is unknown."""
+    web_search_microusd: int | None = None
+    """Price of one search."""
 
-    def cost_microusd(self, usage: Usage, *, at_ms: int | None = None, cache_life: CacheLife = "5m") -> int | None:
-        """Cost of one call, rounded up; None when a class that was used has no known price.
+    @property
+    def label(self) -> str:
+        """How a call says by which row it was billed: `SOURCE DATE`."""
+        return f"{self.source} {self.date}".strip()
+
+    def bill(self, usage: Usage, *, at_ms: int, terms: Terms = PLAIN) -> Bill:
+        """The cost of one call made at `at_ms`, rounded up, and what of it has no known price."""
+        tier = _reached(self._tiers_at(at_ms), usage.prompt_tokens)
+        unpriced = [name for name, tokens, price in _parts(usage, tier) if tokens and price is None]
+        factor_ppm = self.region_ppm.get(terms.own_region, _PER)
+        tokens_used = usage.prompt_tokens + usage.output_tokens
+        if (service := terms.special_service) and tokens_used:
+            if (service_ppm := self.service_ppm.get(service)) is None:
+                unpriced.append(f"service:{service}")
+            else:
+                factor_ppm = factor_ppm * service_ppm // _PER
+        cost = None if unpriced else _cost(usage, tier, factor_ppm)
+        if terms.web_searches:
+            if self.web_search_microusd is None:
+                unpriced.append("web_search")
+            elif cost is not None:
+                cost += terms.web_searches * self.web_search_microusd
+        return Bill(cost, self.label, tuple(unpriced))
+
+    def cost_microusd(self, usage: Usage, *, at_ms: int | None = None, region: str = "") -> int | None:
+        """Cost of one call's tokens, rounded up; None when a class that was used has no known price.
 
         Args:
             usage: tokens of the call.
             at_ms: when it was made; None: at the dearest hour of any day, so that a budget is never overdrawn.
-            cache_life: of the prefixes that were written.
+            region: where it is served.
         """
         if at_ms is not None:
             sets = [self._tiers_at(at_ms)]
         else:
             sets = [tiers for tiers in (self.tiers, self.peak_tiers, *(tiers for _, tiers in self.later)) if tiers]
-        costs = [_cost(usage, _reached(tiers, usage.prompt_tokens), cache_life) for tiers in sets]
+        factor_ppm = self.region_ppm.get(region, _PER)
+        costs = [_cost(usage, _reached(tiers, usage.prompt_tokens), factor_ppm) for tiers in sets]
         known = [cost for cost in costs if cost is not None]
         return max(known) if len(known) == len(costs) else None
 
@@ -90,16 +161,14 @@ class PriceRow:
         return self.tiers
 
 
-def cost_microusd(
-    usage: Usage, row: PriceRow | None, *, at_ms: int | None = None, cache_life: CacheLife = "5m"
-) -> int | None:
+def cost_microusd(usage: Usage, row: PriceRow | None, *, at_ms: int | None = None) -> int | None:
     """Like `PriceRow.cost_microusd`; None when there is no row."""
-    return None if row is None else row.cost_microusd(usage, at_ms=at_ms, cache_life=cache_life)
+    return None if row is None else row.cost_microusd(usage, at_ms=at_ms)
 
 
-def meter(row: PriceRow | None, clock: Clock, *, cache_life: CacheLife = "5m") -> Callable[[Usage], int | None]:
+def meter(row: PriceRow | None, clock: Clock) -> Callable[[Usage], int | None]:
     """A function that prices a call at the moment it is asked; what the adapters take as `price`."""
-    return lambda usage: cost_microusd(usage, row, at_ms=clock.now_ms(), cache_life=cache_life)
+    return lambda usage: cost_microusd(usage, row, at_ms=clock.now_ms())
 
 
 def price_row(data: Mapping[str, Any]) -> PriceRow:
@@ -118,6 +187,9 @@ def price_row(data: Mapping[str, Any]) -> PriceRow:
             Difference(row["source"], row["date"], row["above"], row["class"], row["value"], row.get("factor"))
             for row in data.get("differs", ())
         ),
+        region_ppm=data.get("regions", {}),
+        service_ppm=data.get("services", {}),
+        web_search_microusd=data.get("web_search"),
     )
 
 
@@ -134,23 +206,28 @@ def _reached(tiers: tuple[Tier, ...], prompt_tokens: int) -> Tier:
     return reached
 
 
-def _cost(usage: Usage, tier: Tier, cache_life: CacheLife) -> int | None:
-    write = tier.cache_write_5m
-    if cache_life == "1h" and tier.cache_write_1h is not None:
-        write = tier.cache_write_1h
+def _parts(usage: Usage, tier: Tier) -> tuple[tuple[str, int, int | None], ...]:
+    """Class, tokens and price. Where a provider has one price for writing, it holds for an hour too."""
+    hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
+    hour_price = tier.cache_write_5m if tier.cache_write_1h is None else tier.cache_write_1h
+    return (
+        ("input", usage.input_tokens, tier.input),
+        ("cache_read", usage.cache_read_tokens, tier.cache_read),
+        ("cache_write", usage.cache_write_tokens - hour, tier.cache_write_5m),
+        ("cache_write_1h", hour, hour_price),
+        ("output", usage.output_tokens, tier.output),
+    )
+
+
+def _cost(usage: Usage, tier: Tier, factor_ppm: int = _PER) -> int | None:
     total = 0
-    for tokens, price in (
-        (usage.input_tokens, tier.input),
-        (usage.cache_read_tokens, tier.cache_read),
-        (usage.cache_write_tokens, write),
-        (usage.output_tokens, tier.output),
-    ):
+    for _, tokens, price in _parts(usage, tier):
         if tokens == 0:
             continue
         if price is None:
             return None
         total += tokens * price
-    return -(-total // _PER)
+    return -(-total * factor_ppm // (_PER * _PER))
 
 
 def _within(hour: str, start: str, end: str) -> bool:

@@ -300,7 +300,12 @@ def _caps(value: Json) -> Caps:
 
 
 def _usage_json(usage: Usage | None) -> Json | None:
-    return None if usage is None else {name: getattr(usage, name) for name in _USAGE_FIELDS}
+    if usage is None:
+        return None
+    told = {name: getattr(usage, name) for name in _USAGE_FIELDS}
+    if usage.cache_write_1h_tokens:
+        told["cache_write_1h_tokens"] = usage.cache_write_1h_tokens
+    return told
 
 
 def _usage(value: Mapping[str, int] | None) -> Usage | None:
