@@ -10,6 +10,7 @@ import anyio
 
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
+from mohist.app.price import check_providers, contracts
 from mohist.app.route import Served, from_file, from_keys
 from mohist.base import RandomIds, StatePaths, SystemClock
 from mohist.gateway.keeper import Keeper
@@ -31,12 +32,15 @@ async def run_gateway(
     known = catalogue()
     own = paths.home / "routes.toml"
     chosen = routes or (own if own.exists() else None)
-    served = from_file(chosen, env, known) if chosen else from_keys(env, known)
+    agreed = contracts(paths.home)
+    served = from_file(chosen, env, known, agreed) if chosen else from_keys(env, known, agreed)
     if not served.table.routes:
         raise ConfigError(
             "There is no route: no provider's key is set and there is no routes.toml.",
             f"Set a key (export ANTHROPIC_API_KEY=…), or write {own}; see docs/gateway.md.",
         )
+    ends = {end.name for route in served.table.routes for end in route.upstreams}
+    check_providers(agreed, {*known.provider_names, *ends})
     paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     keeper = Keeper(paths.home, lambda model, usage: served.dearest(model, usage, clock.now_ms()), clock)
     await anyio.to_thread.run_sync(keeper.start)
