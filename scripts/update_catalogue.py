@@ -21,6 +21,7 @@ import tempfile
 import tomllib
 import zipfile
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,7 @@ def build(kept: dict[str, Any], genai: Genai, modelsdev: ModelsDev, day: dt.date
             # A plan or region serves only the models that its own source lists, where it has a source.
             if row is not None:
                 models[f"{name}/{short}"] = row
+    add_terms(models, kept.get("terms", []))
     return {
         "generated": day.isoformat(),
         "unit": "millionths of a US dollar per million tokens",
@@ -275,6 +277,23 @@ def _model_row(
     if offers:
         row["price"] = price_of(offers[0], offers[1:], model.get("tier_above", {}).get(provider))
     return row
+
+
+def add_terms(models: dict[str, Any], terms: list[dict[str, Any]]) -> None:
+    """Puts regions, service tiers and searches into the price rows they are about."""
+    for term in terms:
+        for name, row in models.items():
+            provider, _, short = name.partition("/")
+            if provider != term["provider"] or "price" not in row:
+                continue
+            if not any(fnmatchcase(short, glob) for glob in term.get("models", ("*",))):
+                continue
+            for key in ("regions", "services"):
+                if key in term:
+                    factors = {label: micro(factor) for label, factor in term[key].items()}
+                    row["price"][key] = row["price"].get(key, {}) | factors
+            if "web_search" in term:
+                row["price"]["web_search"] = micro(term["web_search"])
 
 
 def render(table: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from mohist.provider.catalogue import Catalogue, catalogue
+from mohist.provider.message import Usage
+from mohist.provider.price import Terms
 
 TABLE: dict[str, Any] = json.loads(files("mohist.provider").joinpath("data", "catalogue.json").read_text("utf-8"))
 NAMES = catalogue().model_names
@@ -112,3 +114,21 @@ def test_a_quirk_that_no_adapter_knows_is_an_error() -> None:
     table["providers"]["anthropic"]["quirks"] = ["levitates"]
     with pytest.raises(ValueError, match="levitates"):
         Catalogue(table).provider("anthropic")
+
+
+def test_regions_service_tiers_and_searches_have_the_vendor_s_prices() -> None:
+    noon_ms = 1_795_262_400_000
+    usage = Usage(input_tokens=1000, output_tokens=100)
+
+    def cost(name: str, terms: Terms) -> int | None:
+        entry = catalogue().model(name)
+        assert entry is not None
+        assert entry.price is not None
+        return entry.price.bill(usage, at_ms=noon_ms, terms=terms).cost_microusd
+
+    assert cost("anthropic/claude-opus-5", Terms()) == 7_500
+    assert cost("anthropic/claude-opus-5", Terms(region="us", web_searches=1)) == 8_250 + 10_000
+    assert cost("anthropic/claude-haiku-4-5", Terms(region="us")) == cost("anthropic/claude-haiku-4-5", Terms())
+    assert cost("openai/gpt-5.5", Terms(service="flex")) == 4_000
+    assert cost("openai/gpt-5.5", Terms(service="priority")) == 20_000
+    assert cost("openai/gpt-6.1-sol", Terms(service="priority")) is None
