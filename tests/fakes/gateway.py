@@ -13,7 +13,7 @@ import anyio
 from fakes.ids import CountingIds
 from mohist.base import SystemClock
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
-from mohist.gateway.door import DoorSettings
+from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
 from mohist.gateway.server import ServerSettings, serve
 from mohist.provider.price import PriceRow, Tier
@@ -34,12 +34,17 @@ class FakeKeeper:
         self.reserved: list[Reservation] = []
         self.settled: list[tuple[Reservation, CallRecord]] = []
         self.turned_away: list[CallRecord] = []
+        self.revoked: Refusal | None = None
+        """Why calls under way may not go on."""
         self._changed = asyncio.Event()
 
     def identify(self, secret: str) -> Principal | Refusal:
         if secret != self.key:
             return Refusal("auth", 401, "This key is not known here.")
         return Principal("key-1", "ada")
+
+    def holds(self, principal: Principal) -> Refusal | None:
+        return self.revoked
 
     def reserve(
         self,
@@ -174,19 +179,23 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def gateway(routes: Sequence[Route], door: DoorSettings | None = None) -> AsyncIterator[Gateway]:
+async def gateway(
+    routes: Sequence[Route], door: DoorSettings | None = None, connections: ConnectionLimits | None = None
+) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
     keeper = FakeKeeper()
     clock = SystemClock()
     router = Router(RouteTable(routes), clock)
-    settings = ServerSettings(door=door or DoorSettings(), drain_s=1)
+    settings = ServerSettings(door=door or DoorSettings(), connections=connections or ConnectionLimits(), drain_s=1)
     async with anyio.create_task_group() as group:
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         stopping = anyio.CancelScope()
 
         async def run() -> None:
             with stopping:
-                await serve(settings, keeper, router, lambda _u, _m: Tariff(PRICE), clock, CountingIds(), started.set_result)
+                await serve(
+                    settings, keeper, router, lambda _u, _m: Tariff(PRICE), clock, CountingIds(), started.set_result
+                )
 
         group.start_soon(run)
         async with asyncio.timeout(PATIENCE_S):

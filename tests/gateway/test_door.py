@@ -13,7 +13,7 @@ import zstandard
 from fakes.gateway import PATIENCE_S, Gateway, at, gateway
 from fakes.upstream import Reply, Upstream, chat_wire, messages_event, messages_wire
 from mohist.gateway.call import Refusal
-from mohist.gateway.door import DoorSettings
+from mohist.gateway.limit import DoorSettings
 from mohist.gateway.route import Route
 from mohist.provider.message import Usage
 

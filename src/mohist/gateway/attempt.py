@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from mohist.base import MohistError
 from mohist.gateway.call import Dialect, Refusal
 from mohist.gateway.request import Envelope
+from mohist.gateway.room import Share
 from mohist.gateway.route import Route, Router, Upstream
 from mohist.gateway.tap import Tap
 from mohist.gateway.veil import Veil
@@ -42,6 +43,8 @@ class Outgoing:
     headers: Headers
     envelope: Envelope
     session_id: str
+    share: Share
+    """Counts what is held of its answers."""
 
 
 @dataclass(slots=True)
@@ -201,6 +204,8 @@ class Attempts:
         """An answer that is not streamed, and every error."""
         body = bytearray()
         while chunk := await response.next(upstream.idle_timeout_s):
+            if not outgoing.share.grow(len(chunk)):
+                raise UnansweredError(outgoing.share.room.refusal())
             body += chunk
             if len(body) > MAX_WHOLE_BYTES:
                 raise _FaultError("the answer is too long")
@@ -213,7 +218,7 @@ class Attempts:
             tap.read(bytes(body))
         answer = Answer(upstream, status, response.headers, bytes(body), None, tap)
         if status in _ACCOUNT_STATUSES or 300 <= status < 400:
-            raise _FaultError(f"status {status}")
+            raise _FaultError(f"status {status}", answer if upstream.own else None)
         if status in _PASSING_STATUSES or status >= 500:
             names = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
             # A date in retry-after is the upstream's wall clock, so it is compared with the wall clock.
@@ -252,7 +257,8 @@ def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, body_bytes: in
         b"POST " + (prefix + outgoing.path).encode() + outgoing.query + b" HTTP/1.1",
         b"host: " + origin.authority.encode(),
     ]
-    lines += [name + b": " + value for name, value in _typed(outgoing.headers)]
+    named = {name.encode(): value.encode("latin-1", "replace") for name, value in upstream.headers}
+    lines += [name + b": " + value for name, value in _typed(outgoing.headers) if name not in named]
     try:
         key = upstream.key().strip()
     except MohistError as error:
@@ -261,7 +267,9 @@ def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, body_bytes: in
         raise _FaultError("its key is not one")
     if key:
         bearer = upstream.dialect != "anthropic-messages" if upstream.bearer is None else upstream.bearer
+        named.pop(b"authorization" if bearer else b"x-api-key", None)
         lines.append((f"authorization: Bearer {key}" if bearer else f"x-api-key: {key}").encode())
+    lines += [name + b": " + value for name, value in named.items() if name != b"accept-encoding"]
     lines.append(b"accept-encoding: identity")
     lines.append(b"content-length: %d\r\n\r\n" % body_bytes)
     return b"\r\n".join(lines)

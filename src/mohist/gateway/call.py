@@ -14,7 +14,7 @@ from mohist.provider.message import Usage
 
 Dialect = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 
-RefusalKind = Literal["auth", "scope", "budget", "rate", "unavailable", "bad_request", "too_large"]
+RefusalKind = Literal["auth", "scope", "budget", "rate", "unavailable", "bad_request", "too_large", "guard", "policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ class CallRecord:
     """Upstreams tried."""
     cancelled: bool = False
     """The client went away before the end."""
+    rule: str = ""
+    """Ids of the policy's rules that let the call go on or refused it, comma-separated; empty where no policy is."""
     region: str = ""
     """Where the call was served: as the answer says, or as the upstream is configured."""
     service_tier: str = ""
@@ -93,6 +95,13 @@ class Gatekeeper(Protocol):
 
     def identify(self, secret: str) -> Principal | Refusal:
         """Who holds this virtual key; a revoked or expired one is refused within a second of the fact."""
+        ...
+
+    def holds(self, principal: Principal) -> Refusal | None:
+        """Why a call under way may not go on, such as a key revoked meanwhile; None when it may.
+
+        Asked a few times a second for every call. Not being able to look is no reason to end one.
+        """
         ...
 
     def reserve(

@@ -27,6 +27,8 @@ _OPENAI_TYPES: Mapping[RefusalKind, str] = {
     "unavailable": "server_error",
     "bad_request": "invalid_request_error",
     "too_large": "invalid_request_error",
+    "policy": "invalid_request_error",
+    "guard": "invalid_request_error",
 }
 _OPENAI_CODES: Mapping[RefusalKind, str] = {
     "auth": "invalid_api_key",
@@ -34,8 +36,10 @@ _OPENAI_CODES: Mapping[RefusalKind, str] = {
     "budget": "insufficient_quota",
     "rate": "rate_limit_exceeded",
     "unavailable": "upstream_unavailable",
+    "policy": "policy_denied",
     "bad_request": "bad_request",
     "too_large": "request_too_large",
+    "guard": "content_blocked",
 }
 # https://docs.claude.com/en/api/errors
 _ANTHROPIC_TYPES: Mapping[RefusalKind, str] = {
@@ -44,8 +48,10 @@ _ANTHROPIC_TYPES: Mapping[RefusalKind, str] = {
     "budget": "billing_error",
     "rate": "rate_limit_error",
     "unavailable": "api_error",
+    "policy": "permission_error",
     "bad_request": "invalid_request_error",
     "too_large": "request_too_large",
+    "guard": "permission_error",
 }
 
 

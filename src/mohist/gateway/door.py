@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 from mohist.base import Clock, IdSource
 from mohist.gateway import dialect as speech
+from mohist.gateway.admission import Admission
 from mohist.gateway.asgi import Receive, Scope, Send, refuse, reply
 from mohist.gateway.attempt import Attempts, Outgoing, UnansweredError
-from mohist.gateway.call import Dialect, Gatekeeper, Refusal
+from mohist.gateway.call import Dialect, Gatekeeper, Principal, Refusal
 from mohist.gateway.intake import read_body
+from mohist.gateway.limit import DoorSettings
 from mohist.gateway.relay import Relay
 from mohist.gateway.request import (
     Headers,
@@ -29,23 +31,23 @@ from mohist.gateway.request import (
     read_envelope,
     session_of,
 )
+from mohist.gateway.room import Room, Share
 from mohist.gateway.route import Router
 from mohist.gateway.tally import Call, Prices, Tally
-from mohist.gateway.watch import Watch
+from mohist.gateway.warden import Warden
+from mohist.gateway.watch import Patrol, Watch
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class DoorSettings:
-    """Limits of the door."""
+class Received:
+    """A request that has come in."""
 
-    max_body_bytes: int = 32 * 1024 * 1024
-    """Of a request, as sent and decoded; Anthropic's own limit is 32 MB."""
-    body_timeout_s: float = 60.0
-    """Longest pause within a request's body."""
-    ping_after_s: float = 15.0
-    """Silence of an upstream after which a stream gets a ping; proxies cut at 60 s, clients at 180 s and up."""
+    path: str
+    query: bytes
+    headers: Headers
+    body: bytes
 
 
 class Door:
@@ -59,6 +61,7 @@ class Door:
         prices: what usage is billed by.
         clock: time.
         ids: of calls.
+        warden: the rules; None: none.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Door:
         prices: Prices,
         clock: Clock,
         ids: IdSource,
+        warden: Warden | None = None,
     ) -> None:
         self._settings = settings
         self._gatekeeper = gatekeeper
@@ -77,6 +81,11 @@ class Door:
         self._attempts = attempts
         self._tally = Tally(gatekeeper, prices, clock)
         self._relay = Relay(router, self._tally, settings.ping_after_s)
+        self._admission = Admission(settings.max_calls, settings.max_calls_per_key)
+        self._room = Room(settings.max_buffered_bytes)
+        self.patrol = Patrol(gatekeeper, settings.patrol_s)
+        """Must run as long as the door serves."""
+        self._warden = warden or Warden()
         self._clock = clock
         self._ids = ids
 
@@ -125,8 +134,9 @@ class Door:
             started_s=self._clock.monotonic_s(),
             free=path == speech.COUNT_TOKENS,
         )
+        share = self._room.share()
         try:
-            await self._serve(call, scope, receive, send)
+            await self._serve(call, scope, receive, send, share)
         except (RefusedError, UnansweredError) as error:
             await self._tell(call, send, error.refusal)
         except asyncio.CancelledError:
@@ -138,9 +148,10 @@ class Door:
         finally:
             if call.answer is not None:
                 call.answer.close()
+            share.free()
             self._tally.close(call)
 
-    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
         headers: Headers = scope["headers"]
         named = dict(headers)
         call.client = client_name(named)
@@ -149,17 +160,31 @@ class Door:
         if isinstance(who, Refusal):
             raise RefusedError(who)
         call.principal = who
-        outgoing_headers = forwarded(headers)
-        outgoing_query = query(scope["query_string"])
-        body = await read_body(named, receive, self._settings.max_body_bytes, self._settings.body_timeout_s)
-        if body is None:
-            call.cancelled = True
-            return
-        envelope = call.envelope = read_envelope(body, call.dialect)
+        # Before the body is read, so that calls that can't be made don't fill the memory either.
+        if (full := self._admission.enter(who.key_id)) is not None:
+            raise RefusedError(full)
+        try:
+            outgoing_query = query(scope["query_string"])
+            outgoing_headers = forwarded(headers)
+            body = await read_body(named, receive, self._settings, share)
+            if body is None:
+                call.cancelled = True
+                return
+            path = scope["path"]
+            await self._forward(call, who, Received(path, outgoing_query, outgoing_headers, body), receive, send, share)
+        finally:
+            self._admission.leave(who.key_id)
+
+    async def _forward(
+        self, call: Call, who: Principal, received: Received, receive: Receive, send: Send, share: Share
+    ) -> None:
+        """A call that has come in whole."""
+        envelope = call.envelope = read_envelope(received.body, call.dialect)
         call.session_id = call.session_id or envelope.session_id
         route = self._router.table.find(envelope.model)
         if route is None:
             raise bad_request("No route serves this model. GET /v1/models lists those that are served.", 404)
+        route = self._warden.admit(call, route)
         if not any(upstream.dialect == call.dialect for upstream in route.upstreams):
             spoken = ", ".join(sorted({upstream.dialect for upstream in route.upstreams}))
             raise bad_request(f"This model is served in another dialect only: {spoken}.")
@@ -176,20 +201,23 @@ class Door:
         call.reservation = reserved
         # Sessions of two principals never share a place in the table, whatever ids they choose.
         session = f"{who.key_id}/{call.session_id}" if call.session_id else ""
-        path = speech.DOORS[scope["path"]][1]
-        outgoing = Outgoing(call.dialect, path, outgoing_query, outgoing_headers, envelope, session)
-        with Watch(receive) as watch:
+        path = speech.DOORS[received.path][1]
+        outgoing = Outgoing(call.dialect, path, received.query, received.headers, envelope, session, share)
+        with Watch(receive, who, self.patrol) as watch:
             try:
                 call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append)
                 await self._relay.hand_on(call, call.answer, send)
             except asyncio.CancelledError:
-                if not watch.hung_up:
+                if watch.refusal is None and not watch.hung_up:
                     raise
-                call.cancelled = True
+                call.cancelled = watch.hung_up
+        if watch.refusal is not None and not call.finished:
+            raise RefusedError(watch.refusal)
 
     async def _tell(self, call: Call, send: Send, refusal: Refusal) -> None:
         call.verdict = refusal.kind
         if call.begun:
+            await self._relay.cut(call, refusal, send)
             return
         call.status = refusal.status
         call.begun = call.finished = True

@@ -5,30 +5,35 @@ from __future__ import annotations
 import asyncio
 
 from mohist.gateway.asgi import Receive
-from mohist.gateway.request import bad_request, decoded, too_large
+from mohist.gateway.limit import DoorSettings
+from mohist.gateway.request import RefusedError, bad_request, decoded, too_large
+from mohist.gateway.room import Share
 
 
-async def read_body(named: dict[bytes, bytes], receive: Receive, limit_bytes: int, pause_s: float) -> bytes | None:
+async def read_body(named: dict[bytes, bytes], receive: Receive, settings: DoorSettings, share: Share) -> bytes | None:
     """The decoded body; None when the client left while sending it.
 
     Args:
         named: the request's headers.
         receive: where it comes from.
-        limit_bytes: of the body, as sent and decoded.
-        pause_s: longest pause within it.
+        settings: its largest size, as sent and decoded, and its longest time.
+        share: counts it.
 
     Raises:
-        RefusedError: too large, too slow, or in a coding that can't be undone.
+        RefusedError: too large, too slow, no room for it, or in a coding that can't be undone.
     """
+    limit_bytes = settings.max_body_bytes
     length = named.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit_bytes:
         raise too_large(limit_bytes)
     parts: list[bytes] = []
     size_bytes = 0
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + settings.body_total_s
     more = True
     while more:
         try:
-            async with asyncio.timeout(pause_s):
+            async with asyncio.timeout_at(min(deadline_s, loop.time() + settings.body_timeout_s)):
                 message = await receive()
         except TimeoutError:
             raise bad_request("The body did not come in time.", 408) from None
@@ -38,7 +43,15 @@ async def read_body(named: dict[bytes, bytes], receive: Receive, limit_bytes: in
         size_bytes += len(part)
         if size_bytes > limit_bytes:
             raise too_large(limit_bytes)
+        if not share.grow(len(part)):
+            raise RefusedError(share.room.refusal())
         parts.append(part)
         more = message.get("more_body", False)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return decoded(body, named.get(b"content-encoding", b""), limit_bytes)
+    coding = named.get(b"content-encoding", b"")
+    if not coding:
+        return body
+    plain = decoded(body, coding, limit_bytes)
+    if not share.grow(max(0, len(plain) - len(body))):
+        raise RefusedError(share.room.refusal())
+    return plain

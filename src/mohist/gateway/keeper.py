@@ -127,6 +127,13 @@ class Keeper:
         key, kept = found
         return self._ended(key, kept) or key.principal
 
+    def holds(self, principal: Principal) -> Refusal | None:
+        """Why a call under way may not go on: its key was revoked or expired; None when it holds."""
+        entry = self._policy.by_id.get(principal.key_id)
+        if entry is None:
+            return Refusal("auth", 401, "This key is not known here any more.")
+        return self._ended(entry[0], None)
+
     def reserve(
         self,
         principal: Principal,

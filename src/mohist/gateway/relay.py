@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from mohist.gateway import dialect as speech
 from mohist.gateway.asgi import Send
 from mohist.gateway.attempt import Answer
@@ -9,6 +12,8 @@ from mohist.gateway.call import Refusal
 from mohist.gateway.route import Router
 from mohist.gateway.tally import Call, Tally
 from mohist.gateway.wire import WireError
+
+TELL_WITHIN_S = 1.0
 
 # Hop by hop, or said anew, or about the upstream's own host.
 _NOT_RETURNED = frozenset(
@@ -55,7 +60,7 @@ class Relay:
             await self._stream(call, answer, send)
         except WireError as error:
             self._router.failed(answer.upstream)
-            await self._break_off(call, answer, error, send)
+            await self.cut(call, Refusal("unavailable", 502, f"The upstream broke off: {error.what}."), send)
             return
         if answer.tap is not None and answer.tap.failed:
             self._router.failed(answer.upstream)
@@ -88,15 +93,15 @@ class Relay:
             if tap is not None:
                 tap.feed(chunk)
 
-    async def _break_off(self, call: Call, answer: Answer, error: WireError, send: Send) -> None:
-        """Ends a stream whose upstream is gone, so that no client takes it for whole.
+    async def cut(self, call: Call, refusal: Refusal, send: Send) -> None:
+        """Ends an answer that has begun and may not or can't go on, so that no client takes it for whole.
 
         Between two events the client is told in its dialect; within one, the connection breaks.
         """
-        if not answer.between_events:
+        if call.finished or call.answer is None or not call.answer.between_events:
             return  # an ASGI server closes the connection of an answer that was not ended
-        refusal = Refusal("unavailable", 502, f"The upstream broke off: {error.what}.")
         call.finished = True
-        await send(
-            {"type": "http.response.body", "body": speech.error_event(call.dialect, refusal), "more_body": False}
-        )
+        event = speech.error_event(call.dialect, refusal)
+        with contextlib.suppress(TimeoutError):  # a client that doesn't read can't be told
+            async with asyncio.timeout(TELL_WITHIN_S):
+                await send({"type": "http.response.body", "body": event, "more_body": False})

@@ -8,6 +8,8 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
 
 import anyio
 import uvicorn
@@ -15,14 +17,15 @@ import uvicorn
 from mohist.base import Clock, IdSource
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Gatekeeper
-from mohist.gateway.door import Door, DoorSettings
+from mohist.gateway.connection import Connection, Peers
+from mohist.gateway.door import Door
 from mohist.gateway.errors import AddressError
+from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.route import Router
 from mohist.gateway.tally import Prices
+from mohist.gateway.warden import Warden
 from mohist.gateway.wire import Pool
 
-KEEP_ALIVE_S = 75
-"""Above the pool idle time of the clients in use, so that they close first."""
 BACKLOG = 2048
 
 
@@ -34,6 +37,7 @@ class ServerSettings:
     port: int = 0
     """0 takes a free one."""
     door: DoorSettings = field(default_factory=DoorSettings)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     drain_s: int = 30
     """Calls under way get so long to end when the server stops."""
 
@@ -47,6 +51,7 @@ async def serve(
     ids: IdSource,
     ready: Callable[[str], None],
     tls: ssl.SSLContext | None = None,
+    warden: Warden | None = None,
 ) -> None:
     """Serves until cancelled, then lets the calls under way end.
 
@@ -59,6 +64,7 @@ async def serve(
         ids: of calls.
         ready: told the base URL once connections are taken.
         tls: for the upstreams; None: the system's certificate authorities.
+        warden: the rules; `take` others while it runs. None: none, and none can come.
 
     Raises:
         AddressError: the address is taken or not of this machine.
@@ -70,12 +76,11 @@ async def serve(
         what = f"The gateway can't listen on {settings.host!r} port {settings.port}: {error.strerror}."
         raise AddressError(what, "Choose another address or stop what uses it.") from error
     pool = Pool(tls)
-    door = Door(
-        settings.door, gatekeeper, router, Attempts(pool, router, settings.door.ping_after_s), prices, clock, ids
-    )
+    attempts = Attempts(pool, router, settings.door.ping_after_s)
+    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden)
     config = uvicorn.Config(
         door,
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(Connection, settings.connections, Peers())),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -84,16 +89,18 @@ async def serve(
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=settings.connections.keep_alive_s,
         timeout_graceful_shutdown=settings.drain_s,
         backlog=BACKLOG,
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     server = _Server(config, lambda: ready(f"http://{host}:{listener.getsockname()[1]}"))
     running = asyncio.ensure_future(server.serve(sockets=[listener]))
+    patrol = asyncio.ensure_future(door.patrol.run())
     try:
         await asyncio.shield(running)
     finally:
+        patrol.cancel()
         server.should_exit = True
         with anyio.CancelScope(shield=True):
             await running
