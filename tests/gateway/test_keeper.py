@@ -86,9 +86,13 @@ def test_revocation_bites_a_running_server_within_a_second(tmp_path: Path) -> No
     with Keeper(tmp_path, price, SystemClock()) as keeper:
         principal = keeper.identify(secret)
         assert isinstance(principal, Principal)
+        assert keeper.holds(principal) is None
         with Store(database_path(tmp_path)) as store:
             store.revoke_key("key-1", NOW_MS)
         until(lambda: kind(keeper.identify(secret)) == "auth", limit_s=1.0)
+        ended = keeper.holds(principal)
+        assert ended is not None
+        assert "revoked" in ended.message
         assert kind(keeper.reserve(principal, "openai-chat", "m", "", 1, 1)) == "auth"
 
 

@@ -17,10 +17,10 @@ import uvicorn
 from mohist.base import Clock, IdSource
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Gatekeeper
-from mohist.gateway.connection import Connection, Peers
 from mohist.gateway.door import Door
 from mohist.gateway.errors import AddressError
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
+from mohist.gateway.peer import PeerConnection, Peers
 from mohist.gateway.route import Router
 from mohist.gateway.tally import Prices
 from mohist.gateway.warden import Warden
@@ -80,7 +80,7 @@ async def serve(
     door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden)
     config = uvicorn.Config(
         door,
-        http=cast("type[asyncio.Protocol]", partial(Connection, settings.connections, Peers())),
+        http=cast("type[asyncio.Protocol]", partial(PeerConnection, settings.connections, Peers())),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,0 +1,176 @@
+"""Connections from clients, bounded: how many, how long a request's headers may be and may take.
+
+uvicorn waits for ever for the end of headers and reads any number of them, so that a few hundred slow clients would
+hold a gateway's memory and sockets (https://owasp.org/www-community/attacks/Slow_Post).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from mohist.gateway.limit import ConnectionLimits
+
+
+class Peers:
+    """The open connections by the address they come from."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._by_peer: dict[str, int] = {}
+
+    def enter(self, peer: str, limits: ConnectionLimits) -> bool:
+        """Counts one in; False when there are too many."""
+        of_peer = self._by_peer.get(peer, 0)
+        most = limits.max_connections_per_peer
+        if self.total >= limits.max_connections or (most is not None and of_peer >= most):
+            return False
+        self.total += 1
+        self._by_peer[peer] = of_peer + 1
+        return True
+
+    def leave(self, peer: str) -> None:
+        """Counts one out."""
+        self.total -= 1
+        left = self._by_peer[peer] - 1
+        if left:
+            self._by_peer[peer] = left
+        else:
+            del self._by_peer[peer]
+
+
+class PeerConnection(HttpToolsProtocol):
+    """uvicorn's connection with those bounds.
+
+    Args:
+        limits: the bounds.
+        peers: shared by all connections of a server.
+        server: what uvicorn gives.
+    """
+
+    def __init__(self, limits: ConnectionLimits, peers: Peers, **server: Any) -> None:
+        super().__init__(**server)
+        self._limits = limits
+        self._peers = peers
+        self._peer: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._parsed_bytes = 0
+        self._raw_bytes = 0
+        self._in_head = False
+        self._in_body = False
+        self._too_long = False
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        peer = self.client[0] if self.client else ""
+        if not self._peers.enter(peer, self._limits):
+            self._turn_away(503, "There are too many connections to this gateway; try again.", b"retry-after: 1\r\n")
+            return
+        self._peer = peer
+        # uvicorn starts this timer after an answer only; a connection on which nothing is ever sent has none.
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if self._peer is not None:
+            self._peers.leave(self._peer)
+            self._peer = None
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        was_in_head = self._in_head
+        if not self._in_head and not self._in_body:
+            self._begin_head()  # its first bytes can be half of a request line, of which the parser tells nothing
+        super().data_received(data)
+        if was_in_head and self._in_head and not self._refused:
+            self._raw_bytes += len(data)
+            if self._raw_bytes > self._limits.max_header_bytes:
+                self._turn_away(431, self._why_too_long)
+        elif self._in_body and self.cycle.response_complete:
+            self._start_timer()  # nobody reads this body any more, and uvicorn's own timer starts anew at each byte
+
+    def on_message_begin(self) -> None:
+        if not self._in_head:
+            self._begin_head()
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._in_body = True
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._stop_timer()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """An answer to what is no request."""
+        if self._too_long:
+            self._turn_away(431, self._why_too_long)
+        else:
+            self._turn_away(400, msg)
+
+    @property
+    def _why_too_long(self) -> str:
+        return f"The request's headers are longer than {self._limits.max_header_bytes} bytes."
+
+    def _begin_head(self) -> None:
+        self._in_head = True
+        self._parsed_bytes = self._raw_bytes = 0
+        if self.cycle is None or self.cycle.response_complete:
+            self._start_timer()
+
+    def _count(self, size_bytes: int) -> None:
+        self._parsed_bytes += size_bytes
+        if self._parsed_bytes > self._limits.max_header_bytes:
+            self._too_long = True
+            raise _TooLongError
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self._limits.header_timeout_s, self._late)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._in_body:
+            self.transport.close()  # its answer has been given
+        else:
+            self._turn_away(408, "The request's headers did not come in time.")
+
+    def _turn_away(self, status: int, message: str, headers: bytes = b"") -> None:
+        """Answers without the application, which doesn't know of this request, and closes."""
+        self._refused = True
+        self._stop_timer()
+        if self.transport.is_closing():
+            return
+        error = {"message": message, "type": "invalid_request_error" if status < 500 else "server_error"}
+        body = orjson.dumps({"type": "error", "error": error})
+        head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n" + headers
+        self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        self.transport.close()
+
+
+class _TooLongError(Exception):
+    """Headers over their bound; the parser hands it on as an error of its own."""
