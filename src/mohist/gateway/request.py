@@ -17,6 +17,7 @@ import orjson
 import zstandard
 
 from mohist.gateway.call import Dialect, Refusal
+from mohist.gateway.offer import NOTHING, Offer, offered
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -86,6 +87,8 @@ class Envelope:
     """Where `stream_options` can be put in to ask for a chat stream's usage; -1: not needed or not possible."""
     session_id: str
     """From the body; empty when it names none."""
+    offer: Offer = NOTHING
+    """The tools it offers."""
 
     def body_for(self, model: str, ask_usage: bool) -> bytes:
         """The body with the model's name replaced, and asking for usage where it can be asked for."""
@@ -216,6 +219,7 @@ def read_envelope(body: bytes, dialect: Dialect) -> Envelope:
         max_output_tokens=_output_limit(value),
         usage_at=body.index(b"{") + 1 if dialect == "openai-chat" and stream and "stream_options" not in value else -1,
         session_id=_body_session(value, dialect),
+        offer=offered(value, dialect),
     )
 
 

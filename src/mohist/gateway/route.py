@@ -57,6 +57,10 @@ class Upstream:
     first_byte_timeout_s: float = 120.0
     """Of a stream. An answer that is not streamed may be silent for `idle_timeout_s`."""
     idle_timeout_s: float = 600.0
+    data_class: str = ""
+    """The class of data that it is cleared for, in words of your own."""
+    self_hosted: bool = False
+    """It runs on your own machines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Call:
     finished: bool = False
     first_byte_ms: int | None = None
     cancelled: bool = False
+    rule: str = ""
 
 
 class Tally:
@@ -87,6 +88,7 @@ class Tally:
             first_byte_ms=call.first_byte_ms,
             attempts=len(call.upstreams),
             cancelled=call.cancelled,
+            rule=call.rule,
             region=terms.own_region or (answer.upstream.region if answer else ""),
             service_tier=terms.service,
             web_searches=terms.web_searches,
