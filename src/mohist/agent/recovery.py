@@ -65,6 +65,10 @@ def next_step(failed: Failed, attempt: int, compacted: bool, settings: RunSettin
         case "bad_request" | "protocol" | "unknown":
             # Sent again unchanged it fails again unchanged.
             return Stop("failed", f"The model call failed and would fail again: {failed.detail}")
+        case "budget":
+            return Stop("budget", f"The gateway has no room for the call: {failed.detail}")
+        case "policy":
+            return Stop("refused", f"The gateway refused the call: {failed.detail}")
         case "content":
             return Stop("failed", f"The provider refused the content: {failed.detail}")
         case "cancelled":

@@ -8,6 +8,7 @@ from typing import Any
 from mohist.gateway import dialect as speech
 from mohist.gateway.call import Dialect, Refusal
 from mohist.gateway.request import Headers
+from mohist.provider.failure import REFUSED_HEADER
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -17,7 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 async def refuse(send: Send, asked: Dialect, refusal: Refusal) -> None:
     """A refusal as a whole answer in the caller's dialect."""
-    headers = []
+    headers = [(REFUSED_HEADER.encode(), refusal.kind.encode())]
     if refusal.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, round(refusal.retry_after_s))).encode()))
     await reply(send, refusal.status, speech.envelope(asked, refusal), headers)

@@ -18,6 +18,7 @@ import zstandard
 
 from mohist.gateway.call import Dialect, Refusal
 from mohist.gateway.offer import NOTHING, Offer, offered
+from mohist.provider.transport import SESSION_HEADER
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -43,6 +44,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _QUERY = re.compile(rb"[!-~]*")
 _SECRET_QUERY = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "token", "auth"})
 _SESSION_HEADERS = (
+    SESSION_HEADER.encode(),
     *(b"x-claude-code-session-id", b"session-id", b"session_id", b"x-session-id"),
     *(b"x-session-affinity", b"x-affinity", b"agent-session-id"),
 )
@@ -134,7 +136,7 @@ def forwarded(headers: Headers) -> Headers:
     for name, value in headers:
         if not _NAME.fullmatch(name) or _CONTROL.search(value):
             raise bad_request("A header holds control characters.")
-        if name not in dropped and not name.startswith(b"x-forwarded-"):
+        if name not in dropped and not name.startswith((b"x-forwarded-", b"x-mohist-")):
             kept.append((name, value))
     return kept
 

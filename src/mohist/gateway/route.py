@@ -51,6 +51,10 @@ class Upstream:
     """Share of new sessions, where the route spreads them."""
     bearer: bool | None = None
     """How the key is shown; None: as the dialect's vendor wants it."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with each call, in the place of the client's of the same names; names in lower case."""
+    own: bool = False
+    """The caller's own account: what it is told of it, the caller may know, redirects and a refused key included."""
     ask_usage: bool = True
     """Chat streams are asked for their usage where the client doesn't; False for a server that refuses the field."""
     connect_timeout_s: float = 10.0

@@ -72,6 +72,7 @@ class AnthropicMessages:
         timeouts: limits of one call.
         clock: for a retry-after that is a date.
         client: an HTTP client to share; its owner closes it.
+        governed: a gateway of ours answers.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class AnthropicMessages:
         timeouts: Timeouts | None = None,
         clock: Clock | None = None,
         client: httpx2.AsyncClient | None = None,
+        governed: bool = False,
     ) -> None:
         self._name = name
         self._url = messages_url(base_url)
@@ -106,6 +108,7 @@ class AnthropicMessages:
             timeouts=timeouts,
             clock=clock,
             client=client,
+            governed=governed,
         )
 
     @property
@@ -120,7 +123,7 @@ class AnthropicMessages:
         """See Provider."""
         messages = settled(request.messages)
         body = encoded(messages_body(request, messages, self._caps))
-        outgoing = Outgoing(self._url, self._headers, body, sent_text(request.system, messages))
+        outgoing = Outgoing(self._url, self._headers, body, sent_text(request.system, messages), request.session_id)
         return exchange(self._name, self._transport, outgoing, MessagesDecoder(self._name, messages))
 
     def cost_microusd(self, usage: Usage) -> int | None:

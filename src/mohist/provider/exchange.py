@@ -75,7 +75,7 @@ async def exchange(name: str, transport: Transport, outgoing: Outgoing, decoder:
                 yield delta
             if ended:
                 return
-    if fault.kind == "network" and (rest := decoder.cut()):
+    if fault.kind in ("network", "overload") and (rest := decoder.cut()):
         for delta in rest:
             yield delta
         return

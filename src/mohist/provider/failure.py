@@ -61,7 +61,21 @@ _CONTENT = re.compile(
 
 _OVERLOAD = re.compile(r"overloaded|server_error|api_error|service[_ ]unavailable|capacity|too busy", re.IGNORECASE)
 _RATE = re.compile(r"rate[_ -]?limit|too many requests|throttl", re.IGNORECASE)
+_UNREACHED = re.compile(r"upstream_unavailable")
+"""A gateway of ours that no upstream answered."""
+
 _AUTH = re.compile(r"authentication|permission|invalid[_ ]api[_ ]?key|unauthorized|forbidden", re.IGNORECASE)
+REFUSED_HEADER = "x-mohist-refused"
+"""By it a gateway of ours says that it, not an upstream, refuses a call, and why: a kind of refusal."""
+
+_OURS: Mapping[str, FailureKind] = {
+    "auth": "auth",
+    "scope": "policy",
+    "policy": "policy",
+    "budget": "budget",
+    "unavailable": "network",
+}
+
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _MAX_DETAIL_CHARS = 240
 _ECHO_CHARS = 24
@@ -148,7 +162,7 @@ def kind_of(status: int | None, told: Told) -> FailureKind:
         return _kind_of_code(told)
     if status == 403:
         return "auth"
-    if status == 408:
+    if status == 408 or _UNREACHED.search(told.code):
         return "network"
     if status >= 500:
         return "overload"
@@ -159,6 +173,7 @@ def _kind_of_code(told: Told) -> FailureKind:
     """For errors inside a stream, where the status was 200 and only words tell."""
     words = f"{told.code} {told.prose}"
     table: tuple[tuple[re.Pattern[str], FailureKind], ...] = (
+        (_UNREACHED, "network"),
         (_OVERLOAD, "overload"),
         (_RATE, "rate"),
         (_AUTH, "auth"),
@@ -188,11 +203,12 @@ def failed(
         key: cut from the detail wherever it stands.
         sent: the text of the request; long repetitions of it are cut from the detail.
     """
-    kind = kind_of(status, told)
+    ours = (headers or {}).get(REFUSED_HEADER, "")
+    kind = _OURS.get(ours) or kind_of(status, told)
     shown = told.status if status in (None, 200) else status
     head = f"{name}: {'HTTP ' + str(shown) if shown else 'error in the stream'}{' ' + told.code if told.code else ''}"
     # Endpoints repeat parts of a refused key; their prose is left out altogether there.
-    prose = "" if kind == "auth" else _safe(told.prose, key, sent)
+    prose = "" if kind == "auth" and not ours else _safe(told.prose, key, sent)
     detail = f"{head}: {prose}" if prose else head
     wait_s = retry_after_s(headers or {}, now_s)
     return Failed(kind, _without(detail, key), wait_s, shown)

@@ -13,8 +13,20 @@ from typing import Any, Literal, Protocol
 
 StopReason = Literal["end", "tool_calls", "length", "refusal", "stop_sequence"]
 FailureKind = Literal[
-    "rate", "overload", "network", "overflow", "auth", "bad_request", "content", "cancelled", "protocol", "unknown"
+    "rate",
+    "overload",
+    "network",
+    "overflow",
+    "auth",
+    "bad_request",
+    "content",
+    "cancelled",
+    "protocol",
+    "unknown",
+    "budget",
+    "policy",
 ]
+"""The last two are a gateway's of ours: it refused the call, no endpoint was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class OpenAIChat:
         timeouts: limits of one call.
         clock: for a retry-after that is a date.
         client: an HTTP client to share; its owner closes it.
+        governed: a gateway of ours answers.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class OpenAIChat:
         timeouts: Timeouts | None = None,
         clock: Clock | None = None,
         client: httpx2.AsyncClient | None = None,
+        governed: bool = False,
     ) -> None:
         self._name = name
         self._url = base_url.rstrip("/") + "/chat/completions"
@@ -107,6 +109,7 @@ class OpenAIChat:
             timeouts=timeouts,
             clock=clock,
             client=client,
+            governed=governed,
         )
 
     @property
@@ -121,7 +124,7 @@ class OpenAIChat:
         """See Provider."""
         messages = settled(request.messages)
         body = encoded(chat_body(request, messages, self._caps))
-        outgoing = Outgoing(self._url, self._headers, body, sent_text(request.system, messages))
+        outgoing = Outgoing(self._url, self._headers, body, sent_text(request.system, messages), request.session_id)
         return exchange(self._name, self._transport, outgoing, ChatDecoder(self._name, messages))
 
     def cost_microusd(self, usage: Usage) -> int | None:

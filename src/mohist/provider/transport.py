@@ -23,6 +23,9 @@ from mohist.provider.sse import OversizedEventError, SseDecoder, SseEvent
 if TYPE_CHECKING:
     import httpx2
 
+SESSION_HEADER = "x-mohist-session"
+"""Which run a call belongs to."""
+
 _MAX_ERROR_BYTES = 64 * 1024
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -47,6 +50,8 @@ class Outgoing:
     body: bytes
     text: str
     """What of the request must not turn up in an error's detail."""
+    session_id: str = ""
+    """Told to a gateway of ours, to nobody else."""
 
 
 class Transport:
@@ -60,6 +65,7 @@ class Transport:
         timeouts: limits of one call.
         clock: for a retry-after that is a date.
         client: an HTTP client to use instead of an own one; its owner closes it.
+        governed: a gateway of ours answers: it is told the session.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Transport:
         timeouts: Timeouts | None = None,
         clock: Clock | None = None,
         client: httpx2.AsyncClient | None = None,
+        governed: bool = False,
     ) -> None:
         self._name = name
         self._key = key
@@ -81,6 +88,7 @@ class Transport:
         self._clock = clock or SystemClock()
         self._client = client
         self._owns_client = client is None
+        self._governed = governed
         self._sent_key = ""
         """The key of the last call, to cut it from what the endpoint says."""
 
@@ -103,6 +111,8 @@ class Transport:
         headers = dict(outgoing.headers)
         if key:
             headers[self._key_header] = self._key_prefix + key
+        if self._governed and outgoing.session_id:
+            headers[SESSION_HEADER] = outgoing.session_id
         try:
             client = self._client = self._client or self._new_client(outgoing.url)
             request = client.build_request(
