@@ -19,6 +19,9 @@ from mohist.provider.message import StopReason, Usage
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
+Stop = StopReason | Literal["pause", "window"]
+"""`pause`: Anthropic's `pause_turn`; `window`: the answer met the end of the context window."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -31,6 +34,8 @@ class Mark:
 class Text:
     text: str
     mark: Mark | None = None
+    refusal: bool = False
+    """OpenAI's `refusal`: the model's own words for not answering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,7 @@ class Tool:
     grammar: Mapping[str, Any] | None = None
     """Of a freeform tool, as the client gave it (`format`)."""
     namespace: str = ""
+    namespace_description: str = ""
     mark: Mark | None = None
 
 
@@ -135,6 +141,7 @@ class Choice:
 
     kind: Literal["auto", "none", "required", "tool"]
     name: str = ""
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +199,11 @@ class Reply:
     id: str
     model: str
     parts: tuple[Text | Thinking | Call, ...]
-    stop: StopReason
+    stop: Stop
     stop_sequence: str = ""
     usage: Usage | None = None
+    reasoning_tokens: int = 0
+    """Part of the output tokens; 0 where nothing is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +246,22 @@ class Closed:
 class Ended:
     """Last piece of a stream that is whole."""
 
-    stop: StopReason
+    stop: Stop
     stop_sequence: str = ""
     usage: Usage | None = None
+    reasoning_tokens: int = 0
+
+
+BrokenKind = Literal[
+    "overload", "rate", "overflow", "content", "bad_request", "not_found", "auth", "unavailable", "too_large"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
     """Last piece of a stream that failed."""
 
-    kind: Literal["overload", "rate", "bad_request", "auth", "unavailable", "too_large"]
+    kind: BrokenKind
     message: str
     """The upstream's words, without our key."""
 
