@@ -35,6 +35,8 @@ class UpstreamTable(BaseModel):
     model: str = ""
     account: str = ""
     region: str = ""
+    data_class: str = ""
+    self_hosted: bool = False
     weight: int = Field(1, ge=1)
 
 
@@ -126,6 +128,8 @@ def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue) -> U
         end.model,
         end.account,
         region=end.region,
+        data_class=end.data_class,
+        self_hosted=end.self_hosted,
         provider=provider.name if provider is not None else "",
         weight=end.weight,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,19 +13,37 @@ from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
 from mohist.app.price import check_providers, contracts
 from mohist.app.route import Served, from_file, from_keys
+from mohist.app.rulebook import PolicyFile, describe, policy_path
 from mohist.base import RandomIds, StatePaths, SystemClock
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.route import Router
 from mohist.gateway.server import ServerSettings, serve
+from mohist.gateway.warden import Warden
 from mohist.provider.catalogue import catalogue
 
 
 async def run_gateway(
-    env: Mapping[str, str], host: str, port: int, routes: Path | None, ready: Callable[[str, Served], None]
+    env: Mapping[str, str],
+    host: str,
+    port: int,
+    routes: Path | None,
+    ready: Callable[[str, Served], None],
+    policy: Path | None = None,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> None:
     """Serves until TERM or Ctrl-C; calls under way may end.
 
+    Args:
+        env: the environment.
+        host: address to listen on.
+        port: 0 takes a free one.
+        routes: the route file; None: that of the state folder.
+        ready: told the base URL and what is served once calls are taken.
+        policy: the rule file, which must be there; None: that of the state folder, where there is one.
+        tell: told which rules are in force, at the start and at every change, in one line.
+
     Raises:
+        RuleError: the rule file is refused.
         ConfigError: no route, or a file that says what it may not.
         MohistError: the address is taken, or another process serves from this home.
     """
@@ -42,14 +61,24 @@ async def run_gateway(
     ends = {end.name for route in served.table.routes for end in route.upstreams}
     check_providers(agreed, {*known.provider_names, *ends})
     paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    warden = Warden()
+    rules = PolicyFile(policy_path(paths.home, policy), warden, tell)
+    await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
     keeper = Keeper(paths.home, lambda model, usage: served.dearest(model, usage, clock.now_ms()), clock)
     await anyio.to_thread.run_sync(keeper.start)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
+            group.start_soon(rules.watch)
             settings = ServerSettings(host, port)
             router = Router(served.table, clock)
-            await serve(settings, keeper, router, served.price, clock, RandomIds(clock), lambda url: ready(url, served))
+            ids = RandomIds(clock)
+
+            def listening(url: str) -> None:
+                ready(url, served)
+                tell(describe(warden.rulebook))
+
+            await serve(settings, keeper, router, served.price, clock, ids, listening, warden=warden)
     except BaseExceptionGroup as errors:
         raise known_error(errors) from None
     finally:

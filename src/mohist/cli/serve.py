@@ -32,6 +32,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8484, help="0 takes a free one (default: 8484)")
     parser.add_argument("--routes", type=Path, metavar="FILE", help="routes (default: routes.toml of the state folder)")
     parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="rules (default: gateway-policy.toml of the state folder, if any)"
+    )
+    parser.add_argument(
         "--behind-tls", action="store_true", help="a proxy in front speaks TLS; needed to listen beyond this machine"
     )
 
@@ -50,8 +53,15 @@ def main(args: argparse.Namespace) -> int:
         return ExitCode.USAGE
     # A third less CPU a call than the standard loop.
     options = {"use_uvloop": True}
-    anyio.run(run_gateway, os.environ, args.host, args.port, args.routes, _ready, backend_options=options)
+    given = (os.environ, args.host, args.port, args.routes, _ready, args.policy, _tell)
+    anyio.run(run_gateway, *given, backend_options=options)
     return ExitCode.DONE
+
+
+def _tell(line: str) -> None:
+    from mohist.terminal import plain
+
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 def _ready(url: str, served: Served) -> None:

@@ -102,7 +102,8 @@ class Door:
         if method == "HEAD" and path in ("/", "/api/hello"):
             await reply(send, 200, b"")
         elif path == "/healthz" and method in ("GET", "HEAD"):
-            await reply(send, 200, b'{"status":"ok"}')
+            stale = b',"policy":"stale"' if self._warden.trouble else b""
+            await reply(send, 200, b'{"status":"ok"' + stale + b"}")
         elif path == "/v1/models" and method == "GET":
             await self._models(scope["headers"], asked, send)
         elif path in speech.DOORS or path == "/v1/models":

@@ -1,0 +1,114 @@
+"""The gateway's rules from their file: at the start, and again whenever the file changes while it serves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from mohist.gateway.warden import Warden
+from mohist.policy import Rulebook, RuleError, load_rulebook
+
+POLICY_FILE: Final = "gateway-policy.toml"
+MAX_FILE_BYTES: Final = 1024 * 1024
+LOOK_S: Final = 1.0
+NO_RULES: Final = "no policy: everything that a key may do is allowed"
+
+
+def policy_path(home: Path, chosen: Path | None) -> Path:
+    """The one file that rules come from; a repository's has no say."""
+    return chosen or home / POLICY_FILE
+
+
+def describe(rulebook: Rulebook | None) -> str:
+    """One line on what is in force."""
+    if rulebook is None:
+        return NO_RULES
+    other = "allowed" if rulebook.default == "allow" else "refused"
+    return f"policy: {len(rulebook.rules)} rule(s) of {rulebook.origin}, all examples hold; other calls are {other}"
+
+
+class PolicyFile:
+    """Keeps a warden at its file's newest good state. A bad file never replaces a good one, nor does a missing one.
+
+    Args:
+        path: the file; it may come into being later.
+        warden: gets the rules.
+        tell: told of every change, in one line.
+    """
+
+    def __init__(self, path: Path, warden: Warden, tell: Callable[[str], None]) -> None:
+        self._path = path
+        self._warden = warden
+        self._tell = tell
+        self._seen = ""
+        """Digest of the text last looked at, or what kept it from being read."""
+
+    def begin(self, *, must_exist: bool) -> None:
+        """Puts the file's rules in force before anything is served; blocks on the disk.
+
+        Raises:
+            RuleError: it is refused, or not there although it `must_exist`.
+        """
+        if must_exist or self._path.exists():
+            text = read_text(self._path)
+            self._seen = _digest(text)
+            self._warden.take(load_rulebook(text, str(self._path)))
+
+    def look(self) -> None:
+        """Takes over a file that changed, or says why not; blocks on the disk, never raises for what a file can be."""
+        try:
+            text = read_text(self._path)
+        except RuleError as error:
+            self._refuse(str(error), str(error))
+            return
+        digest = _digest(text)
+        if digest == self._seen:
+            return
+        try:
+            rulebook = load_rulebook(text, str(self._path))
+        except RuleError as error:
+            self._refuse(digest, str(error))
+            return
+        self._seen = digest
+        self._warden.take(rulebook)
+        self._tell(describe(rulebook))
+
+    async def watch(self, interval_s: float = LOOK_S) -> None:
+        """Looks again and again until it is cancelled."""
+        while True:
+            await anyio.sleep(interval_s)
+            await anyio.to_thread.run_sync(self.look)
+
+    def _refuse(self, seen: str, why: str) -> None:
+        if seen == self._seen or (self._warden.rulebook is None and not self._path.exists()):
+            return
+        self._seen = seen
+        self._warden.trouble = why
+        kept = "the rules read before stay in force" if self._warden.rulebook is not None else NO_RULES
+        self._tell(f"policy file refused: {why} ({kept})")
+
+
+def read_text(path: Path) -> str:
+    """A rule file's text.
+
+    Raises:
+        RuleError: there is none, it is too large, or no text.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise RuleError(f"{path}: the file is larger than {MAX_FILE_BYTES // 1024} KiB.", "Is it the right file?")
+        return data.decode("utf-8")
+    except OSError as error:
+        raise RuleError(f"{path}: it can't be read: {error.strerror}.", "See docs/gateway-policy.md.") from error
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path}: it is not UTF-8 text.", "See docs/gateway-policy.md.") from error
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
