@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 
-from mohist.gateway.translate.form import Effort, Thinking
+from mohist.gateway.translate.form import Effort, Reasoning, Thinking
 
 PREFIX = "mohist1."
 
@@ -30,6 +31,35 @@ BUDGETS: dict[Effort, int] = {
 (https://docs.claude.com/en/docs/build-with-claude/extended-thinking)."""
 
 MIN_BUDGET_TOKENS = 1024
+
+EFFORTS: tuple[Effort, ...] = tuple(BUDGETS)
+"""Least first."""
+
+
+def effort_of(reasoning: Reasoning) -> Effort | None:
+    """How much is to be thought, in words; None: as the model likes.
+
+    Of a budget: the largest effort that is not over it.
+    """
+    if reasoning.effort is not None:
+        return reasoning.effort
+    if reasoning.budget_tokens is None:
+        return None
+    within: list[Effort] = [effort for effort, tokens in BUDGETS.items() if 0 < tokens <= reasoning.budget_tokens]
+    return within[-1] if within else "minimal"
+
+
+def budget_of(reasoning: Reasoning) -> int | None:
+    """The same in tokens; None: as the model likes."""
+    if reasoning.budget_tokens is not None and reasoning.effort != "none":
+        return reasoning.budget_tokens
+    return None if reasoning.effort is None else BUDGETS[reasoning.effort]
+
+
+def nearest(effort: Effort, known: Sequence[Effort]) -> Effort:
+    """The known effort that is nearest, the lesser of two."""
+    order = EFFORTS.index(effort)
+    return min(known, key=lambda one: (abs(EFFORTS.index(one) - order), EFFORTS.index(one)))
 
 
 def wrap(thinking: Thinking, *, with_text: bool = False) -> str:
