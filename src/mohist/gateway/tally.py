@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mohist.base import Clock
 from mohist.gateway.attempt import Answer
 from mohist.gateway.call import CallRecord, Dialect, Gatekeeper, Principal, Reservation
-from mohist.gateway.request import Envelope
+from mohist.gateway.request import Envelope, Headers
 from mohist.gateway.route import Upstream
+from mohist.gateway.trace import Trace
 from mohist.provider.message import Usage
 from mohist.provider.price import Bill, Terms
 from mohist.provider.tariff import Tariff
@@ -44,6 +46,20 @@ class Call:
     first_byte_ms: int | None = None
     cancelled: bool = False
     rule: str = ""
+    trace: Trace | None = None
+    """The span that stands for the call; None: there is none."""
+
+
+class Observer(Protocol):
+    """Learns of every call, for metrics and traces; touches memory alone and takes microseconds."""
+
+    def began(self, call: Call, headers: Headers) -> None:
+        """The head of a call has come; it may be given a trace here."""
+        ...
+
+    def ended(self, call: Call, record: CallRecord) -> None:
+        """The call is over and settled."""
+        ...
 
 
 class Tally:
@@ -53,12 +69,21 @@ class Tally:
         gatekeeper: gets the records.
         prices: what usage is billed by.
         clock: time.
+        observers: told of every call.
     """
 
-    def __init__(self, gatekeeper: Gatekeeper, prices: Prices, clock: Clock) -> None:
+    def __init__(
+        self, gatekeeper: Gatekeeper, prices: Prices, clock: Clock, observers: Sequence[Observer] = ()
+    ) -> None:
         self._gatekeeper = gatekeeper
         self._prices = prices
         self._clock = clock
+        self._observers = observers
+
+    def open(self, call: Call, headers: Headers) -> None:
+        """Tells of a call that begins."""
+        for observer in self._observers:
+            observer.began(call, headers)
 
     def since_ms(self, call: Call) -> int:
         """How long the call has taken so far."""
@@ -98,6 +123,8 @@ class Tally:
             self._gatekeeper.settle(call.reservation, record)
         else:
             self._gatekeeper.refused(call.principal, record)
+        for observer in self._observers:
+            observer.ended(call, record)
 
     def _usage(self, call: Call) -> Usage | None:
         """Tokens of the call; None when an upstream answered and said nothing of them."""
