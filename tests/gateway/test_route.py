@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fakes.clock import FakeClock
-from mohist.gateway.route import MAX_SESSIONS, OPEN_S, RETRIES_KEPT, Route, Router, RouteTable, Upstream
+from mohist.gateway.home import MAX_SESSIONS
+from mohist.gateway.route import OPEN_S, RETRIES_KEPT, Route, Router, RouteTable, Upstream
 
 
 def _at(name: str, account: str = "", weight: int = 1) -> Upstream:
@@ -18,6 +19,10 @@ def _order(router: Router, session: str = "", route: Route = ROUTE) -> list[str]
     return [upstream.name for upstream in router.order(route, "openai-chat", session)]
 
 
+def settle(router: Router, upstream: Upstream, session_id: str) -> None:
+    router.homes.settle(session_id, upstream.name, upstream.payer, upstream.payer, ())
+
+
 def test_an_exact_name_wins_over_a_glob_and_an_earlier_glob_over_a_later(clock: FakeClock):
     table = RouteTable([Route("claude-*", (A,)), Route("claude-x", (B,)), Route("*", (C,))])
     assert [table.find(name).upstreams[0].name for name in ("claude-x", "claude-y", "gpt")] == ["b", "a", "c"]
@@ -30,7 +35,7 @@ def test_the_same_account_comes_before_another_one(clock: FakeClock):
 
 def test_a_session_starts_at_its_upstream_and_then_at_that_ones_account(clock: FakeClock):
     router = Router(RouteTable([ROUTE]), clock)
-    router.succeeded(C, "s")
+    settle(router, C, "s")
     assert _order(router, "s") == ["c", "a", "b"]
     assert _order(router, "other") == ["a", "c", "b"]
 
@@ -51,7 +56,7 @@ def test_an_upstream_that_keeps_failing_comes_last_until_one_probe_succeeds(cloc
     router.began(A)
     router.gave_up(A)
     assert _order(router)[0] == "a"
-    router.succeeded(A, "")
+    router.succeeded(A)
     assert _order(router)[0] == "a"
 
 
@@ -74,9 +79,9 @@ def test_sessions_are_spread_by_weight_and_each_always_to_the_same(clock: FakeCl
 
 def test_the_table_of_sessions_and_the_budget_of_retries_are_bounded(clock: FakeClock):
     router = Router(RouteTable([ROUTE]), clock)
-    router.succeeded(B, "first")
+    settle(router, B, "first")
     for number in range(MAX_SESSIONS):
-        router.succeeded(C, f"s{number}")
+        settle(router, C, f"s{number}")
     assert _order(router, "first")[0] == "a"
     assert _order(router, "s0")[0] == "c"
     assert sum(router.may_retry() for _ in range(int(RETRIES_KEPT) + 50)) == int(RETRIES_KEPT)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mohist.base import MohistError
-from mohist.gateway.call import Dialect, Refusal
-from mohist.gateway.request import Envelope
-from mohist.gateway.room import Share
+from mohist.gateway.call import Refusal
+from mohist.gateway.history import History, Outgoing
+from mohist.gateway.limit import OnAccountChange
 from mohist.gateway.route import Route, Router, Upstream
 from mohist.gateway.tap import Tap
 from mohist.gateway.veil import Veil
@@ -33,20 +33,6 @@ _ACCOUNT_STATUSES = frozenset({401, 402, 403})
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What is sent, the same for every upstream but for address, key and model name."""
-
-    dialect: Dialect
-    path: str
-    query: bytes
-    headers: Headers
-    envelope: Envelope
-    session_id: str
-    share: Share
-    """Counts what is held of its answers."""
-
-
 @dataclass(slots=True)
 class Answer:
     """An answer that may go to the client. Must be closed."""
@@ -62,6 +48,9 @@ class Answer:
     """None: the body can't be read (the upstream compressed it all the same)."""
     veil: Veil | None = None
     """Hides the usage that the client did not ask for."""
+
+    omitted: str = ""
+    """What of the request the upstream did not get."""
 
     @property
     def between_events(self) -> bool:
@@ -101,12 +90,14 @@ class Attempts:
         pool: connections.
         router: who is tried.
         hold_s: a stream that pauses this long after its preamble is let through, so that pings can flow.
+        on_account_change: what happens to thinking blocks that another account signed.
     """
 
-    def __init__(self, pool: Pool, router: Router, hold_s: float) -> None:
+    def __init__(self, pool: Pool, router: Router, hold_s: float, on_account_change: OnAccountChange = "strip") -> None:
         self._pool = pool
         self._router = router
         self._hold_s = hold_s
+        self._on_account_change = on_account_change
 
     async def answer(self, outgoing: Outgoing, route: Route, tried: Callable[[Upstream], None]) -> Answer:
         """The first answer that begins.
@@ -119,16 +110,25 @@ class Attempts:
         """
         faults: list[_FaultError] = []
         rests: list[float] = []
-        for upstream in self._router.order(route, outgoing.dialect, outgoing.session_id):
+        order = self._router.order(route, outgoing.dialect, outgoing.session_id)
+        history = History(outgoing, self._router.homes, order[0].payer if order else "")
+        for upstream in order:
             if rest_s := self._router.rest_s(upstream):
                 rests.append(rest_s)
                 continue
             if faults and not self._router.may_retry():
                 break
+            if self._on_account_change == "refuse" and history.is_foreign(upstream):
+                faults.append(_FaultError("thinking blocks of this session belong to another account"))
+                continue
             tried(upstream)
             self._router.began(upstream)
             try:
-                answer = await self._try(outgoing, upstream)
+                answer = await self._try(history.fitted(upstream), upstream)
+                if self._on_account_change == "strip" and history.is_disowned(upstream, answer.status, answer.held):
+                    answer = await self._again(history, upstream, answer)
+                if history.is_changed(upstream):
+                    answer.omitted = "thinking"
             except _FaultError as fault:
                 self._router.failed(upstream, fault.wait_s)
                 faults.append(fault)
@@ -136,10 +136,20 @@ class Attempts:
                 self._router.gave_up(upstream)
                 raise
             else:
-                self._router.succeeded(upstream, outgoing.session_id)
+                self._router.succeeded(upstream)
+                history.settle(upstream)
                 return answer
         waits = rests + [fault.wait_s for fault in faults if fault.wait_s is not None]
         return _last_words(faults, min(waits, default=None))
+
+    async def _again(self, history: History, upstream: Upstream, refused: Answer) -> Answer:
+        """The same upstream without what it disowned; its first words when that doesn't help."""
+        answer = await self._try(history.bare(), upstream)
+        if answer.status < 400:
+            history.lay_bare()
+            return answer
+        answer.close()
+        return refused
 
     async def _try(self, outgoing: Outgoing, upstream: Upstream) -> Answer:
         envelope = outgoing.envelope
@@ -163,6 +173,8 @@ class Attempts:
         try:
             kind = response.header(b"content-type").lower()
             streamed = b"event-stream" in kind or (envelope.stream and b"json" not in kind)
+            # A page in the place of a stream is an answer of something else; its own user is told, no other upstream tried.
+            streamed = streamed and not (upstream.own and b"text/html" in kind)
             if response.status == 200 and streamed:
                 return await self._hold(outgoing, upstream, response, deadline_s)
             return await self._whole(outgoing, upstream, response)

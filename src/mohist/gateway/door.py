@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mohist.base import Clock, IdSource
 from mohist.gateway import dialect as speech
 from mohist.gateway.admission import Admission
 from mohist.gateway.asgi import Receive, Scope, Send, refuse, reply
-from mohist.gateway.attempt import Attempts, Outgoing, UnansweredError
+from mohist.gateway.attempt import Attempts, UnansweredError
 from mohist.gateway.call import Dialect, Gatekeeper, Principal, Refusal
+from mohist.gateway.history import Outgoing
 from mohist.gateway.intake import read_body
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.relay import Relay
@@ -33,7 +35,8 @@ from mohist.gateway.request import (
 )
 from mohist.gateway.room import Room, Share
 from mohist.gateway.route import Router
-from mohist.gateway.tally import Call, Prices, Tally
+from mohist.gateway.tally import Call, Observer, Prices, Tally
+from mohist.gateway.trace import carried
 from mohist.gateway.warden import Warden
 from mohist.gateway.watch import Patrol, Watch
 
@@ -62,6 +65,7 @@ class Door:
         clock: time.
         ids: of calls.
         warden: the rules; None: none.
+        observers: told of every call.
     """
 
     def __init__(
@@ -74,12 +78,13 @@ class Door:
         clock: Clock,
         ids: IdSource,
         warden: Warden | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._gatekeeper = gatekeeper
         self._router = router
         self._attempts = attempts
-        self._tally = Tally(gatekeeper, prices, clock)
+        self._tally = Tally(gatekeeper, prices, clock, observers)
         self._relay = Relay(router, self._tally, settings.ping_after_s)
         self._admission = Admission(settings.max_calls, settings.max_calls_per_key)
         self._room = Room(settings.max_buffered_bytes)
@@ -136,6 +141,7 @@ class Door:
             free=path == speech.COUNT_TOKENS,
         )
         share = self._room.share()
+        self._tally.open(call, scope["headers"])
         try:
             await self._serve(call, scope, receive, send, share)
         except (RefusedError, UnansweredError) as error:
@@ -166,7 +172,7 @@ class Door:
             raise RefusedError(full)
         try:
             outgoing_query = query(scope["query_string"])
-            outgoing_headers = forwarded(headers)
+            outgoing_headers = carried(forwarded(headers), call.trace)
             body = await read_body(named, receive, self._settings, share)
             if body is None:
                 call.cancelled = True

@@ -43,6 +43,8 @@ class Relay:
         """The answer from its head to its end."""
         call.status = answer.status
         headers = [(name, value) for name, value in answer.headers if name not in _NOT_RETURNED]
+        if answer.omitted:
+            headers.append((b"x-mohist-omitted", answer.omitted.encode()))
         if answer.response is None:
             headers.append((b"content-length", str(len(answer.held)).encode()))
         else:

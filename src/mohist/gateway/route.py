@@ -6,7 +6,6 @@ what changes: circuits, sessions, the budget of retries. Nothing here does I/O.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,8 +13,8 @@ from zlib import crc32
 
 from mohist.base import Clock
 from mohist.gateway.call import Dialect
+from mohist.gateway.home import Homes
 
-MAX_SESSIONS = 10_000
 FAILURES_TO_OPEN = 3
 """Failures in a row after which an upstream is left alone for a while."""
 OPEN_S = 5.0
@@ -65,6 +64,11 @@ class Upstream:
     """The class of data that it is cleared for, in words of your own."""
     self_hosted: bool = False
     """It runs on your own machines."""
+
+    @property
+    def payer(self) -> str:
+        """The account; an upstream that names none is an account of its own."""
+        return self.account or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class Router:
         self.table = table
         self._clock = clock
         self._circuits: dict[str, _Circuit] = {}
-        self._sessions: OrderedDict[str, str] = OrderedDict()
+        self.homes = Homes()
         self._retries = RETRIES_KEPT
         self._turn = 0
 
@@ -139,12 +143,12 @@ class Router:
         able = [upstream for upstream in route.upstreams if upstream.dialect == dialect]
         if not able:
             return []
-        home = self._sessions.get(session_id) if session_id else None
-        first = next((upstream for upstream in able if upstream.name == home), None)
+        home = self.homes.get(session_id)
+        first = next((upstream for upstream in able if home is not None and upstream.name == home.upstream), None)
         if first is None:
             first = self._draw(able, session_id) if route.spread else able[0]
         others = [upstream for upstream in able if upstream is not first]
-        ordered = [first, *sorted(others, key=lambda upstream: upstream.account != first.account)]
+        ordered = [first, *sorted(others, key=lambda upstream: upstream.payer != first.payer)]
         now_s = self._clock.monotonic_s()
         return sorted(ordered, key=lambda upstream: not self._is_well(upstream.name, now_s))[:MAX_ATTEMPTS]
 
@@ -155,14 +159,9 @@ class Router:
         self._retries -= 1
         return True
 
-    def succeeded(self, upstream: Upstream, session_id: str) -> None:
-        """An answer began; the session stays with this upstream."""
+    def succeeded(self, upstream: Upstream) -> None:
+        """An answer began."""
         self._circuits.pop(upstream.name, None)
-        if session_id:
-            self._sessions[session_id] = upstream.name
-            self._sessions.move_to_end(session_id)
-            if len(self._sessions) > MAX_SESSIONS:
-                self._sessions.popitem(last=False)
 
     def failed(self, upstream: Upstream, retry_after_s: float | None = None) -> None:
         """No answer, or an error that another upstream may not have."""

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import uvicorn
@@ -22,9 +22,12 @@ from mohist.gateway.errors import AddressError
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.peer import PeerConnection, Peers
 from mohist.gateway.route import Router
-from mohist.gateway.tally import Prices
+from mohist.gateway.tally import Observer, Prices
 from mohist.gateway.warden import Warden
 from mohist.gateway.wire import Pool
+
+if TYPE_CHECKING:
+    from mohist.gateway.exposition import Exposition
 
 BACKLOG = 2048
 
@@ -52,6 +55,8 @@ async def serve(
     ready: Callable[[str], None],
     tls: ssl.SSLContext | None = None,
     warden: Warden | None = None,
+    observers: Sequence[Observer] = (),
+    exposition: Exposition | None = None,
 ) -> None:
     """Serves until cancelled, then lets the calls under way end.
 
@@ -65,6 +70,8 @@ async def serve(
         ready: told the base URL once connections are taken.
         tls: for the upstreams; None: the system's certificate authorities.
         warden: the rules; `take` others while it runs. None: none, and none can come.
+        observers: told of every call.
+        exposition: serves `/metrics`; None: nothing is there.
 
     Raises:
         AddressError: the address is taken or not of this machine.
@@ -76,10 +83,10 @@ async def serve(
         what = f"The gateway can't listen on {settings.host!r} port {settings.port}: {error.strerror}."
         raise AddressError(what, "Choose another address or stop what uses it.") from error
     pool = Pool(tls)
-    attempts = Attempts(pool, router, settings.door.ping_after_s)
-    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden)
+    attempts = Attempts(pool, router, settings.door.ping_after_s, settings.door.on_account_change)
+    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers)
     config = uvicorn.Config(
-        door,
+        door if exposition is None else exposition.beside(door),
         http=cast("type[asyncio.Protocol]", partial(PeerConnection, settings.connections, Peers())),
         ws="none",
         lifespan="off",
