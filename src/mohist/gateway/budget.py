@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
-from mohist.gateway.call import Principal
+from mohist.gateway.call import CallRecord, Principal, Reservation
 
 Period = Literal["day", "month", "total"]
 Subject = Literal["key", "user", "project", "team"]
@@ -25,6 +25,8 @@ PERIODS: Final[tuple[Period, ...]] = get_args(Period)
 SUBJECTS: Final[tuple[Subject, ...]] = get_args(Subject)
 _ADJECTIVES: Final = {"day": "daily", "month": "monthly", "total": "total"}
 _DAY_MS: Final = 86_400_000
+# What an answer without a limit may come to; the larger of today's coding clients ask for this much.
+UNLIMITED_OUTPUT_TOKENS: Final = 32_000
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -158,6 +160,17 @@ class Accounts:
                 if start > counts[index].start:
                     counts[index] = _Count(start)
         return counts
+
+
+def charge(reservation: Reservation, record: CallRecord) -> tuple[int, int]:
+    """What budgets are charged for a finished call: money and tokens."""
+    usage = record.usage
+    if usage is None:
+        # Nobody answered, or with an error: vendors bill neither. Else it was billed and not said how much.
+        free = not record.upstream or record.status >= 400
+        return (record.cost_microusd or 0, 0) if free else (reservation.amount_microusd, reservation.tokens)
+    amount = reservation.amount_microusd if record.cost_microusd is None else record.cost_microusd
+    return amount, usage.prompt_tokens + usage.output_tokens
 
 
 def day_of(at_ms: int) -> int:

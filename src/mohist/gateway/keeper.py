@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from mohist.base import Clock, MohistError
-from mohist.gateway.budget import Accounts, Hold, day_of
+from mohist.gateway.budget import UNLIMITED_OUTPUT_TOKENS, Accounts, Hold, charge, day_of
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
 from mohist.gateway.key import Key, KeySecret, Scope, secret_hash
 from mohist.gateway.rate import Bucket
@@ -29,8 +29,6 @@ PriceOf = Callable[[str, Usage], int | None]
 
 POLL_S: Final = 0.25
 STALE_S: Final = 5.0
-# What an answer without a limit may come to; the larger of today's coding clients ask for this much.
-UNLIMITED_OUTPUT_TOKENS: Final = 32_000
 # Calls without a valid key that are written down: enough to see an attack, too few to fill a disk with it.
 _STRANGERS_PER_MINUTE: Final = 600
 
@@ -199,7 +197,7 @@ class Keeper:
             if held is None:
                 return
             hold, by_tokens = held
-            amount, tokens = _charge(reservation, record)
+            amount, tokens = charge(reservation, record)
             hold.settle(amount, tokens)
             if by_tokens is not None:
                 by_tokens.give(reservation.tokens - tokens)
@@ -300,17 +298,6 @@ def _bucket(buckets: dict[str, Bucket], key_id: str, per_minute: int | None, now
     if bucket is None or bucket.per_minute != per_minute:
         bucket = buckets[key_id] = Bucket(per_minute, now_s)
     return bucket
-
-
-def _charge(reservation: Reservation, record: CallRecord) -> tuple[int, int]:
-    """What budgets are charged: money and tokens."""
-    usage = record.usage
-    if usage is None:
-        # Nobody answered, or with an error: vendors bill neither. Else it was billed and not said how much.
-        free = not record.upstream or record.status >= 400
-        return (record.cost_microusd or 0, 0) if free else (reservation.amount_microusd, reservation.tokens)
-    amount = reservation.amount_microusd if record.cost_microusd is None else record.cost_microusd
-    return amount, usage.prompt_tokens + usage.output_tokens
 
 
 def _too_fast(key: Key, bucket: Bucket, noun: str, wait_s: float) -> Refusal:
