@@ -113,6 +113,8 @@ class ResponsesReader:
     def whole(self, body: Mapping[str, Any]) -> list[Piece]:
         if body.get("error") or body.get("status") in ("failed", "cancelled"):
             return [broken_by(body)]
+        if not isinstance(body["output"], list):
+            raise ValueError("no output")
         return self._finish(body)
 
     def end(self) -> list[Piece]:
