@@ -1,83 +1,136 @@
-"""The database's schema, as steps that are only ever added to."""
+"""The database's tables, the same on SQLite and PostgreSQL.
+
+To add a column to `usage`:
+1. Declare it here: of the name of a field of `CallRecord`, `Usage` or `Principal` it is filled by itself. It must be
+   nullable or have a `server_default`, since older rows and journals lack it.
+2. Add a step to `migration/version/` (a copy of the last, with `op.add_column`) and its number to `STEPS` in `migration/__init__.py`.
+3. Renew the golden file: `pytest tests/gateway/test_gateway_schema.py --renew-pins`.
+A test compares what the steps make with what is declared here, on both databases.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-MIGRATIONS: Final = (
-    # 1: keys and budgets. The revision counts their changes, so that a running server sees one by reading one row.
-    """
-    CREATE TABLE revision (number INTEGER NOT NULL);
-    INSERT INTO revision VALUES (1);
-    CREATE TABLE keys (
-        key_id TEXT PRIMARY KEY,
-        user TEXT NOT NULL,
-        project TEXT NOT NULL,
-        team TEXT NOT NULL,
-        models TEXT NOT NULL,
-        clients TEXT NOT NULL,
-        dialects TEXT NOT NULL,
-        created_at_ms INTEGER NOT NULL,
-        expires_at_ms INTEGER,
-        revoked_at_ms INTEGER,
-        requests_per_minute INTEGER,
-        tokens_per_minute INTEGER
-    );
-    CREATE TABLE key_secrets (
-        hash BLOB PRIMARY KEY,
-        key_id TEXT NOT NULL REFERENCES keys (key_id),
-        created_at_ms INTEGER NOT NULL,
-        expires_at_ms INTEGER
-    );
-    CREATE TABLE budgets (
-        subject TEXT NOT NULL,
-        name TEXT NOT NULL,
-        period TEXT NOT NULL,
-        limit_microusd INTEGER,
-        limit_tokens INTEGER,
-        allow_unpriced INTEGER NOT NULL,
-        PRIMARY KEY (subject, name, period)
-    );
-    """,
-    # 2: usage, one row a call, and its sums by subject and day, so that a start need not read every call.
-    """
-    CREATE TABLE usage (
-        call_id TEXT PRIMARY KEY,
-        started_at_ms INTEGER NOT NULL,
-        dialect TEXT NOT NULL,
-        client TEXT NOT NULL,
-        session_id TEXT NOT NULL,
-        model_asked TEXT NOT NULL,
-        model_served TEXT NOT NULL,
-        upstream TEXT NOT NULL,
-        status INTEGER NOT NULL,
-        verdict TEXT NOT NULL,
-        cost_microusd INTEGER,
-        price_row TEXT NOT NULL,
-        duration_ms INTEGER NOT NULL,
-        first_byte_ms INTEGER,
-        attempts INTEGER NOT NULL,
-        cancelled INTEGER NOT NULL,
-        key_id TEXT NOT NULL,
-        user TEXT NOT NULL,
-        project TEXT NOT NULL,
-        team TEXT NOT NULL,
-        input_tokens INTEGER,
-        cache_read_tokens INTEGER,
-        cache_write_tokens INTEGER,
-        output_tokens INTEGER,
-        day INTEGER NOT NULL,
-        charged_microusd INTEGER NOT NULL,
-        charged_tokens INTEGER NOT NULL
-    );
-    CREATE INDEX usage_by_time ON usage (started_at_ms);
-    CREATE TABLE spend (
-        subject TEXT NOT NULL,
-        name TEXT NOT NULL,
-        day INTEGER NOT NULL,
-        microusd INTEGER NOT NULL,
-        tokens INTEGER NOT NULL,
-        PRIMARY KEY (subject, name, day)
-    );
-    """,
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+
+WHOLE: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""A whole number of 64 bits."""
+
+METADATA: Final = MetaData()
+
+# One row. Counts the changes of keys and budgets, so that a running server sees one by reading one number.
+REVISION: Final = Table("revision", METADATA, Column("number", WHOLE, nullable=False))
+
+KEYS: Final = Table(
+    "keys",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("models", Text, nullable=False),
+    Column("clients", Text, nullable=False),
+    Column("dialects", Text, nullable=False),
+    Column("created_at_ms", WHOLE, nullable=False),
+    Column("expires_at_ms", WHOLE),
+    Column("revoked_at_ms", WHOLE),
+    Column("requests_per_minute", WHOLE),
+    Column("tokens_per_minute", WHOLE),
+)
+
+KEY_SECRETS: Final = Table(
+    "key_secrets",
+    METADATA,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("key_id", Text, ForeignKey("keys.key_id"), nullable=False),
+    Column("created_at_ms", WHOLE, nullable=False),
+    Column("expires_at_ms", WHOLE),
+)
+
+BUDGETS: Final = Table(
+    "budgets",
+    METADATA,
+    Column("subject", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("limit_microusd", WHOLE),
+    Column("limit_tokens", WHOLE),
+    Column("allow_unpriced", WHOLE, nullable=False),
+)
+
+# One row a call.
+USAGE: Final = Table(
+    "usage",
+    METADATA,
+    Column("call_id", Text, primary_key=True),
+    Column("started_at_ms", WHOLE, nullable=False),
+    Column("dialect", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("model_asked", Text, nullable=False),
+    Column("model_served", Text, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("status", WHOLE, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("cost_microusd", WHOLE),
+    Column("price_row", Text, nullable=False),
+    Column("duration_ms", WHOLE, nullable=False),
+    Column("first_byte_ms", WHOLE),
+    Column("attempts", WHOLE, nullable=False),
+    Column("cancelled", WHOLE, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("input_tokens", WHOLE),
+    Column("cache_read_tokens", WHOLE),
+    Column("cache_write_tokens", WHOLE),
+    Column("output_tokens", WHOLE),
+    # The UTC day it counts on, and what its budgets were charged.
+    Column("day", WHOLE, nullable=False),
+    Column("charged_microusd", WHOLE, nullable=False),
+    Column("charged_tokens", WHOLE, nullable=False),
+    Column("rule", Text, nullable=False, server_default=""),
+    Column("region", Text, nullable=False, server_default=""),
+    Column("service_tier", Text, nullable=False, server_default=""),
+    Column("web_searches", WHOLE, nullable=False, server_default="0"),
+    Column("unpriced", Text, nullable=False, server_default=""),
+    Column("cache_write_1h_tokens", WHOLE),
+    Index("usage_by_time", "started_at_ms"),
+)
+
+# Sums of usage by subject and day, so that no budget need read every call.
+SPEND: Final = Table(
+    "spend",
+    METADATA,
+    Column("subject", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("day", WHOLE, primary_key=True),
+    Column("microusd", WHOLE, nullable=False),
+    Column("tokens", WHOLE, nullable=False),
+)
+
+# Processes that take calls. `beat` goes up while one lives.
+INSTANCES: Final = Table(
+    "instances",
+    METADATA,
+    Column("instance_id", Text, primary_key=True),
+    Column("beat", WHOLE, nullable=False),
+)
+
+# What each process may still put on a budget's period: spent and not yet in `spend`, held for calls, or free (`slack`).
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("instance_id", Text, ForeignKey("instances.instance_id"), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("start", WHOLE, primary_key=True),
+    Column("microusd", WHOLE, nullable=False),
+    Column("tokens", WHOLE, nullable=False),
+    Column("slack_microusd", WHOLE, nullable=False),
+    Column("slack_tokens", WHOLE, nullable=False),
+    Index("leases_by_budget", "subject", "name", "period", "start"),
 )

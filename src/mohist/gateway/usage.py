@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from mohist.gateway.call import CallRecord, Principal
+from mohist.gateway.schema import USAGE, WHOLE
+from mohist.provider.message import Usage
 
 LINE_VERSION: Final = 1
 # Texts come from clients' headers and bodies; no honest one is longer.
@@ -62,33 +64,29 @@ class UsageTotal:
     """Calls made for which no price or no usage is known; `cost_microusd` lacks them."""
 
 
-_NOT_KEPT: Final = frozenset({"usage", "region", "service_tier", "web_searches", "unpriced"})
-_OF_RECORD: Final = tuple(field.name for field in fields(CallRecord) if field.name not in _NOT_KEPT)
-_TOKENS: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
-COLUMNS: Final = (
-    *_OF_RECORD,
-    "key_id",
-    "user",
-    "project",
-    "team",
-    *_TOKENS,
-    "day",
-    "charged_microusd",
-    "charged_tokens",
-)
+COLUMNS: Final = tuple(column.name for column in USAGE.columns)
 """The columns of a usage row in the database, and the keys of a journal line."""
+
+_BLANK: Final[dict[str, Any]] = {
+    column.name: (0 if column.type is WHOLE else "") if column.server_default is not None else None
+    for column in USAGE.columns
+}
+_NEEDED: Final = {column.name for column in USAGE.columns if not column.nullable and column.server_default is None}
+# Where a column's value is taken from: the field of that name.
+_SOURCES: Final = tuple((kind, {field.name for field in fields(kind)} & set(COLUMNS)) for kind in (CallRecord, Principal, Usage, UsageRow))  # fmt: skip
+_OF_PRINCIPAL: Final = _SOURCES[1][1]
 
 
 def flat(row: UsageRow) -> dict[str, Any]:
     """The row as one level of plain values that the database can hold, whatever a client sent."""
-    record, principal, usage = row.record, row.principal, row.record.usage
-    values: dict[str, Any] = {name: getattr(record, name) for name in _OF_RECORD}
-    for name in ("key_id", "user", "project", "team"):
-        values[name] = getattr(principal, name) if principal is not None else ""
-    for name in _TOKENS:
-        values[name] = getattr(usage, name) if usage is not None else None
-    values |= {"day": row.day, "charged_microusd": row.charged_microusd, "charged_tokens": row.charged_tokens}
-    return {name: _plain(value) for name, value in values.items()}
+    values = dict(_BLANK)
+    for part, (_, names) in zip((row.record, row.principal, row.record.usage, row), _SOURCES, strict=True):
+        if part is not None:
+            for name in names:
+                values[name] = _plain(getattr(part, name))
+    if row.principal is None:
+        values |= dict.fromkeys(_OF_PRINCIPAL, "")
+    return values
 
 
 def to_line(values: dict[str, Any]) -> bytes:
@@ -120,15 +118,17 @@ def _row_of(line: bytes) -> dict[str, Any] | None:
         values = json.loads(body)
     except ValueError:
         return None
-    if not isinstance(values, dict) or values.pop("v", None) != LINE_VERSION or set(values) != set(COLUMNS):
+    if not isinstance(values, dict) or values.pop("v", None) != LINE_VERSION or not values.keys() >= _NEEDED:
         return None
-    return values
+    # A journal of another version lacks columns, or has more of them.
+    return _BLANK | {name: value for name, value in values.items() if name in _BLANK}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         # A lone surrogate would fail in the database, later and for the whole batch.
-        return value[:_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8")
+        # PostgreSQL's texts hold no NUL.
+        return value[:_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):

