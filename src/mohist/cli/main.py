@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": "the gateway for model traffic of any coding client",
     "models": "what models are known and which are connected",
     "keys": "virtual keys for the gateway, and budgets",
+    "policy": "the gateway's rules: try them, explain a call, list them",
     "usage": "what was used through the gateway, and what it cost",
     "config": "show the settings and where each comes from",
     "doctor": "which guarantees hold on this machine",

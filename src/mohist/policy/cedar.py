@@ -49,6 +49,15 @@ MINUTE_MS: Final = 60_000
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _VERSION: Final = re.compile(r"\bversion\(\s*\"([^\"]*)\"\s*\)")
+# The engine's parser recurses without looking at its stack, and a crash would take the server along (cedarpy 4.12.2
+# dies of 50 nested parentheses on a stack of 512 KiB). So what can nest or chain is counted before it is asked.
+MAX_DEPTH: Final = 16
+MAX_OPERATORS: Final = 300
+_TOKEN: Final = re.compile(
+    r"""(?P<skip>"(?:[^"\\]|\\.)*"|//[^\n]*)|(?P<open>[(\[{])|(?P<close>[)\]}])"""
+    r"""|(?P<operator>&&|\|\||[=!<>]=?|[-+*.?]|\b(?:if|in|is|has|like|when|unless)\b)""",
+    re.DOTALL,
+)
 _PERMIT_ALL: Final = "permit(principal, action, resource);"
 # What the gateway puts in lower case before it is compared; so a text in a rule must be too.
 _LOWERED: Final = frozenset({"client", "dialect", "model", "tools", "vendor_tools"})
@@ -92,10 +101,17 @@ def parse_policy(text: str) -> Policy:
     import cedarpy
 
     plain = _VERSION.sub(_version_literal, text).strip()
+    _measure(plain)
     try:
         forms = json.loads(cedarpy.policies_to_json_str(plain))
+        cedarpy.PolicySet.from_json_str(json.dumps(forms))
+    except RecursionError as error:
+        raise CedarError("is nested too deeply; split it") from error
     except ValueError as error:
-        raise CedarError(f"is not Cedar: {_first_line(error)}") from error
+        said = _first_line(error)
+        if "serializ" in said:  # the way through JSON ends at 128 levels, and a chain of operators nests
+            raise CedarError("chains too many conditions; split it, or write a set") from error
+        raise CedarError(f"is not Cedar: {said}") from error
     found = list(forms["staticPolicies"].values())
     if forms.get("templates") or len(found) != 1:
         raise CedarError("does not hold exactly one policy without slots")
@@ -213,6 +229,20 @@ def _version_literal(found: re.Match[str]) -> str:
     return str(number)
 
 
+def _measure(plain: str) -> None:
+    """Refuses what the engine's parser may not survive.
+
+    What stands in a text or a comment does not count; a quote without an end is passed over, so that what follows it does.
+    """
+    depth = operators = 0
+    for found in _TOKEN.finditer(plain):
+        kind = found.lastgroup
+        depth += (kind == "open") - (kind == "close")
+        operators += kind == "operator"
+        if depth > MAX_DEPTH or operators > MAX_OPERATORS:
+            raise CedarError("nests or chains too many conditions; split it, or write a set")
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]
 
@@ -255,7 +285,7 @@ def _loud(node: object) -> Iterator[str]:
     elif isinstance(node, dict):
         for sign, sides in node.items():
             if sign in _COMPARISONS and isinstance(sides, dict) and _is_lowered(sides):
-                yield from (text for text in _texts(list(sides.values())) if text != text.lower())
+                yield from (text for text in _texts(sides) if text != text.lower())
             else:
                 yield from _loud(sides)
 
