@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -73,6 +74,17 @@ def error_event(dialect: Dialect, refusal: Refusal) -> bytes:
         body = {"type": "error", "code": _OPENAI_CODES[refusal.kind], "message": refusal.message, "param": None}
         return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
     return b"data: " + envelope(dialect, refusal) + b"\n\n"
+
+
+def refusal_of(status: int, body: bytes) -> Refusal:
+    """An upstream's own error, of any dialect, in words of ours."""
+    message = ""
+    with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
+        message = orjson.loads(body).get("error", {}).get("message", "")
+    if not isinstance(message, str) or not message:
+        message = f"The upstream answered with status {status} and no stream."
+    kind: RefusalKind = "rate" if status == 429 else "bad_request" if 400 <= status < 500 else "unavailable"
+    return Refusal(kind, status, message)
 
 
 def ping(dialect: Dialect) -> bytes:

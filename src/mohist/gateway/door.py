@@ -21,6 +21,7 @@ from mohist.gateway.call import Dialect, Gatekeeper, Principal, Refusal
 from mohist.gateway.history import Outgoing
 from mohist.gateway.intake import read_body
 from mohist.gateway.limit import DoorSettings
+from mohist.gateway.lull import Lull
 from mohist.gateway.relay import Relay
 from mohist.gateway.request import (
     Headers,
@@ -212,7 +213,8 @@ class Door:
         outgoing = Outgoing(call.dialect, path, received.query, received.headers, envelope, session, share)
         with Watch(receive, who, self.patrol) as watch:
             try:
-                call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append)
+                async with Lull(call, send, self._settings.early_ping_after_s, self._settings.ping_after_s):
+                    call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append)
                 await self._relay.hand_on(call, call.answer, send)
             except asyncio.CancelledError:
                 if watch.refusal is None and not watch.hung_up:
@@ -223,6 +225,8 @@ class Door:
 
     async def _tell(self, call: Call, send: Send, refusal: Refusal) -> None:
         call.verdict = refusal.kind
+        if call.answer is None:
+            call.status = refusal.status
         if call.begun:
             await self._relay.cut(call, refusal, send)
             return

@@ -42,6 +42,9 @@ class Relay:
     async def hand_on(self, call: Call, answer: Answer, send: Send) -> None:
         """The answer from its head to its end."""
         call.status = answer.status
+        if call.begun:
+            await self._hand_on_late(call, answer, send)
+            return
         headers = [(name, value) for name, value in answer.headers if name not in _NOT_RETURNED]
         if answer.omitted:
             headers.append((b"x-mohist-omitted", answer.omitted.encode()))
@@ -56,6 +59,23 @@ class Relay:
             call.finished = True
             await send({"type": "http.response.body", "body": answer.held, "more_body": False})
             return
+        await self._hand_on_stream(call, answer, send)
+
+    async def _hand_on_late(self, call: Call, answer: Answer, send: Send) -> None:
+        """An answer to a client that has had a status and pings already: a stream, or an error as its one event."""
+        call.first_byte_ms = self._tally.since_ms(call)
+        if answer.response is not None:
+            await self._hand_on_stream(call, answer, send)
+            return
+        call.finished = True
+        kind = next((value for name, value in answer.headers if name == b"content-type"), b"")
+        if answer.status == 200 and b"event-stream" in kind:
+            last = answer.held
+        else:
+            last = speech.error_event(call.dialect, speech.refusal_of(answer.status, answer.held))
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _hand_on_stream(self, call: Call, answer: Answer, send: Send) -> None:
         if held := answer.veil.feed(answer.held) if answer.veil else answer.held:
             await send({"type": "http.response.body", "body": held, "more_body": True})
         try:
@@ -100,7 +120,7 @@ class Relay:
 
         Between two events the client is told in its dialect; within one, the connection breaks.
         """
-        if call.finished or call.answer is None or not call.answer.between_events:
+        if call.finished or (call.answer is not None and not call.answer.between_events):
             return  # an ASGI server closes the connection of an answer that was not ended
         call.finished = True
         event = speech.error_event(call.dialect, refusal)
