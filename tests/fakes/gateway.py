@@ -13,9 +13,11 @@ import anyio
 from fakes.ids import CountingIds
 from mohist.base import SystemClock
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
+from mohist.gateway.exposition import Exposition
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
 from mohist.gateway.server import ServerSettings, serve
+from mohist.gateway.tally import Observer
 from mohist.provider.price import PriceRow, Tier
 from mohist.provider.tariff import Tariff
 
@@ -180,7 +182,12 @@ class Talk:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    routes: Sequence[Route], door: DoorSettings | None = None, connections: ConnectionLimits | None = None
+    routes: Sequence[Route],
+    door: DoorSettings | None = None,
+    connections: ConnectionLimits | None = None,
+    *,
+    observers: Sequence[Observer] = (),
+    exposition: Exposition | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
     keeper = FakeKeeper()
@@ -194,7 +201,15 @@ async def gateway(
         async def run() -> None:
             with stopping:
                 await serve(
-                    settings, keeper, router, lambda _u, _m: Tariff(PRICE), clock, CountingIds(), started.set_result
+                    settings,
+                    keeper,
+                    router,
+                    lambda _u, _m: Tariff(PRICE),
+                    clock,
+                    CountingIds(),
+                    started.set_result,
+                    observers=observers,
+                    exposition=exposition,
                 )
 
         group.start_soon(run)

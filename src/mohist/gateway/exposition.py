@@ -39,9 +39,9 @@ class Exposition:
     def beside(self, app: App) -> App:
         """An application that has `/metrics` and passes everything else on."""
 
-        def both(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        async def both(scope: Scope, receive: Receive, send: Send) -> None:
             ours = scope["type"] == "http" and scope["path"] == PATH
-            return self.serve(scope, receive, send) if ours else app(scope, receive, send)
+            await (self.serve(scope, receive, send) if ours else app(scope, receive, send))
 
         return both
 
