@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 from zlib import crc32
 
 from mohist.base import Clock
@@ -184,6 +185,18 @@ class Router:
         """Seconds for which the upstream asked to be left alone; 0 when it may be called."""
         circuit = self._circuits.get(upstream.name)
         return 0.0 if circuit is None else max(0.0, circuit.rest_until_s - self._clock.monotonic_s())
+
+    def state(self, name: str) -> Literal["closed", "open", "resting", "probing"]:
+        """How the circuit of an upstream stands: closed when it is called, probing when one call tries it again."""
+        circuit = self._circuits.get(name)
+        if circuit is None:
+            return "closed"
+        now_s = self._clock.monotonic_s()
+        if circuit.probing:
+            return "probing"
+        if now_s < circuit.rest_until_s:
+            return "resting"
+        return "open" if now_s < circuit.open_until_s else "closed"
 
     def began(self, upstream: Upstream) -> None:
         """The upstream is being tried; one whose circuit was open is tried by one call at a time."""
