@@ -34,9 +34,25 @@ _NO_AUDIO = "Send and ask for text."
 REQUEST = Table(
     frozenset(
         {
-            *("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "max_tokens", "max_completion_tokens"),
+            *(
+                "model",
+                "messages",
+                "tools",
+                "tool_choice",
+                "parallel_tool_calls",
+                "max_tokens",
+                "max_completion_tokens",
+            ),
             *("temperature", "top_p", "top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "stream"),
-            *("stream_options", "response_format", "user", "reasoning_effort", "enable_thinking", "thinking_budget", "thinking"),
+            *(
+                "stream_options",
+                "response_format",
+                "user",
+                "reasoning_effort",
+                "enable_thinking",
+                "thinking_budget",
+                "thinking",
+            ),
         }
     ),
     frozenset(
@@ -111,7 +127,9 @@ _PART_KINDS = {
     "file": Table(frozenset({"type", "file", "cache_control"})),
 }
 _IMAGE_URL = Table(frozenset({"url", "detail"}), frozenset({"format"}))
-_FILE = Table(frozenset({"file_data", "filename"}), frozenset({"format"}), {"file_id": "Send its content as `file_data`."})
+_FILE = Table(
+    frozenset({"file_data", "filename"}), frozenset({"format"}), {"file_id": "Send its content as `file_data`."}
+)
 
 _TOOL_CALL = Table(
     frozenset({"id", "type", "function", "custom"}),

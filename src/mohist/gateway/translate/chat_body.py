@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mohist.gateway.translate.field import cannot
 from mohist.gateway.translate.form import Ask, Call, Document, Image, Part, Result, Text, Thinking, Tool, Turn
 from mohist.gateway.translate.media import data_url, plain_text
 from mohist.gateway.translate.name import Names, pack_input
 from mohist.gateway.translate.option import Options
 from mohist.gateway.translate.reasoning import BUDGETS
 from mohist.gateway.translate.sequence import arranged
-from mohist.gateway.translate.field import cannot
 from mohist.gateway.translate.wish import (
     BETWEEN,
     Omitted,
@@ -130,7 +130,9 @@ def _messages(ask: Ask, options: Options, names: Names, omitted: Omitted) -> lis
     called: dict[str, str] = {}
     for turn in arranged(ask.turns):
         if turn.role == "assistant":
-            called = {part.id: names.outward(part.namespace, part.name) for part in turn.parts if isinstance(part, Call)}
+            called = {
+                part.id: names.outward(part.namespace, part.name) for part in turn.parts if isinstance(part, Call)
+            }
             if (said := _said(turn, options, names, omitted)) is not None:
                 messages.append(said)
         elif turn.role == "system":
