@@ -104,7 +104,7 @@ NOON = at("2026-11-20T12:00")
 
 def test_a_bill_names_its_row_and_what_has_no_price() -> None:
     row = PriceRow(tiers=(Tier(0, input=USD, output=USD),), source="a list", date="2026-11-01")
-    assert row.bill(Usage(input_tokens=5), at_ms=NOON) == Bill(5, "a list 2026-11-01")
+    assert row.bill(Usage(input_tokens=5), at_ms=NOON) == Bill(5, "a list 2026-11-01", (), 5)
     assert row.bill(Usage(5, 1, 2, 0), at_ms=NOON) == Bill(None, "a list 2026-11-01", ("cache_read", "cache_write"))
 
 
@@ -125,10 +125,10 @@ def test_a_service_tier_without_a_price_makes_the_cost_unknown_and_is_named() ->
 def test_searches_are_billed_beside_the_tokens_or_named_as_unpriced() -> None:
     searched = Terms(web_searches=3)
     assert ROW.bill(Usage(input_tokens=1000), at_ms=NOON, terms=searched) == Bill(
-        2000, "a list 2026-11-01", ("web_search",)
+        2000, "a list 2026-11-01", ("web_search",), 2000
     )
     row = replace(ROW, web_search_microusd=10_000)
-    assert row.bill(Usage(input_tokens=1000), at_ms=NOON, terms=searched) == Bill(32_000, "a list 2026-11-01")
+    assert row.bill(Usage(input_tokens=1000), at_ms=NOON, terms=searched) == Bill(32_000, "a list 2026-11-01", (), 32_000)
 
 
 tokens = st.integers(0, 2_000_000)

@@ -44,6 +44,7 @@ def rows(*contracts: Contract, model: str = "m", region: str = "") -> Tariff:
 def test_a_contract_wins_from_its_first_day_to_its_last(day: str, row: str, cost: int) -> None:
     bill = rows(contract(4, "2026-03-01", "2026-06-30")).bill(ONE, at_ms=at(day))
     assert (bill.row, bill.cost_microusd) == (row, cost)
+    assert bill.list_cost_microusd == 10
 
 
 def test_the_contract_of_the_region_and_the_model_wins_and_among_equals_the_later_one() -> None:

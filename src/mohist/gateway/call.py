@@ -86,6 +86,10 @@ class CallRecord:
     """As the answer names it."""
     web_searches: int = 0
     """Searches that the vendor ran."""
+    provider: str = ""
+    """Who was called, by the catalogue's name; empty for an upstream of one's own."""
+    list_cost_microusd: int | None = None
+    """What it would have cost without a contract; None: not known."""
     unpriced: str = ""
     """What was used and has no known price, comma-separated."""
 

@@ -97,6 +97,8 @@ USAGE: Final = Table(
     Column("web_searches", WHOLE, nullable=False, server_default="0"),
     Column("unpriced", Text, nullable=False, server_default=""),
     Column("cache_write_1h_tokens", WHOLE),
+    Column("provider", Text, nullable=False, server_default=""),
+    Column("list_cost_microusd", WHOLE),
     Index("usage_by_time", "started_at_ms"),
 )
 

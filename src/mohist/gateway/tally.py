@@ -19,6 +19,9 @@ from mohist.provider.tariff import Tariff
 Prices = Callable[[Upstream, str], Tariff]
 """The rows that an upstream may bill the model by, under the name it knows; empty when there is none."""
 
+FREE = Bill(0, "", list_cost_microusd=0)
+"""Nothing was used."""
+
 HUNG_UP = 499
 """What a record says of a client that left before any answer; nginx's number, never sent."""
 
@@ -117,6 +120,8 @@ class Tally:
             region=terms.own_region or (answer.upstream.region if answer else ""),
             service_tier=terms.service,
             web_searches=terms.web_searches,
+            provider=answer.upstream.provider if answer else "",
+            list_cost_microusd=bill.list_cost_microusd,
             unpriced=",".join(bill.unpriced),
         )
         if call.reservation is not None:
@@ -145,8 +150,8 @@ class Tally:
     def _bill(self, call: Call, usage: Usage | None, terms: Terms) -> Bill:
         upstream = call.answer.upstream if call.answer else (call.upstreams[-1] if call.upstreams else None)
         if usage is None or upstream is None or call.envelope is None:
-            return Bill(None if usage is None else 0, "")
+            return Bill(None, "") if usage is None else FREE
         if usage == Usage() and not terms.web_searches:
-            return Bill(0, "")
+            return FREE
         rows = self._prices(upstream, upstream.model or call.envelope.model)
         return rows.bill(usage, at_ms=call.started_at_ms, terms=terms)

@@ -58,6 +58,8 @@ class Bill:
     """The row's label; empty when there is none."""
     unpriced: tuple[str, ...] = ()
     """What was used and has no known price: token classes, `service:NAME`, `web_search`, or `model`."""
+    list_cost_microusd: int | None = None
+    """What it would have cost without a contract; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class PriceRow:
                 unpriced.append("web_search")
             elif cost is not None:
                 cost += terms.web_searches * self.web_search_microusd
-        return Bill(cost, self.label, tuple(unpriced))
+        return Bill(cost, self.label, tuple(unpriced), cost)
 
     def cost_microusd(self, usage: Usage, *, at_ms: int | None = None, region: str = "") -> int | None:
         """Cost of one call's tokens, rounded up; None when a class that was used has no known price.

@@ -61,7 +61,12 @@ class Tariff:
         row = self.row_at(at_ms)
         if row is None:
             return Bill(None, "", ("model",))
-        return row.bill(usage, at_ms=at_ms, terms=terms if terms.own_region else replace(terms, region=self.region))
+        placed = terms if terms.own_region else replace(terms, region=self.region)
+        bill = row.bill(usage, at_ms=at_ms, terms=placed)
+        if row is self.listed:
+            return bill
+        listed = None if self.listed is None else self.listed.bill(usage, at_ms=at_ms, terms=placed).cost_microusd
+        return replace(bill, list_cost_microusd=listed)
 
     def dearest_microusd(self, usage: Usage, *, at_ms: int) -> int | None:
         """The most that these tokens can cost by the row that holds at this moment, for a hold; None: not known.
