@@ -18,6 +18,7 @@ from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
 from mohist.gateway.server import ServerSettings, serve
 from mohist.gateway.tally import Observer
+from mohist.gateway.warden import Warden
 from mohist.provider.price import PriceRow, Tier
 from mohist.provider.tariff import Tariff
 
@@ -188,6 +189,7 @@ async def gateway(
     *,
     observers: Sequence[Observer] = (),
     exposition: Exposition | None = None,
+    warden: Warden | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
     keeper = FakeKeeper()
@@ -208,6 +210,7 @@ async def gateway(
                     clock,
                     CountingIds(),
                     started.set_result,
+                    warden=warden,
                     observers=observers,
                     exposition=exposition,
                 )
