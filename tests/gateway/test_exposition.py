@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import socket
 from typing import Any
 
+import anyio
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from fakes.gateway import at, gateway
 from fakes.upstream import Reply, Upstream
+from mohist.gateway.annex import serve_metrics
+from mohist.gateway.errors import AddressError
 from mohist.gateway.exposition import Exposition
 from mohist.gateway.metric import Metrics
 from mohist.gateway.route import Route, Router, RouteTable
@@ -65,18 +70,36 @@ async def test_beyond_this_machine_nobody_may_read_without_a_token(registry: Col
 
 async def test_a_token_is_asked_for_wherever_it_is_set(registry: CollectorRegistry) -> None:
     token = secrets.token_hex(16)
-    for exposition in (Exposition(registry, token, open_here=True), Exposition(registry, token, open_everywhere=True)):
-        assert (await read(exposition))[0] == 401
-        assert (await read(exposition, authorization=f"Bearer {token}x"))[0] == 401
-        assert (await read(exposition, authorization=f"Basic {token}"))[0] == 401
-        assert (await read(exposition, authorization=f"Bearer {token}"))[0] == 200
+    exposition = Exposition(registry, token, open_here=True)
+    assert (await read(exposition))[0] == 401
+    assert (await read(exposition, authorization=f"Bearer {token}x"))[0] == 401
+    assert (await read(exposition, authorization=f"Basic {token}"))[0] == 401
+    assert (await read(exposition, authorization=f"Bearer {token}", host="gateway.example"))[0] == 200
 
 
-async def test_a_listener_of_its_own_serves_metrics_alone(registry: CollectorRegistry) -> None:
-    exposition = Exposition(registry, open_everywhere=True)
-    assert (await read(exposition, host="prometheus.example"))[0] == 200
+@pytest.mark.enable_socket
+async def test_a_port_of_its_own_serves_metrics_alone(registry: CollectorRegistry) -> None:
+    exposition = Exposition(registry, open_here=True)
     assert (await read(exposition, "/v1/models"))[0] == 404
     assert (await read(exposition, method="POST"))[0] == 405
+    async with anyio.create_task_group() as group:
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        group.start_soon(serve_metrics, exposition, "127.0.0.1", 0, started.set_result)
+        url = await started
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        answered = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        group.cancel_scope.cancel()
+    assert answered.startswith(b"HTTP/1.1 200")
+    assert b"answer 42.0" in answered
+
+
+@pytest.mark.enable_socket
+async def test_a_port_that_is_taken_is_said(registry: CollectorRegistry) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(AddressError, match="metrics"):
+        await serve_metrics(Exposition(registry), "127.0.0.1", taken.getsockname()[1], print)
 
 
 async def test_openmetrics_is_spoken_to_who_asks_for_it(registry: CollectorRegistry) -> None:

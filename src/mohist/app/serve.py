@@ -11,6 +11,7 @@ import anyio
 
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
+from mohist.app.observation import Observation, Watch
 from mohist.app.price import check_providers, contracts
 from mohist.app.route import Served, from_file, from_keys
 from mohist.app.rulebook import PolicyFile, describe, policy_path
@@ -30,6 +31,7 @@ async def run_gateway(
     ready: Callable[[str, Served], None],
     policy: Path | None = None,
     tell: Callable[[str], None] = lambda _line: None,
+    observation: Observation | None = None,
 ) -> None:
     """Serves until TERM or Ctrl-C; calls under way may end.
 
@@ -41,6 +43,7 @@ async def run_gateway(
         ready: told the base URL and what is served once calls are taken.
         policy: the rule file, which must be there; None: that of the state folder, where there is one.
         tell: told which rules are in force, at the start and at every change, in one line.
+        observation: metrics and traces; None: metrics that nobody may read.
 
     Raises:
         RuleError: the rule file is refused.
@@ -72,13 +75,30 @@ async def run_gateway(
             group.start_soon(rules.watch)
             settings = ServerSettings(host, port)
             router = Router(served.table, clock)
+            watch = Watch(observation or Observation(), env, router, keeper, tell)
+            watch.begin(group)
             ids = RandomIds(clock)
 
             def listening(url: str) -> None:
                 ready(url, served)
                 tell(describe(warden.rulebook))
 
-            await serve(settings, keeper, router, served.price, clock, ids, listening, warden=warden)
+            try:
+                await serve(
+                    settings,
+                    keeper,
+                    router,
+                    served.price,
+                    clock,
+                    ids,
+                    listening,
+                    warden=warden,
+                    observers=watch.observers,
+                    exposition=watch.exposition,
+                )
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await watch.end()
     except BaseExceptionGroup as errors:
         raise known_error(errors) from None
     finally:

@@ -23,6 +23,7 @@ examples:
   mohist keys create --user ann          then, for Claude Code:
   ANTHROPIC_BASE_URL=http://127.0.0.1:8484 ANTHROPIC_API_KEY=mhk-… claude"""
 
+_WHOM = ("key", "user", "project", "team")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -35,6 +36,26 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--policy", type=Path, metavar="FILE", help="rules (default: gateway-policy.toml of the state folder, if any)"
     )
     parser.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="serve /metrics there and not beside the calls; 0 takes a free one",
+    )
+    parser.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="address of --metrics-port")
+    parser.add_argument(
+        "--metrics-by",
+        action="append",
+        choices=_WHOM,
+        default=[],
+        help="who called as a label of the metrics; may be given several times (default: none)",
+    )
+    parser.add_argument(
+        "--otlp-endpoint",
+        default="",
+        metavar="URL",
+        help="send traces to this collector, such as http://127.0.0.1:4318",
+    )
+    parser.add_argument(
         "--behind-tls", action="store_true", help="a proxy in front speaks TLS; needed to listen beyond this machine"
     )
 
@@ -42,6 +63,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     import anyio
 
+    from mohist.app.observation import Observation
     from mohist.app.serve import run_gateway
 
     if args.host not in LOOPBACK and not args.behind_tls:
@@ -53,7 +75,14 @@ def main(args: argparse.Namespace) -> int:
         return ExitCode.USAGE
     # A third less CPU a call than the standard loop.
     options = {"use_uvloop": True}
-    given = (os.environ, args.host, args.port, args.routes, _ready, args.policy, _tell)
+    observation = Observation(
+        open_here=args.host in LOOPBACK and not args.behind_tls,
+        metrics_host=args.metrics_host,
+        metrics_port=args.metrics_port,
+        whom=tuple(dict.fromkeys(args.metrics_by)),
+        otlp_endpoint=args.otlp_endpoint,
+    )
+    given = (os.environ, args.host, args.port, args.routes, _ready, args.policy, _tell, observation)
     anyio.run(run_gateway, *given, backend_options=options)
     return ExitCode.DONE
 

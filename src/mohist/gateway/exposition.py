@@ -16,8 +16,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 PATH = "/metrics"
 _OWN_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _SHUT = (
-    "Metrics are not read here. Set a bearer token for them (MOHIST_METRICS_TOKEN), or have them on an address of "
-    "their own (--metrics-port).\n"
+    "Metrics are not read here. Set a bearer token for them (MOHIST_METRICS_TOKEN), or have them on a port of this "
+    "machine's own (--metrics-port).\n"
 )
 
 
@@ -33,8 +33,6 @@ class Exposition:
     token: str = ""
     open_here: bool = False
     """The listener is reached from this machine alone, and not through a proxy."""
-    open_everywhere: bool = False
-    """The listener is for metrics alone, and whoever reaches it may read."""
 
     def beside(self, app: App) -> App:
         """An application that has `/metrics` and passes everything else on."""
@@ -65,8 +63,6 @@ class Exposition:
         if self.token:
             scheme, _, shown = headers.get(b"authorization", b"").strip().partition(b" ")
             return scheme.lower() == b"bearer" and hmac.compare_digest(shown.strip(), self.token.encode())
-        if self.open_everywhere:
-            return True
         host = headers.get(b"host", b"").decode("latin-1")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         return self.open_here and name.lower() in _OWN_NAMES

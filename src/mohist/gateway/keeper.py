@@ -220,6 +220,11 @@ class Keeper:
         """What fails at present, for whoever looks after the gateway; empty when all is well."""
         return self._watch_trouble or (self._writer.trouble if self._writer is not None else "")
 
+    @property
+    def backlog(self) -> int:
+        """Finished calls that are not in the database yet."""
+        return self._writer.waiting if self._writer is not None else 0
+
     def flush(self, timeout_s: float) -> bool:
         """Waits until all that was settled is in the journal, at most `timeout_s`; whether it is."""
         return self._writer is not None and self._writer.flush(timeout_s)
