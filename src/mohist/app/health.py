@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from anyio import to_thread
+
 from mohist.app import machine as machines
 from mohist.app.config import load_config
 from mohist.app.connect import load_rules
+from mohist.app.rulebook import describe, policy_path, read_text
 from mohist.app.trust import TrustStore
 from mohist.base import MohistError
+from mohist.policy import RuleError, load_rulebook
 from mohist.provider.discovery import choose
 from mohist.sandbox import find_repository
 
@@ -60,6 +64,7 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
         )
     finally:
         machine.close()
+    findings.append(await to_thread.run_sync(_gateway_policy, machine.paths.home))
     findings += [
         Finding(
             "not there yet",
@@ -72,6 +77,15 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
         Finding("not there yet", "ledger", "weak", "runs are logged, the log is not tamper-evident", needed=False),
     ]
     return findings
+
+
+def _gateway_policy(home: Path) -> Finding:
+    path = policy_path(home, None)
+    try:
+        rulebook = load_rulebook(read_text(path), str(path)) if path.exists() else None
+    except RuleError as error:
+        return Finding("gateway", "policy", "no", str(error), needed=False)
+    return Finding("gateway", "policy", "yes" if rulebook else "weak", describe(rulebook), needed=False)
 
 
 async def _model(name: str | None, env: Mapping[str, str], endpoints: Mapping[str, object]) -> Finding:
