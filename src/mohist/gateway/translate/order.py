@@ -135,6 +135,8 @@ class Order:
             self._grow(held, first)
 
     def _call(self, call: Call) -> _Part:
+        if not call.name:
+            raise OrderError("a call without a name")
         namespace, name, freeform = self._facts.names.inward(call.name)
         if call.name not in self._facts.names.known:
             namespace, freeform = call.namespace, call.freeform
