@@ -14,6 +14,7 @@ from fakes.ids import CountingIds
 from mohist.base import SystemClock
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
 from mohist.gateway.exposition import Exposition
+from mohist.gateway.guard import Guard
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
 from mohist.gateway.server import ServerSettings, serve
@@ -190,6 +191,7 @@ async def gateway(
     observers: Sequence[Observer] = (),
     exposition: Exposition | None = None,
     warden: Warden | None = None,
+    guard: Guard | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
     keeper = FakeKeeper()
@@ -213,6 +215,7 @@ async def gateway(
                     warden=warden,
                     observers=observers,
                     exposition=exposition,
+                    guard=guard,
                 )
 
         group.start_soon(run)

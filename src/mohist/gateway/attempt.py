@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from mohist.base import MohistError
 from mohist.gateway.call import Refusal
 from mohist.gateway.history import History, Outgoing
 from mohist.gateway.limit import OnAccountChange
+from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Route, Router, Upstream
+from mohist.gateway.sieve import Sieve
 from mohist.gateway.tap import Tap
 from mohist.gateway.veil import Veil
 from mohist.gateway.wire import Headers, Origin, Pool, Response, WireError
@@ -31,6 +33,10 @@ MAX_WHOLE_BYTES = 64 * 1024 * 1024
 _ACCOUNT_STATUSES = frozenset({401, 402, 403})
 """Our own account at the vendor is refused: the client can't mend it, and the text may quote our key."""
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})
+
+
+Inspect = Callable[[Outgoing, Upstream], Awaitable[Outgoing]]
+"""Returns what may go to the upstream, or raises RefusedError."""
 
 
 @dataclass(slots=True)
@@ -49,12 +55,16 @@ class Answer:
     veil: Veil | None = None
     """Hides the usage that the client did not ask for."""
 
+    sieve: Sieve | None = None
+    """Shows the answer to a guard; None: there is none."""
     omitted: str = ""
     """What of the request the upstream did not get."""
 
     @property
     def between_events(self) -> bool:
         """The client has no half event, so that one can be put in."""
+        if self.sieve is not None:
+            return True
         if self.veil is not None:
             return self.veil.whole
         return self.tap is not None and self.tap.between_events
@@ -99,17 +109,23 @@ class Attempts:
         self._hold_s = hold_s
         self._on_account_change = on_account_change
 
-    async def answer(self, outgoing: Outgoing, route: Route, tried: Callable[[Upstream], None]) -> Answer:
+    async def answer(
+        self, outgoing: Outgoing, route: Route, tried: Callable[[Upstream], None], inspect: Inspect | None = None
+    ) -> Answer:
         """The first answer that begins.
 
         Args:
+            outgoing: the call.
+            route: who may answer.
             tried: told of each upstream before it is called.
+            inspect: says what each upstream may get; None: all of it.
 
         Raises:
             UnansweredError: none did, and no upstream's own words can be passed on.
         """
         faults: list[_FaultError] = []
         rests: list[float] = []
+        blocked: list[Refusal] = []
         order = self._router.order(route, outgoing.dialect, outgoing.session_id)
         history = History(outgoing, self._router.homes, order[0].payer if order else "")
         for upstream in order:
@@ -121,12 +137,19 @@ class Attempts:
             if self._on_account_change == "refuse" and history.is_foreign(upstream):
                 faults.append(_FaultError("thinking blocks of this session belong to another account"))
                 continue
+            fitted = history.fitted(upstream)
+            if inspect is not None:
+                try:
+                    fitted = await inspect(fitted, upstream)
+                except RefusedError as refused:
+                    blocked.append(refused.refusal)
+                    continue
             tried(upstream)
             self._router.began(upstream)
             try:
-                answer = await self._try(history.fitted(upstream), upstream)
+                answer = await self._try(fitted, upstream)
                 if self._on_account_change == "strip" and history.is_disowned(upstream, answer.status, answer.held):
-                    answer = await self._again(history, upstream, answer)
+                    answer = await self._again(history, upstream, answer, inspect)
                 if history.is_changed(upstream):
                     answer.omitted = "thinking"
             except _FaultError as fault:
@@ -139,12 +162,17 @@ class Attempts:
                 self._router.succeeded(upstream)
                 history.settle(upstream)
                 return answer
+        if blocked and not faults:
+            raise UnansweredError(blocked[0])
         waits = rests + [fault.wait_s for fault in faults if fault.wait_s is not None]
         return _last_words(faults, min(waits, default=None))
 
-    async def _again(self, history: History, upstream: Upstream, refused: Answer) -> Answer:
+    async def _again(self, history: History, upstream: Upstream, refused: Answer, inspect: Inspect | None) -> Answer:
         """The same upstream without what it disowned; its first words when that doesn't help."""
-        answer = await self._try(history.bare(), upstream)
+        bare = history.bare()
+        if inspect is not None:
+            bare = await inspect(bare, upstream)
+        answer = await self._try(bare, upstream)
         if answer.status < 400:
             history.lay_bare()
             return answer

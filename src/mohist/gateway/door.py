@@ -18,7 +18,9 @@ from mohist.gateway.admission import Admission
 from mohist.gateway.asgi import Receive, Scope, Send, refuse, reply
 from mohist.gateway.attempt import Attempts, UnansweredError
 from mohist.gateway.call import Dialect, Gatekeeper, Principal, Refusal
+from mohist.gateway.guard import Guard
 from mohist.gateway.history import Outgoing
+from mohist.gateway.inspection import Inspection
 from mohist.gateway.intake import read_body
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.lull import Lull
@@ -67,6 +69,7 @@ class Door:
         ids: of calls.
         warden: the rules; None: none.
         observers: told of every call.
+        guard: looks at what calls carry; None: nobody does.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Door:
         ids: IdSource,
         warden: Warden | None = None,
         observers: Sequence[Observer] = (),
+        guard: Guard | None = None,
     ) -> None:
         self._settings = settings
         self._gatekeeper = gatekeeper
@@ -92,6 +96,7 @@ class Door:
         self.patrol = Patrol(gatekeeper, settings.patrol_s)
         """Must run as long as the door serves."""
         self._warden = warden or Warden()
+        self._guard = guard
         self._clock = clock
         self._ids = ids
 
@@ -211,10 +216,14 @@ class Door:
         session = f"{who.key_id}/{call.session_id}" if call.session_id else ""
         path = speech.DOORS[received.path][1]
         outgoing = Outgoing(call.dialect, path, received.query, received.headers, envelope, session, share)
+        inspection = Inspection(self._guard, self._settings, call) if self._guard is not None else None
+        inspect = inspection.outgoing if inspection is not None else None
         with Watch(receive, who, self.patrol) as watch:
             try:
                 async with Lull(call, send, self._settings.early_ping_after_s, self._settings.ping_after_s):
-                    call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append)
+                    call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append, inspect)
+                    if inspection is not None:
+                        await inspection.answer(call.answer)
                 await self._relay.hand_on(call, call.answer, send)
             except asyncio.CancelledError:
                 if watch.refusal is None and not watch.hung_up:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 from mohist.gateway import dialect as speech
 from mohist.gateway.asgi import Send
 from mohist.gateway.attempt import Answer
 from mohist.gateway.call import Refusal
+from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Router
+from mohist.gateway.sieve import FAILED, BlockedError
 from mohist.gateway.tally import Call, Tally
 from mohist.gateway.wire import WireError
 
 TELL_WITHIN_S = 1.0
+_log = logging.getLogger(__name__)
 
 # Hop by hop, or said anew, or about the upstream's own host.
 _NOT_RETURNED = frozenset(
@@ -76,7 +80,7 @@ class Relay:
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _hand_on_stream(self, call: Call, answer: Answer, send: Send) -> None:
-        if held := answer.veil.feed(answer.held) if answer.veil else answer.held:
+        if held := _sieved(answer, answer.veil.feed(answer.held) if answer.veil else answer.held):
             await send({"type": "http.response.body", "body": held, "more_body": True})
         try:
             await self._stream(call, answer, send)
@@ -106,11 +110,14 @@ class Relay:
                     await send({"type": "http.response.body", "body": ping, "more_body": True})
                 continue
             if not chunk:
-                if veil is not None and (rest := veil.end()):
+                if rest := _sieved(answer, veil.end() if veil is not None else b"", last=True):
                     await send({"type": "http.response.body", "body": rest, "more_body": True})
                 return
             silent_s = 0.0
-            if seen := veil.feed(chunk) if veil is not None else chunk:
+            seen = veil.feed(chunk) if veil is not None else chunk
+            if answer.sieve is not None:
+                seen = _sieved(answer, seen)
+            if seen:
                 await send({"type": "http.response.body", "body": seen, "more_body": True})
             if tap is not None:
                 tap.feed(chunk)
@@ -127,3 +134,22 @@ class Relay:
         with contextlib.suppress(TimeoutError):  # a client that doesn't read can't be told
             async with asyncio.timeout(TELL_WITHIN_S):
                 await send({"type": "http.response.body", "body": event, "more_body": False})
+
+
+def _sieved(answer: Answer, data: bytes, *, last: bool = False) -> bytes:
+    """What the guard lets through.
+
+    Raises:
+        RefusedError: it stops the answer, or fails: of a stream it may hold something back, so no failure is passed over.
+    """
+    sieve = answer.sieve
+    if sieve is None:
+        return data
+    try:
+        seen = sieve.feed(data)
+        return seen + sieve.end() if last else seen
+    except BlockedError as blocked:
+        raise RefusedError(Refusal("guard", 403, blocked.reason)) from None
+    except Exception as error:
+        _log.error("the guard failed on an answer: %s", type(error).__name__)
+        raise RefusedError(FAILED) from error

@@ -19,6 +19,7 @@ from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Gatekeeper
 from mohist.gateway.door import Door
 from mohist.gateway.errors import AddressError
+from mohist.gateway.guard import Guard
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.peer import PeerConnection, Peers
 from mohist.gateway.route import Router
@@ -57,6 +58,7 @@ async def serve(
     warden: Warden | None = None,
     observers: Sequence[Observer] = (),
     exposition: Exposition | None = None,
+    guard: Guard | None = None,
 ) -> None:
     """Serves until cancelled, then lets the calls under way end.
 
@@ -71,6 +73,7 @@ async def serve(
         tls: for the upstreams; None: the system's certificate authorities.
         warden: the rules; `take` others while it runs. None: none, and none can come.
         observers: told of every call.
+        guard: looks at what calls carry; None: nobody does.
         exposition: serves `/metrics`; None: nothing is there.
 
     Raises:
@@ -84,7 +87,7 @@ async def serve(
         raise AddressError(what, "Choose another address or stop what uses it.") from error
     pool = Pool(tls)
     attempts = Attempts(pool, router, settings.door.ping_after_s, settings.door.on_account_change)
-    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers)
+    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers, guard)
     config = uvicorn.Config(
         door if exposition is None else exposition.beside(door),
         http=cast("type[asyncio.Protocol]", partial(PeerConnection, settings.connections, Peers())),

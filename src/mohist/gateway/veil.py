@@ -7,23 +7,19 @@ Source: https://platform.openai.com/docs/api-reference/chat/create#chat_create-s
 
 from __future__ import annotations
 
-import re
-
 import orjson
+
+from mohist.gateway.frame import Frames, data_of
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """A larger event goes on unread, and so does all that follows it."""
-
-# A CR that is the last byte so far may be half of a CRLF.
-_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class Veil:
     """Lets whole events through as they are, but for that chunk."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._frames = Frames()
         self._lifted = False
 
     @property
@@ -35,33 +31,21 @@ class Veil:
         """What of the stream so far the client may see now: it ends with an event's end."""
         if self._lifted:
             return chunk
-        # An end may be split over two pieces: three bytes of it can already be here.
-        searched = max(0, len(self._rest) - 3)
-        self._rest += chunk
-        seen = bytearray()
-        start = 0
-        for end in _EVENT_END.finditer(self._rest, searched):
-            event = bytes(self._rest[start : end.end()])
-            start = end.end()
-            if b'"usage"' not in event or not _is_usage_chunk(event):
-                seen += event
-        del self._rest[:start]
-        if len(self._rest) > MAX_EVENT_BYTES:
+        events = self._frames.feed(chunk)
+        seen = b"".join(event for event in events if b'"usage"' not in event or not _is_usage_chunk(event))
+        if self._frames.rest_bytes > MAX_EVENT_BYTES:
             self._lifted = True
             seen += self.end()
-        return bytes(seen)
+        return seen
 
     def end(self) -> bytes:
         """What no event's end has followed."""
-        rest = bytes(self._rest)
-        self._rest.clear()
-        return rest
+        return self._frames.end()
 
 
 def _is_usage_chunk(event: bytes) -> bool:
-    lines = [line[5:] for line in _LINE_END.split(event) if line.startswith(b"data:")]
     try:
-        value = orjson.loads(b"\n".join(lines))
+        value = orjson.loads(data_of(event))
     except orjson.JSONDecodeError:
         return False
     return isinstance(value, dict) and value.get("choices") == [] and isinstance(value.get("usage"), dict)

@@ -1,0 +1,94 @@
+"""The place of the guard: who looks at what a call carries, in both directions, and may stop or change it.
+
+The guard itself is another package's; here is only what the gateway asks of it. Without one nothing of this runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mohist.gateway.call import Dialect, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Who gets a body."""
+
+    upstream: str
+    vendor: str
+    region: str
+    data_class: str
+    self_hosted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One body on its way to one upstream."""
+
+    call_id: str
+    principal: Principal
+    client: str
+    dialect: Dialect
+    """Of the body, and of the answer that the client gets."""
+    session_id: str
+    model: str
+    """As the client asked."""
+    destination: Destination
+    body: bytes
+    """Its content coding undone; JSON, an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Not to be sent, or to be broken off."""
+
+    reason: str
+    """Told to the person behind the client; never the finding itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """To be sent in the place of the body; of the same model, streamed or not as before."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the texts that an answer is made of."""
+
+    kind: Literal["text", "thinking", "arguments", "other"]
+    index: int
+    """Of the content block, choice or output item."""
+    sub_index: int = 0
+    """Of the tool call in a choice, or the content in an output item."""
+    sealed: bool = False
+    """Signed by the vendor or of unknown form: it can be passed on at once or blocked, not held back or changed."""
+
+
+class Inbound(Protocol):
+    """Follows one answer. Called in order, from one task; takes microseconds."""
+
+    def feed(self, part: Part, text: str) -> str | Block:
+        """More of a part; returns what the client may see now of all that came of it, without what it has."""
+        ...
+
+    def end(self, part: Part) -> str | Block:
+        """A part is over; returns what was held back of it."""
+        ...
+
+
+class Guard(Protocol):
+    """Looks at calls. Both methods may be called from several threads at once."""
+
+    def outbound(self, request: Outbound) -> Block | Replace | None:
+        """What to do with a body; None: it passes as it is.
+
+        Asked once for each upstream that is tried. A body that is blocked for one may pass for the next.
+        """
+        ...
+
+    def inbound(self, request: Outbound) -> Inbound | None:
+        """Who follows the answer to the body that was let out; None: nobody."""
+        ...
