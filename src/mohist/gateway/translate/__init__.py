@@ -10,5 +10,18 @@ from mohist.gateway.translate.answer import StreamTranslator, translate_reply
 from mohist.gateway.translate.errors import AnswerError
 from mohist.gateway.translate.facts import AskFacts
 from mohist.gateway.translate.fault import translate_error
+from mohist.gateway.translate.name import Names
+from mohist.gateway.translate.option import Options
+from mohist.gateway.translate.request import Translated, translate_request
 
-__all__ = ["AnswerError", "AskFacts", "StreamTranslator", "translate_error", "translate_reply"]
+__all__ = [
+    "AnswerError",
+    "AskFacts",
+    "Names",
+    "Options",
+    "StreamTranslator",
+    "Translated",
+    "translate_error",
+    "translate_reply",
+    "translate_request",
+]

@@ -298,9 +298,6 @@ def _item(item: Box, freeform: set[str], leave_out: frozenset[str]) -> Turn | No
             item.at("type"),
             f"is {shown(kind)}, which can't be translated. Send messages, calls, their outputs and reasoning.",
         )
-    for name in ("id", "status", "phase"):
-        if name in table.hints and item.has(name):
-            item.text(name)  # they belong to an item and say nothing of the call, so they aren't told one by one
     item.close(table, "input[]")
     match kind:
         case "message":
