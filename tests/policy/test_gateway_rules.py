@@ -6,12 +6,14 @@ import random
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mohist.policy import Facts, Memo, Rulebook, RuleError, describe_call, load_rulebook, read_rulebook
+from mohist.policy.cedar import Engine, parse_policy
 from mohist.policy.fact import version_number
 
 OLD_CLIENT = """
@@ -181,6 +183,59 @@ def test_a_remembered_ruling_is_the_one_that_would_be_made(calls, limit):
     for facts in [*calls, *calls]:
         assert memo.decide(facts) == rules.decide(facts)
     assert len(memo) <= limit
+
+
+PARTS = st.sampled_from(
+    [
+        'principal == User::"us"',
+        'principal in Team::"core"',
+        'principal in [Team::"eu", Team::"core"]',
+        'User::"us" in Team::"core"',
+        'principal.key == "mon"',
+        'principal["key"] == "opus"',
+        "principal has key",
+        "principal is User",
+        'resource == Upstream::"us"',
+        "resource.region == resource.vendor",
+        '(if context.stream then resource else Upstream::"eu").region == "eu"',
+        "resource.self_hosted",
+        'resource.model like "*o*"',
+        'context.client.name == "x"',
+        'context["client"]["version"] > 3',
+        "context has client && context has client.version",
+        'context.tools.containsAny(["core", "web_search"])',
+        "context.tools.containsAll(context.vendor_tools)",
+        "context.vendor_tools.isEmpty()",
+        "context.prompt_tokens > context.hour",
+        "context.session == context.dialect",
+        'context.at.toTime() < duration("12h")',
+        'context.weekday == "thu" || context.minute < 30',
+        "context == context",
+        '{a: context.model}.a == "opus"',
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    parts=st.lists(PARTS, min_size=1, max_size=4),
+    scope=st.booleans(),
+    sign=st.sampled_from(["&&", "||"]),
+    facts=facts_of(NAMES),
+)
+def test_facts_that_no_rule_reads_change_no_decision(parts, scope, sign, facts):
+    """The engine is told only what the rules were found to read; told everything, it decides the same."""
+    who = 'principal in Project::"payroll"' if scope else "principal"
+    policy = parse_policy(
+        f"forbid({who}, action, resource) when {{ {f' {sign} '.join(f'({part})' for part in parts)} }};"
+    )
+    told_less = Engine({"r": policy}, permit_all=True, zone=ZoneInfo("UTC"))
+    told_all = Engine(
+        {"r": replace(policy, uses=frozenset(field.name for field in fields(Facts)))},
+        permit_all=True,
+        zone=ZoneInfo("UTC"),
+    )
+    assert told_less.decide(facts) == told_all.decide(facts)
 
 
 def test_only_facts_that_some_rule_reads_are_told_apart():

@@ -269,6 +269,11 @@ def _reads(node: object) -> Iterator[tuple[str, str | None]]:
     if "Var" in node:
         yield node["Var"], None
         return
+    if isinstance(literal := node.get("__entity"), dict):
+        # `User::"ann" in Team::"core"` rests on who calls, without naming the caller.
+        if owner := {"User": "principal", "Upstream": "resource"}.get(literal.get("type", "")):
+            yield owner, None
+        return
     access = node.get(".") or node.get("has")
     if isinstance(access, dict) and isinstance(access.get("left"), dict) and "Var" in access["left"]:
         yield access["left"]["Var"], access.get("attr")
