@@ -38,7 +38,7 @@ def write_reply(reply: Reply, facts: AskFacts) -> dict[str, Any]:
         "role": "assistant",
         "model": facts.model,
         "content": blocks,
-        "stop_reason": reason_of(reply.stop),
+        "stop_reason": reason_of(reply.stop, any(isinstance(part, Text) and part.refusal for part in reply.parts)),
         "stop_sequence": reply.stop_sequence or None,
         "usage": usage_of(reply.usage),
     }
@@ -57,9 +57,13 @@ def block_of(part: Text | Thinking | Call) -> dict[str, Any]:
             return {"type": "tool_use", "id": part.id, "name": part.name, "input": argument_object(part.arguments)}
 
 
-def reason_of(stop: Stop) -> str:
-    """The stop reason."""
-    return _REASONS[stop]
+def reason_of(stop: Stop, refused: bool) -> str:
+    """The stop reason.
+
+    `refusal` is what Anthropic's safety system says in the model's place, and Claude Code tells its user of a breach of
+    policy; a model that refuses in words of its own has ended its turn.
+    """
+    return _REASONS["end" if refused and stop == "refusal" else stop]
 
 
 def usage_of(usage: Usage | None) -> dict[str, int]:

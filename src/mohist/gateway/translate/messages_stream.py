@@ -187,6 +187,7 @@ class MessagesWriter:
     def __init__(self, facts: AskFacts) -> None:
         self._facts = facts
         self._part: Text | Thinking | Call = Text("")
+        self._refused = False
 
     def write(self, piece: Piece) -> bytes:
         match piece:
@@ -194,13 +195,17 @@ class MessagesWriter:
                 return _named("message_start", {"message": self._message(usage)})
             case Opened(index, part):
                 self._part = part
+                self._refused = self._refused or (isinstance(part, Text) and part.refusal)
                 return _named("content_block_start", {"index": index, "content_block": _empty(part)})
             case Grown(index, text):
                 return _named("content_block_delta", {"index": index, "delta": self._delta(text)})
             case Closed(index, opaque):
                 return self._closed(index, opaque)
             case Ended(stop, sequence, usage):
-                delta = {"stop_reason": messages_reply.reason_of(stop), "stop_sequence": sequence or None}
+                delta = {
+                    "stop_reason": messages_reply.reason_of(stop, self._refused),
+                    "stop_sequence": sequence or None,
+                }
                 told = {"delta": delta, "usage": messages_reply.usage_of(usage)}
                 return _named("message_delta", told) + _named("message_stop", {})
             case Broken():
