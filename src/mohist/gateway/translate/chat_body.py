@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mohist.gateway.translate.field import cannot
+from mohist.gateway.request import bad_request
+from mohist.gateway.translate.field import UnsayableError
 from mohist.gateway.translate.form import Ask, Call, Document, Image, Part, Result, Text, Thinking, Tool, Turn
 from mohist.gateway.translate.media import data_url, plain_text
 from mohist.gateway.translate.name import Names, pack_input
@@ -27,7 +28,6 @@ from mohist.gateway.translate.wish import (
     tell_marks,
 )
 
-_TARGET = "Chat Completions"
 _NO_RESULT = "(no output)"
 
 
@@ -60,7 +60,7 @@ def write(ask: Ask, model: str, options: Options, names: Names, omitted: Omitted
             omitted["max_tokens"] = None
     body.update(sampling(ask, options, omitted))
     if "top_k" in body and not options.top_k:
-        raise cannot("top_k", "this upstream's Chat Completions", "Leave it out.")
+        raise UnsayableError("top_k", "this upstream's Chat Completions", "Leave it out.")
     if ask.stop:
         body["stop"] = list(ask.stop)
     for name in ("seed", "presence_penalty", "frequency_penalty"):
@@ -227,6 +227,6 @@ def _file(part: Document, options: Options) -> Text | dict[str, Any]:
         return Text(text)
     check_media(part, options)
     if part.url:
-        raise cannot("a document's url", _TARGET, "Send its content.")
+        raise bad_request("The upstream takes files by their content, not by address. Send the content.")
     inner = {"filename": part.name or "file", "file_data": data_url(part.media_type, part.data)}
     return {"type": "file", "file": inner}

@@ -22,9 +22,20 @@ def refused(path: str, why: str) -> RefusedError:
     return bad_request(f"`{path}` {why}")
 
 
-def cannot(path: str, target: str, mend: str) -> RefusedError:
-    """A field that the upstream's dialect has no words for."""
-    return bad_request(f"`{path}` can't be said in {target}, which the upstream speaks. {mend}")
+class UnsayableError(Exception):
+    """What the upstream's dialect has no words for; `translate_request` tells it by the client's name for it.
+
+    Args:
+        field: by its name in Chat.
+        target: the upstream's dialect, for people.
+        mend: what to do instead.
+    """
+
+    def __init__(self, field: str, target: str, mend: str) -> None:
+        super().__init__(field)
+        self.field = field
+        self.target = target
+        self.mend = mend
 
 
 def shown(value: object) -> str:

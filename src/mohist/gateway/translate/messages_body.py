@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mohist.gateway.translate.field import cannot
+from mohist.gateway.request import bad_request
+from mohist.gateway.translate.field import UnsayableError
 from mohist.gateway.translate.form import (
     Ask,
     Call,
@@ -80,7 +81,7 @@ def write(ask: Ask, model: str, options: Options, names: Names, omitted: Omitted
     thinks = _think(ask, turns, limit, options, body, omitted)
     if ask.shape is not None:
         if ask.shape.schema is None:
-            raise cannot("response_format.type", _TARGET, "Give a schema (`json_schema`).")
+            raise UnsayableError("response_format.type", _TARGET, "Give a schema (`json_schema`).")
         body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": ask.shape.schema}
     if ask.tools:
         body["tools"] = [_tool(tool, names) for tool in ask.tools]
@@ -94,12 +95,12 @@ def write(ask: Ask, model: str, options: Options, names: Names, omitted: Omitted
         _set_marks(body)
     wishes = sampling(ask, options, omitted)
     if wishes.get("temperature", 0) > 1:
-        raise cannot("temperature", _TARGET, "It takes 0 to 1.")
+        raise UnsayableError("temperature", _TARGET, "It takes 0 to 1.")
     if not thinks:
         body.update(wishes)
     if ask.stop:
         if any(not stop.strip() for stop in ask.stop):
-            raise cannot("stop", _TARGET, "A stop sequence can't be spaces alone.")
+            raise UnsayableError("stop", _TARGET, "A stop sequence can't be spaces alone.")
         body["stop_sequences"] = list(ask.stop)
     if ask.user:
         body["metadata"] = {"user_id": ask.user}
@@ -255,7 +256,7 @@ def _image(part: Image, options: Options, omitted: Omitted) -> dict[str, Any]:
     if part.url:
         return _marked({"type": "image", "source": {"type": "url", "url": part.url}}, part.mark)
     if part.media_type not in _IMAGES:
-        raise cannot("an image of another type than JPEG, PNG, GIF or WebP", _TARGET, "Convert it.")
+        raise bad_request("The upstream takes images as JPEG, PNG, GIF and WebP alone. Convert the others.")
     source = {"type": "base64", "media_type": part.media_type, "data": part.data}
     return _marked({"type": "image", "source": source}, part.mark)
 
@@ -267,7 +268,7 @@ def _document(part: Document, options: Options) -> dict[str, Any]:
     source = {"type": "url", "url": part.url}
     if part.data:
         if part.media_type != _PDF:
-            raise cannot("a document of another type than PDF or text", _TARGET, "Convert it.")
+            raise bad_request("The upstream takes files as PDF and plain text alone. Convert the others.")
         source = {"type": "base64", "media_type": _PDF, "data": part.data}
     out: dict[str, Any] = {"type": "document", "source": source}
     if part.name:

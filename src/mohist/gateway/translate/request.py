@@ -9,10 +9,17 @@ from typing import Any
 from mohist.gateway.call import Dialect
 from mohist.gateway.request import bad_request
 from mohist.gateway.translate import chat_ask, chat_body, messages_ask, messages_body, responses_ask, responses_body
+from mohist.gateway.translate.field import UnsayableError
 from mohist.gateway.translate.form import Ask
 from mohist.gateway.translate.name import Names
 from mohist.gateway.translate.option import Options
 from mohist.gateway.translate.wish import Omitted
+
+_CLIENT_NAMES: Mapping[tuple[Dialect, str], str] = {
+    ("anthropic-messages", "stop"): "stop_sequences",
+    ("openai-responses", "response_format.type"): "text.format.type",
+}
+"""What a client calls a field that is called otherwise in Chat."""
 
 _MAX_NAME_CHARS = 120
 
@@ -66,6 +73,11 @@ def translate_request(
         names = Names.same(ask.tools) if same else Names.of(ask.tools)
         omitted: Omitted = dict.fromkeys(ask.omitted)
         written = _WRITERS[target](ask, model, options, names, omitted)
+    except UnsayableError as error:
+        name = _CLIENT_NAMES.get((source, error.field), error.field)
+        raise bad_request(
+            f"`{name}` can't be said in {error.target}, which the upstream speaks. {error.mend}"
+        ) from None
     except RecursionError:
         raise bad_request("The request is nested too deep to be translated.") from None
     return Translated(written, tuple(_header(name) for name in omitted), names, ask)

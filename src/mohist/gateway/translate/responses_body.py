@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mohist.gateway.translate.field import cannot
+from mohist.gateway.translate.field import UnsayableError
 from mohist.gateway.translate.form import Ask, Call, Document, Image, Part, Result, Text, Thinking, Tool, Turn
 from mohist.gateway.translate.media import data_url, plain_text
 from mohist.gateway.translate.name import Names
@@ -42,7 +42,7 @@ def write(ask: Ask, model: str, options: Options, names: Names, omitted: Omitted
     """
     refuse_penalties(ask, _TARGET)
     if ask.stop:
-        raise cannot("stop", _TARGET, "Leave it out.")
+        raise UnsayableError("stop", _TARGET, "Leave it out.")
     if ask.seed is not None:
         omitted["seed"] = None  # best effort with those who know it
     body: dict[str, Any] = {"model": model}
@@ -71,7 +71,7 @@ def write(ask: Ask, model: str, options: Options, names: Names, omitted: Omitted
         body["max_output_tokens"] = limit
     body.update(sampling(ask, options, omitted))
     if "top_k" in body:
-        raise cannot("top_k", _TARGET, "Leave it out.")
+        raise UnsayableError("top_k", _TARGET, "Leave it out.")
     _think(ask, options, body, omitted)
     if ask.shape is not None:
         body["text"] = {"format": _format(ask)}

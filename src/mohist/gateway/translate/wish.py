@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mohist.gateway.translate.field import cannot
+from mohist.gateway.request import bad_request
+from mohist.gateway.translate.field import UnsayableError
 from mohist.gateway.translate.form import Ask, Choice, Document, Effort, Image, Part, Reasoning, Result, Text, Tool
 from mohist.gateway.translate.media import plain_text
 from mohist.gateway.translate.name import INPUT_PROPERTY
@@ -62,7 +63,7 @@ def refuse_penalties(ask: Ask, target: str) -> None:
     """Penalties for words said before, which only Chat knows."""
     for name, value in (("presence_penalty", ask.presence_penalty), ("frequency_penalty", ask.frequency_penalty)):
         if value:
-            raise cannot(name, target, "Leave it out.")
+            raise UnsayableError(name, target, "Leave it out.")
 
 
 def system_tagged(parts: Iterable[Part]) -> Text:
@@ -85,9 +86,11 @@ def check_media(part: Image | Document, options: Options) -> None:
         RefusedError: an image or file, and the model takes text alone.
     """
     if isinstance(part, Image) and not options.images:
-        raise cannot("an image", "text", "The model sees none; send text, or ask for a model that does.")
+        raise bad_request("The request holds an image, and the model sees none. Send text, or ask for one that does.")
     if isinstance(part, Document) and not options.documents and plain_text(part) is None:
-        raise cannot("a document", "text", "The model reads none; send its text, or ask for a model that does.")
+        raise bad_request(
+            "The request holds a file, and the model reads none. Send its text, or ask for one that does."
+        )
 
 
 def description(tool: Tool) -> str:
