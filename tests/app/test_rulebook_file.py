@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mohist.app.rulebook import MAX_FILE_BYTES, PolicyFile, describe, policy_path
+from mohist.app.serve import run_gateway
 from mohist.gateway.warden import Warden
 from mohist.policy import Facts, RuleError
 
@@ -145,3 +146,19 @@ def test_what_is_in_force_is_said_in_a_line(followed):
     followed.write(GOOD.format(id="one"))
     followed.file.begin(must_exist=True)
     assert "1 rule(s)" in describe(followed.warden.rulebook)
+
+
+async def test_a_gateway_with_a_bad_rule_file_serves_nothing(tmp_path):
+    (tmp_path / "gateway-policy.toml").write_text(BAD, encoding="utf-8")
+    (tmp_path / "routes.toml").write_text(
+        '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "u"\ndialect = "openai-chat"\nurl = "http://127.0.0.1:9"\n',
+        encoding="utf-8",
+    )
+    env = {"MOHIST_HOME": str(tmp_path)}
+    with pytest.raises(RuleError, match="rule 'bad', example 1"):
+        await run_gateway(env, "127.0.0.1", 0, None, lambda *_: pytest.fail("it serves"))
+    (tmp_path / "gateway-policy.toml").unlink()
+    with pytest.raises(RuleError, match=r"other\.toml"):
+        await run_gateway(
+            env, "127.0.0.1", 0, None, lambda *_: pytest.fail("it serves"), policy=tmp_path / "other.toml"
+        )

@@ -119,6 +119,18 @@ def test_a_call_is_explained_for_each_upstream_of_its_route(home, capsys, monkey
     assert main(["policy", "explain", "model=other", "--routes", str(home / "r.toml")]) == 2
 
 
+def test_the_route_of_the_state_folder_is_taken_unless_the_call_names_an_upstream(home, capsys):
+    write(home)
+    (home / "routes.toml").write_text(ROUTES, encoding="utf-8")
+    for words, told in (
+        (["model=m1"], ["here", "there"]),
+        (["model=other"], [""]),
+        (["model=m1", "upstream.region=us"], [""]),
+    ):
+        main(["policy", "explain", "project=payroll", *words, "--json"])
+        assert [item["upstream"] for item in json.loads(capsys.readouterr().out)["upstreams"]] == told
+
+
 @pytest.mark.parametrize(
     "words",
     [["usr=ann"], ["nothing.json"], ["prompt_tokens=many"], ["stream=perhaps"], ["user", "ann"], ["user.name=a"]],

@@ -43,7 +43,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     explain.add_argument("--policy", type=Path, metavar="FILE", help="rules (default: that of the state folder)")
     explain.add_argument(
-        "--routes", type=Path, metavar="FILE", help="decide for each upstream that this file has for the model"
+        "--routes",
+        type=Path,
+        metavar="FILE",
+        help="decide for each upstream that this file has for the model (default: routes.toml of the state folder, where "
+        "it has the model and the call names no upstream)",
     )
     show = verbs.add_parser("show", help="the rules in words, and in plain Cedar")
     show.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: that of the state folder")
@@ -105,11 +109,12 @@ def _test(args: argparse.Namespace) -> int:
 def _explain(args: argparse.Namespace) -> int:
     from mohist.policy import describe_call
 
-    call = describe_call(_request(args.request), "the request")
+    request = _request(args.request)
+    call = describe_call(request, "the request")
     rules = _rules(args.policy)
     if rules is None:
         return _no_rules(args.json, {"decision": "allow", "rules": [], "reason": ""})
-    places = _upstreams(args.routes, call)
+    places = _upstreams(args.routes, call, "upstream" in request)
     decided = [(name, rules.decide(facts)) for name, facts in places]
     allowed = any(ruling.allowed for _, ruling in decided)
     if args.json:
@@ -196,17 +201,19 @@ def _print(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def _upstreams(routes: Path | None, call: Facts) -> list[tuple[str, Facts]]:
+def _upstreams(routes: Path | None, call: Facts, described: bool) -> list[tuple[str, Facts]]:
     """The call as it would go to each upstream of its route, or as it was described."""
-    if routes is None:
-        return [("", call)]
     from mohist.app.errors import ConfigError
     from mohist.app.route import from_file
     from mohist.provider.catalogue import catalogue
 
-    route = from_file(routes, os.environ, catalogue()).table.find(call.model)
-    if route is None:
+    own = StatePaths.from_env(os.environ).home / "routes.toml"
+    file = routes or (own if own.exists() and not described else None)
+    route = from_file(file, os.environ, catalogue()).table.find(call.model) if file else None
+    if route is None and routes is not None:
         raise ConfigError(f"No route of {str(routes)!r} serves the model {call.model!r}.", "Say model=NAME.")
+    if route is None:
+        return [("", call)]
     return [(upstream.name, _there(call, upstream)) for upstream in route.upstreams]
 
 
