@@ -48,6 +48,8 @@ class Client:
     dialect: str
     agent: str
     """How the user agent begins, and so what usage calls the client."""
+    session: str
+    """The header that names its session; empty when none does."""
     args: tuple[str, ...]
     npm: str
     pypi: str
@@ -85,6 +87,8 @@ class Desk:
     key: str
     model: str
     more: dict[str, str] = field(default_factory=dict)
+    limit_s: float = RUN_TIMEOUT_S
+    """After this long a client is killed."""
 
     def set_up(self, client: Client) -> None:
         """Writes the files that the README names."""
@@ -116,11 +120,11 @@ class Desk:
             start_new_session=True,
         )
         try:
-            out, err = child.communicate(timeout=RUN_TIMEOUT_S)
+            out, err = child.communicate(timeout=self.limit_s)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             out, err = child.communicate(timeout=10)
-            err += f"\n(killed after {RUN_TIMEOUT_S:.0f} s)".encode()
+            err += f"\n(killed after {self.limit_s:.0f} s)".encode()
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
@@ -141,6 +145,7 @@ def clients() -> list[Client]:
             version=row["version"],
             dialect=row["dialect"],
             agent=row["agent"],
+            session=row["session"],
             args=tuple(row["args"]),
             npm=row.get("npm", ""),
             pypi=row.get("pypi", ""),

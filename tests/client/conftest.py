@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_socket
 from coding_client import Desk
+from line_tap import LineTap
 from name_server import NameServer
 from running_gateway import DIALECTS, PATIENCE_S, PREFIX, Gateway
 
@@ -76,7 +77,13 @@ model = "vendor-model"
 
 
 @pytest.fixture
-def desk(gateway: Gateway, tmp_path: Path) -> Desk:
+def line(gateway: Gateway) -> Iterator[LineTap]:
+    with LineTap(int(gateway.url.rpartition(":")[2])) as tap:
+        yield tap
+
+
+@pytest.fixture
+def desk(line: LineTap, tmp_path: Path) -> Desk:
     """An empty home and a repository with three files."""
     home, work, temp = (tmp_path / name for name in ("ann", "shop", "tmp"))
     for folder in (home, work, temp):
@@ -87,4 +94,4 @@ def desk(gateway: Gateway, tmp_path: Path) -> Desk:
     git = ["git", "-c", "user.name=ann", "-c", "user.email=ann@example.com"]
     for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "First"]):
         subprocess.run([*git, *command], cwd=work, env={"PATH": os.environ["PATH"], "HOME": str(home)}, check=True)
-    return Desk(home, work, temp, Path(PREFIX), gateway.url, "", "")
+    return Desk(home, work, temp, Path(PREFIX), line.url, "", "")

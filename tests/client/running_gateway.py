@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,16 @@ class Gateway:
         """Id and secret."""
         made = self.mohist("keys", "create", "--user", "ann", *limits)
         return made["key_id"], made["secret"]
+
+    def status(self, key: str) -> int:
+        """What the list of models answers to this key."""
+        asked = urllib.request.Request(f"{self.url}/v1/models", headers={"authorization": f"Bearer {key}"})
+        try:
+            with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
 
     def usage(self, by: str, calls: int) -> list[dict[str, Any]]:
         """All usage, once it holds `calls` calls."""
