@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mohist.app.ability import Ability, options
 from mohist.app.errors import ConfigError
 from mohist.gateway.route import Route, RouteTable, Upstream
 from mohist.provider.catalogue import Catalogue, ProviderEntry
@@ -32,12 +33,14 @@ class UpstreamTable(BaseModel):
     dialect: Spoken | None = None
     url: str = ""
     key_env: str = ""
+    key_file: str = ""
     model: str = ""
     account: str = ""
     region: str = ""
     data_class: str = ""
     self_hosted: bool = False
     weight: int = Field(1, ge=1)
+    can: Ability = Ability()
 
 
 class RouteEntry(BaseModel):
@@ -119,12 +122,15 @@ def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue) -> U
     url = end.url or (_url(provider, dialect) if provider and dialect else "")
     if dialect is None or not url:
         raise ConfigError(f"Upstream {end.name!r} needs `provider`, or `dialect` and `url`.", "See docs/gateway.md.")
+    if end.key_env and end.key_file:
+        raise ConfigError(f"Upstream {end.name!r} names a variable and a file for its key.", "Keep one of the two.")
     names = (end.key_env,) if end.key_env else provider.key_env if provider else ()
+    entry = known.model(f"{provider.name}/{end.model}") if provider is not None and end.model else None
     return Upstream(
         end.name,
         dialect,
         url,
-        _key(names, env),
+        KeyFile(Path(end.key_file)) if end.key_file else _key(names, env),
         end.model,
         end.account,
         region=end.region,
@@ -132,6 +138,7 @@ def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue) -> U
         self_hosted=end.self_hosted,
         provider=provider.name if provider is not None else "",
         weight=end.weight,
+        options=options(dialect, provider, entry, end.can),
     )
 
 
@@ -157,7 +164,9 @@ def from_keys(env: Mapping[str, str], known: Catalogue, contracts: Sequence[Cont
                     _url(provider, dialect),
                     _key(provider.key_env, env),
                     entry.wire,
+                    account=provider.name,
                     provider=provider.name,
+                    options=options(dialect, provider, entry, Ability()),
                 )
                 found.setdefault(entry.name, []).append(end)
                 found.setdefault(entry.short, []).append(end)
@@ -171,6 +180,32 @@ def _spoken(provider: ProviderEntry) -> Spoken | None:
 
 def _url(provider: ProviderEntry, dialect: Spoken) -> str:
     return provider.urls.get("openai-chat" if dialect == "openai-responses" else dialect, "")
+
+
+class KeyFile:
+    """A key in a file, as container platforms hand them out; read anew when the file changes.
+
+    Args:
+        path: holds the key and nothing else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._key = ""
+
+    def __call__(self) -> str:
+        """The key; raises ConfigError when the file can't be read."""
+        try:
+            now = self._path.stat()
+            seen = (now.st_mtime_ns, now.st_size, now.st_ino)
+            if seen != self._seen:
+                self._key, self._seen = self._path.read_text(encoding="utf-8").strip(), seen
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"The key file {str(self._path)!r} can't be read.", "Let the gateway's user read it."
+            ) from error
+        return self._key
 
 
 def _key(names: tuple[str, ...], env: Mapping[str, str]) -> Callable[[], str]:

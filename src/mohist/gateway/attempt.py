@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 
 from mohist.base import MohistError
+from mohist.gateway.answer import Answer
 from mohist.gateway.call import Refusal
 from mohist.gateway.history import History, Outgoing
+from mohist.gateway.interpreter import Interpreter
 from mohist.gateway.limit import OnAccountChange
 from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Route, Router, Upstream
-from mohist.gateway.sieve import Sieve
 from mohist.gateway.tap import Tap
 from mohist.gateway.veil import Veil
 from mohist.gateway.wire import Headers, Origin, Pool, Response, WireError
@@ -37,41 +37,6 @@ _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 
 Inspect = Callable[[Outgoing, Upstream], Awaitable[Outgoing]]
 """Returns what may go to the upstream, or raises RefusedError."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """An answer that may go to the client. Must be closed."""
-
-    upstream: Upstream
-    status: int
-    headers: Headers
-    held: bytes
-    """What has come of the body."""
-    response: Response | None
-    """Where the rest comes from; None when `held` is all."""
-    tap: Tap | None
-    """None: the body can't be read (the upstream compressed it all the same)."""
-    veil: Veil | None = None
-    """Hides the usage that the client did not ask for."""
-
-    sieve: Sieve | None = None
-    """Shows the answer to a guard; None: there is none."""
-    omitted: str = ""
-    """What of the request the upstream did not get."""
-
-    @property
-    def between_events(self) -> bool:
-        """The client has no half event, so that one can be put in."""
-        if self.sieve is not None:
-            return True
-        if self.veil is not None:
-            return self.veil.whole
-        return self.tap is not None and self.tap.between_events
-
-    def close(self) -> None:
-        if self.response is not None:
-            self.response.close()
 
 
 class UnansweredError(Exception):
@@ -126,7 +91,7 @@ class Attempts:
         faults: list[_FaultError] = []
         rests: list[float] = []
         blocked: list[Refusal] = []
-        order = self._router.order(route, outgoing.dialect, outgoing.session_id)
+        order = self._router.order(route, outgoing.dialect, outgoing.session_id, translated=not outgoing.counts)
         history = History(outgoing, self._router.homes, order[0].payer if order else "")
         for upstream in order:
             if rest_s := self._router.rest_s(upstream):
@@ -144,15 +109,27 @@ class Attempts:
                 except RefusedError as refused:
                     blocked.append(refused.refusal)
                     continue
+            interpreter = None
+            if upstream.dialect != outgoing.dialect:
+                try:
+                    interpreter = Interpreter.of(fitted, upstream, outgoing.call_id, int(time.time()))
+                except RefusedError as refused:
+                    blocked.append(refused.refusal)
+                    continue
+                fitted = interpreter.outgoing
             tried(upstream)
             self._router.began(upstream)
             try:
                 answer = await self._try(fitted, upstream)
-                if self._on_account_change == "strip" and history.is_disowned(upstream, answer.status, answer.held):
+                if interpreter is not None:
+                    answer = interpreter.heard(answer)
+                elif self._on_account_change == "strip" and history.is_disowned(upstream, answer.status, answer.held):
                     answer = await self._again(history, upstream, answer, inspect)
                 if history.is_changed(upstream):
-                    answer.omitted = "thinking"
+                    answer.omitted = ", ".join(filter(None, ("thinking", answer.omitted)))
             except _FaultError as fault:
+                if interpreter is not None and fault.answer is not None:
+                    fault.answer = interpreter.heard(fault.answer)
                 self._router.failed(upstream, fault.wait_s)
                 faults.append(fault)
             except BaseException:
@@ -186,12 +163,13 @@ class Attempts:
             origin = Origin.of(upstream.base_url)
         except ValueError as error:
             raise _FaultError("its address is not one") from error
+        key = _key(upstream)
         first_byte_timeout_s = upstream.first_byte_timeout_s if envelope.stream else upstream.idle_timeout_s
         deadline_s = asyncio.get_running_loop().time() + first_byte_timeout_s
         try:
             response = await self._pool.request(
                 origin,
-                _head(outgoing, upstream, origin, len(body)),
+                _head(outgoing, upstream, origin, key, len(body)),
                 body,
                 connect_timeout_s=upstream.connect_timeout_s,
                 first_byte_timeout_s=first_byte_timeout_s,
@@ -203,9 +181,14 @@ class Attempts:
             streamed = b"event-stream" in kind or (envelope.stream and b"json" not in kind)
             # A page in the place of a stream is an answer of something else; its own user is told, no other upstream tried.
             streamed = streamed and not (upstream.own and b"text/html" in kind)
+            if key and not upstream.own:
+                # Some servers say what they were shown; nothing of it is for the client.
+                response.headers = [pair for pair in response.headers if key not in pair[1]]
+            if streamed and not envelope.stream and outgoing.interpreted:
+                raise _FaultError("a stream that nobody asked for")
             if response.status == 200 and streamed:
-                return await self._hold(outgoing, upstream, response, deadline_s)
-            return await self._whole(outgoing, upstream, response)
+                return await self._hold(outgoing, upstream, response, deadline_s, key)
+            return await self._whole(outgoing, upstream, response, key)
         except WireError as error:
             response.close()
             raise _FaultError(error.what) from error
@@ -213,7 +196,9 @@ class Attempts:
             response.close()
             raise
 
-    async def _hold(self, outgoing: Outgoing, upstream: Upstream, response: Response, deadline_s: float) -> Answer:
+    async def _hold(
+        self, outgoing: Outgoing, upstream: Upstream, response: Response, deadline_s: float, key: bytes
+    ) -> Answer:
         """A stream up to its first content event."""
         tap = Tap(outgoing.dialect)
         if response.header(b"content-encoding") not in (b"", b"identity"):
@@ -236,11 +221,12 @@ class Attempts:
         if tap.sight == "error":
             response.close()
             words = Answer(upstream, response.status, response.headers, bytes(held), None, tap)
-            raise _FaultError("the stream began with an error", words)
+            told = None if _quotes(held, key, upstream) else words
+            raise _FaultError("the stream began with an error", told)
         veil = Veil() if upstream.ask_usage and outgoing.envelope.usage_at >= 0 else None
         return Answer(upstream, response.status, response.headers, bytes(held), response, tap, veil)
 
-    async def _whole(self, outgoing: Outgoing, upstream: Upstream, response: Response) -> Answer:
+    async def _whole(self, outgoing: Outgoing, upstream: Upstream, response: Response, key: bytes) -> Answer:
         """An answer that is not streamed, and every error."""
         body = bytearray()
         while chunk := await response.next(upstream.idle_timeout_s):
@@ -253,17 +239,19 @@ class Attempts:
             raise _FaultError("the answer stopped")
         response.close()
         status = response.status
-        tap = Tap(outgoing.dialect)
-        if response.header(b"content-encoding") in (b"", b"identity"):
+        tap = Tap(outgoing.dialect) if response.header(b"content-encoding") in (b"", b"identity") else None
+        if tap is not None:
             tap.read(bytes(body))
         answer = Answer(upstream, status, response.headers, bytes(body), None, tap)
         if status in _ACCOUNT_STATUSES or 300 <= status < 400:
             raise _FaultError(f"status {status}", answer if upstream.own else None)
+        if status != 200 and _quotes(body, key, upstream):
+            raise _FaultError(f"status {status}")
         if status in _PASSING_STATUSES or status >= 500:
             names = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
             # A date in retry-after is the upstream's wall clock, so it is compared with the wall clock.
             raise _FaultError(f"status {status}", answer, retry_after_s(names, time.time()))
-        if status == 200 and tap.sight == "error":
+        if status == 200 and tap is not None and tap.sight == "error":
             raise _FaultError("an error with status 200", answer)
         return answer
 
@@ -286,7 +274,23 @@ def _last_words(faults: list[_FaultError], wait_s: float | None) -> Answer:
     raise UnansweredError(Refusal("unavailable", 502, f"No upstream of this model answered ({reasons}).", wait_s))
 
 
-def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, body_bytes: int) -> bytes:
+def _quotes(body: bytes | bytearray, key: bytes, upstream: Upstream) -> bool:
+    """An error holds our key, which is not the client's to see."""
+    return bool(key) and not upstream.own and key in body
+
+
+def _key(upstream: Upstream) -> bytes:
+    """The upstream's key; empty when it wants none."""
+    try:
+        key = upstream.key().strip()
+    except MohistError as error:
+        raise _FaultError("its key can't be read") from error
+    if not (key.isascii() and key.isprintable()):
+        raise _FaultError("its key is not one")
+    return key.encode()
+
+
+def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, key: bytes, body_bytes: int) -> bytes:
     """Request line and headers, with the upstream's key in the place of the client's."""
     base_url = upstream.base_url.rstrip("/")
     if upstream.dialect == "anthropic-messages":
@@ -299,16 +303,10 @@ def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, body_bytes: in
     ]
     named = {name.encode(): value.encode("latin-1", "replace") for name, value in upstream.headers}
     lines += [name + b": " + value for name, value in _typed(outgoing.headers) if name not in named]
-    try:
-        key = upstream.key().strip()
-    except MohistError as error:
-        raise _FaultError("its key can't be read") from error
-    if not (key.isascii() and key.isprintable()):
-        raise _FaultError("its key is not one")
     if key:
         bearer = upstream.dialect != "anthropic-messages" if upstream.bearer is None else upstream.bearer
         named.pop(b"authorization" if bearer else b"x-api-key", None)
-        lines.append((f"authorization: Bearer {key}" if bearer else f"x-api-key: {key}").encode())
+        lines.append((b"authorization: Bearer " if bearer else b"x-api-key: ") + key)
     lines += [name + b": " + value for name, value in named.items() if name != b"accept-encoding"]
     lines.append(b"accept-encoding: identity")
     lines.append(b"content-length: %d\r\n\r\n" % body_bytes)

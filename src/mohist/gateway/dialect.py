@@ -94,6 +94,11 @@ def ping(dialect: Dialect) -> bytes:
     return b": ping\n\n"
 
 
+def counted(tokens: int) -> bytes:
+    """The answer to `count_tokens`."""
+    return orjson.dumps({"input_tokens": tokens})
+
+
 def models(names: Iterable[str], anthropic: bool) -> bytes:
     """The list of models in the caller's shape."""
     listed = sorted(names)

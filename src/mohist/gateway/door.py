@@ -17,7 +17,7 @@ from mohist.gateway import dialect as speech
 from mohist.gateway.admission import Admission
 from mohist.gateway.asgi import Receive, Scope, Send, refuse, reply
 from mohist.gateway.attempt import Attempts, UnansweredError
-from mohist.gateway.call import Dialect, Gatekeeper, Principal, Refusal
+from mohist.gateway.call import Dialect, Gatekeeper, Principal, Refusal, Wait
 from mohist.gateway.guard import Guard
 from mohist.gateway.history import Outgoing
 from mohist.gateway.inspection import Inspection
@@ -198,24 +198,30 @@ class Door:
         if route is None:
             raise bad_request("No route serves this model. GET /v1/models lists those that are served.", 404)
         route = self._warden.admit(call, route)
-        if not any(upstream.dialect == call.dialect for upstream in route.upstreams):
-            spoken = ", ".join(sorted({upstream.dialect for upstream in route.upstreams}))
-            raise bad_request(f"This model is served in another dialect only: {spoken}.")
         reserved = self._gatekeeper.reserve(
             who,
             call.dialect,
             envelope.model,
             call.client,
             0 if call.free else envelope.prompt_tokens,
-            1 if call.free else envelope.max_output_tokens,
+            0 if call.free else envelope.max_output_tokens,
         )
+        if isinstance(reserved, Wait):
+            reserved = await reserved.over()
         if isinstance(reserved, Refusal):
             raise RefusedError(reserved)
         call.reservation = reserved
+        if call.free and not any(upstream.dialect == call.dialect for upstream in route.upstreams):
+            # Nobody counts in this dialect; the estimate that budgets go by is better than no answer.
+            call.status, call.begun, call.finished = 200, True, True
+            await reply(send, 200, speech.counted(envelope.prompt_tokens))
+            return
         # Sessions of two principals never share a place in the table, whatever ids they choose.
         session = f"{who.key_id}/{call.session_id}" if call.session_id else ""
         path = speech.DOORS[received.path][1]
-        outgoing = Outgoing(call.dialect, path, received.query, received.headers, envelope, session, share)
+        outgoing = Outgoing(
+            call.dialect, path, received.query, received.headers, envelope, session, share, call.call_id, call.free
+        )
         inspection = Inspection(self._guard, self._settings, call) if self._guard is not None else None
         inspect = inspection.outgoing if inspection is not None else None
         with Watch(receive, who, self.patrol) as watch:

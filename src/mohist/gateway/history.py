@@ -25,6 +25,11 @@ class Outgoing:
     session_id: str
     share: Share
     """Counts what is held of its answers."""
+    call_id: str = ""
+    counts: bool = False
+    """Only tokens are counted: there is nothing that could be translated."""
+    interpreted: bool = False
+    """Translated from the client's dialect."""
 
 
 class History:

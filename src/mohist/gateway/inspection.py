@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from mohist.gateway.attempt import Answer
+from mohist.gateway.answer import Answer
 from mohist.gateway.call import Principal, Refusal
 from mohist.gateway.guard import Block, Destination, Guard, Outbound, Replace
 from mohist.gateway.history import Outgoing

@@ -7,7 +7,7 @@ what changes: circuits, sessions, the budget of retries. Nothing here does I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 from zlib import crc32
@@ -15,6 +15,7 @@ from zlib import crc32
 from mohist.base import Clock
 from mohist.gateway.call import Dialect
 from mohist.gateway.home import Homes
+from mohist.gateway.translate.option import Options
 
 FAILURES_TO_OPEN = 3
 """Failures in a row after which an upstream is left alone for a while."""
@@ -65,6 +66,8 @@ class Upstream:
     """The class of data that it is cleared for, in words of your own."""
     self_hosted: bool = False
     """It runs on your own machines."""
+    options: Options = field(default_factory=Options)
+    """What it can do, where a call is translated for it."""
 
     @property
     def payer(self) -> str:
@@ -134,14 +137,15 @@ class Router:
         self._retries = RETRIES_KEPT
         self._turn = 0
 
-    def order(self, route: Route, dialect: Dialect, session_id: str) -> list[Upstream]:
+    def order(self, route: Route, dialect: Dialect, session_id: str, *, translated: bool = True) -> list[Upstream]:
         """The upstreams to try for one call, best first: the session's own, then its account's, then others.
 
+        Within an account those that speak the call's dialect come first, and without `translated` there are no others.
         Those with an open circuit come last, so that a call is only refused when nobody answers. Those that
         asked for rest come last too; the caller leaves them out.
         """
         self._retries = min(RETRIES_KEPT, self._retries + RETRIES_PER_CALL)
-        able = [upstream for upstream in route.upstreams if upstream.dialect == dialect]
+        able = _nearest_first(route.upstreams, dialect, translated=translated)
         if not able:
             return []
         home = self.homes.get(session_id)
@@ -219,6 +223,13 @@ class Router:
             if point < 0:
                 return upstream
         return able[-1]
+
+
+def _nearest_first(upstreams: Iterable[Upstream], dialect: Dialect, *, translated: bool) -> list[Upstream]:
+    """In the route's order, but within an account those of the call's own dialect before those that need translation."""
+    able = [upstream for upstream in upstreams if translated or upstream.dialect == dialect]
+    place = {upstream.payer: number for number, upstream in reversed(list(enumerate(able)))}
+    return sorted(able, key=lambda upstream: (place[upstream.payer], upstream.dialect != dialect))
 
 
 def _is_glob(model: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mohist.base import Clock
-from mohist.gateway.attempt import Answer
+from mohist.gateway.answer import Answer
 from mohist.gateway.call import CallRecord, Dialect, Gatekeeper, Principal, Reservation
 from mohist.gateway.request import Envelope, Headers
 from mohist.gateway.route import Upstream
@@ -142,7 +142,7 @@ class Tally:
         if answer.status != 200:
             return told or Usage()
         whole = answer.tap is None or (answer.tap.ended and not call.cancelled)
-        if whole or (told is not None and call.dialect != "anthropic-messages"):
+        if whole or (told is not None and answer.tap is not None and answer.tap.dialect != "anthropic-messages"):
             return told
         assert answer.tap is not None
         return answer.tap.streamed(envelope.prompt_tokens)

@@ -31,7 +31,7 @@ class Tap:
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._decoder: SseDecoder | None = SseDecoder()
         self._tail = b""
         self._counts: dict[str, int] = {}
@@ -93,7 +93,7 @@ class Tap:
 
     def usage(self) -> Usage | None:
         """The four classes as far as told; None when nothing was."""
-        if self._dialect != "anthropic-messages":
+        if self.dialect != "anthropic-messages":
             return self._usage
         if not self._counts:
             return None
@@ -117,7 +117,7 @@ class Tap:
         return replace(told, output_tokens=output)
 
     def _see(self, value: dict[str, Any]) -> Sight:
-        match self._dialect:
+        match self.dialect:
             case "anthropic-messages":
                 return self._see_message(value)
             case "openai-responses":
@@ -180,9 +180,9 @@ class Tap:
         usage = value.get("usage")
         if not isinstance(usage, dict) or not usage:
             return
-        if self._dialect == "anthropic-messages":
+        if self.dialect == "anthropic-messages":
             self._take_counts(usage)
-        elif self._dialect == "openai-responses":
+        elif self.dialect == "openai-responses":
             names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
             self._usage = _chat_usage(usage | {chat: usage.get(own) for chat, own in names.items()})
         else:

@@ -10,16 +10,19 @@ from mohist.gateway.translate.answer import StreamTranslator, translate_reply
 from mohist.gateway.translate.errors import AnswerError
 from mohist.gateway.translate.facts import AskFacts
 from mohist.gateway.translate.fault import translate_error
+from mohist.gateway.translate.form import Effort
 from mohist.gateway.translate.name import Names
-from mohist.gateway.translate.option import Options
+from mohist.gateway.translate.option import Options, ThinkingStyle
 from mohist.gateway.translate.request import Translated, translate_request
 
 __all__ = [
     "AnswerError",
     "AskFacts",
+    "Effort",
     "Names",
     "Options",
     "StreamTranslator",
+    "ThinkingStyle",
     "Translated",
     "translate_error",
     "translate_reply",

@@ -108,13 +108,21 @@ class StreamTranslator:
             if self._over:
                 break
             try:
-                for event in self._decoder.feed(line):
-                    if not self._over:
-                        self._put(self._reader.feed(event), out)
+                for event in self._decoder.feed(line):  # at most one
+                    self._put(self._reader.feed(event), out)
             except OversizedEventError:
                 self._put([_TOO_LARGE], out)
             except UNREADABLE:
                 self._put([_UNREADABLE], out)
+        return bytes(out)
+
+    def whole(self, body: Mapping[str, Any]) -> bytes:
+        """The stream that a client gets of an answer that came whole; instead of `feed` and `end`."""
+        out = bytearray()
+        try:
+            self._put(self._reader.whole(body), out)
+        except UNREADABLE:
+            self._put([_UNREADABLE], out)
         return bytes(out)
 
     def end(self) -> bytes:
