@@ -143,6 +143,8 @@ def test_no_secret_of_the_upstream_s_is_told(source: Dialect, target: Dialect) -
         message = f"Bad call with {key} and header Bearer {keys[2]}."
         _, body = translate_error(status, openai(message), source, target)
         assert not any(secret.encode() in body for secret in keys), (key, status)
+        # What the upstream says of our account is nothing for the client.
+        assert (b"Bad call" in body) == (status in (400, 429, 500))
     translator = StreamTranslator(source, target, AskFacts("m", "c"))
     out = translator.feed(
         b"event: error\ndata: " + openai(f"Incorrect key {keys[0]}", code="invalid_api_key") + b"\n\n"

@@ -12,7 +12,7 @@ from fakes.answer_wire import Said, chunk, sse
 from fakes.strict_stream import check
 from mohist.gateway.call import Dialect
 from mohist.gateway.translate import AskFacts, StreamTranslator, translate_reply
-from mohist.gateway.translate.form import Ask, Call, Text, Tool, Turn
+from mohist.gateway.translate.form import Ask, Broken, Call, Text, Tool, Turn
 from mohist.gateway.translate.name import Names
 
 FACTS = AskFacts("asked-model", "c7", 1_700_000_000)
@@ -170,13 +170,28 @@ def test_done_without_a_finish_reason_is_an_error() -> None:
     assert check("openai-responses", translator.feed(chunk({"content": "Hi"}) + DONE)) == "error"
 
 
+def test_a_message_that_stops_without_a_reason_is_an_error() -> None:
+    upstream = sse({"type": "message_start", "message": {"content": []}}) + sse({"type": "message_stop"})
+    translator = StreamTranslator("anthropic-messages", "openai-chat", FACTS)
+    assert check("openai-chat", translator.feed(upstream)) == "error"
+
+
 def test_nothing_follows_the_end() -> None:
     translator = StreamTranslator("openai-chat", "anthropic-messages", FACTS)
     whole = translator.feed(answer_wire.stream("openai-chat", Said((Text("Hi"),))))
     assert check("anthropic-messages", whole) == "whole"
     assert translator.feed(chunk({"content": "more"})) == b""
     assert translator.feed(b"data: {broken\n\n") == b""
+    assert translator.fail(Broken("unavailable", "late")) == b""
     assert translator.end() == b""
+
+
+def test_the_gateway_can_end_a_stream_with_words_of_its_own() -> None:
+    translator = StreamTranslator("openai-chat", "anthropic-messages", FACTS)
+    out = translator.feed(chunk({"content": "Hi"})) + translator.fail(Broken("unavailable", "The key was revoked."))
+    assert check("anthropic-messages", out) == "error"
+    assert b"The key was revoked." in out
+    assert translator.feed(chunk({"content": "more"})) + translator.end() == b""
 
 
 def test_half_an_emoji_goes_through() -> None:
@@ -207,6 +222,8 @@ def test_kinds_of_events_that_nobody_knows_are_passed_over() -> None:
 
 
 def test_content_that_no_other_dialect_knows_is_an_error_and_not_left_out() -> None:
+    audio = chunk({"content": "Hi", "audio": {"data": "aGk="}})
+    assert check("openai-responses", StreamTranslator("openai-chat", "openai-responses", FACTS).feed(audio)) == "error"
     block = {"type": "server_tool_use", "id": "a", "name": "web_search", "input": {}}
     upstream = sse({"type": "message_start", "message": {"content": []}})
     upstream += sse({"type": "content_block_start", "index": 0, "content_block": block})

@@ -130,6 +130,8 @@ class ChatReader:
         return out
 
     def _delta(self, delta: Mapping[str, Any], out: list[Piece]) -> None:
+        if delta.get("audio") or delta.get("images"):
+            raise ValueError("content that no other dialect knows")
         self._say("thinking", text_of(delta.get("reasoning_content") or delta.get("reasoning")), out)
         content = delta.get("content")
         if isinstance(content, list):
