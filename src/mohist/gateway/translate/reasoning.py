@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from mohist.gateway.call import Dialect
 from mohist.gateway.translate.form import Effort, Reasoning, Thinking
 
 PREFIX = "mohist1."
@@ -102,3 +104,48 @@ def unwrap(carried: str, text: str = "") -> Thinking | None:
     if not isinstance(opaque, str) or not isinstance(item_id, str) or not isinstance(own, str):
         return Thinking(text)
     return Thinking(own, opaque, value["maker"], value.get("redacted") is True, item_id)
+
+
+def without_foreign(body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any] | None:
+    """A request that stays in its dialect, without reasoning that another maker's model left in the client.
+
+    A session that was answered by a translated upstream and goes on with one of the client's own dialect carries
+    such reasoning, and the upstream would refuse its signature.
+
+    Args:
+        body: the client's JSON; not changed.
+        dialect: the client's and the upstream's.
+
+    Returns:
+        The body without it; None when it holds none. Look for `PREFIX` in the bytes first.
+    """
+    field = "input" if dialect == "openai-responses" else "messages"
+    items = body.get(field)
+    if not isinstance(items, list):
+        return None
+    kept = [one for item in items if (one := _unburdened(item)) is not None]
+    if len(kept) == len(items) and all(one is item for one, item in zip(kept, items, strict=True)):
+        return None
+    return {**body, field: kept}
+
+
+def _unburdened(item: Any) -> Any:
+    """A message or item without foreign reasoning: itself when it has none, None when it is nothing else."""
+    if not isinstance(item, dict):
+        return item
+    if _is_foreign(item):
+        return None
+    content = item.get("content")
+    if not isinstance(content, list):
+        return item
+    kept = [block for block in content if not (isinstance(block, dict) and _is_foreign(block))]
+    if len(kept) == len(content):
+        return item
+    return {**item, "content": kept} if kept else None
+
+
+def _is_foreign(block: Mapping[str, Any]) -> bool:
+    carrier = {"thinking": "signature", "redacted_thinking": "data", "reasoning": "encrypted_content"}
+    kind = block.get("type")
+    carried = block.get(carrier[kind]) if isinstance(kind, str) and kind in carrier else None
+    return isinstance(carried, str) and carried.startswith(PREFIX)
