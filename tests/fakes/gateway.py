@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from fakes.ids import CountingIds
-from mohist.base import SystemClock
+from mohist.base import Clock, SystemClock
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
 from mohist.gateway.exposition import Exposition
 from mohist.gateway.guard import Guard
@@ -192,10 +192,11 @@ async def gateway(
     exposition: Exposition | None = None,
     warden: Warden | None = None,
     guard: Guard | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
     keeper = FakeKeeper()
-    clock = SystemClock()
+    clock = clock or SystemClock()
     router = Router(RouteTable(routes), clock)
     settings = ServerSettings(door=door or DoorSettings(), connections=connections or ConnectionLimits(), drain_s=1)
     async with anyio.create_task_group() as group:
