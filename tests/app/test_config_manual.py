@@ -38,8 +38,9 @@ def test_the_keys_and_their_defaults_are_those_of_the_check() -> None:
     assert list(keys.LIMITS) == list(setting.LimitsTable.model_fields)
     table = setting.SettingFile.model_validate({}).model_dump()
     limits = {f"limits.{name}": value for name, value in table.pop("limits").items()}
+    server = {f"server.{name}": value for name, value in table.pop("server").items()}
     assert table.pop("endpoints") == {}
-    assert keys.defaults() == table | limits
+    assert keys.defaults() == table | server | limits
 
 
 def test_the_example_of_the_reference_is_accepted() -> None:

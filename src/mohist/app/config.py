@@ -82,6 +82,15 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A gateway that all calls go to."""
+
+    url: str
+    key_env: str
+    """The variable that holds the virtual key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What holds for this command."""
 
@@ -100,6 +109,8 @@ class Config:
     limits: Mapping[str, int | float]
     """By the names of `[limits]`."""
     endpoints: Mapping[str, Endpoint]
+    server: Server | None
+    """None: the gateway's pipeline runs in this process."""
     explained: tuple[Explained, ...]
     project: Project | None
     """None: there is no project, or it has no file."""
@@ -249,6 +260,7 @@ def _config(
         endpoints=MappingProxyType(
             {entry.key.partition(".")[2]: _endpoint(entry) for entry in held if entry.key.startswith("endpoints.")}
         ),
+        server=Server(values["server.url"], values["server.key_env"]) if values["server.url"] else None,
         explained=explained,
         project=project,
     )

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mohist import __version__
 from mohist.app.config import Config
 from mohist.app.errors import ConfigError
-from mohist.base import Clock, StatePaths
+from mohist.app.server import find_model
+from mohist.base import Clock, IdSource, StatePaths
 from mohist.policy import RuleSet, builtin_rules, parse_rules
 from mohist.policy.rule import Layer
-from mohist.provider.discovery import choose
-from mohist.provider.message import Provider, Usage
+from mohist.provider.message import Provider
 from mohist.provider.price import meter
 from mohist.provider.resolution import ResolvedModel
 from mohist.provider.substitution import VOLATILE, Substitution
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from mohist.provider.exchange import Price
+
+USER_AGENT = f"mohist/{__version__}"
 
 MANAGED_RULES = Path("/etc/mohist/policy.toml")
 PROJECT_RULES = Path(".mohist/policy.toml")
@@ -38,6 +47,8 @@ class Connected:
     wire_model: str
     notes: tuple[str, ...]
     """What was guessed or should be known."""
+    close: Callable[[], Awaitable[int]]
+    """Ends the calls under way; how many calls could not be put into usage."""
 
 
 async def connect(
@@ -47,6 +58,10 @@ async def connect(
     clock: Clock,
     literals: Mapping[str, str],
     record: Path | None = None,
+    *,
+    home: Path,
+    project: str,
+    ids: IdSource,
 ) -> Connected:
     """The model that `name`, else the configuration, else this machine offers.
 
@@ -57,41 +72,70 @@ async def connect(
         clock: for prices that hang on the hour.
         literals: text of this machine that a recording masks, e.g. the workspace's path.
         record: also write a recording there.
+        home: the state folder, for budgets and usage.
+        project: what usage says of it.
+        ids: of calls.
 
     Raises:
         NoModelError, ModelNameError: there is none (exit code 5), or its name means nothing.
         RecordingError: the recording can't be read or written.
+        StoreError: budgets can't be read.
     """
-    resolved = await choose(name or config.model, env, config.endpoints)
+    resolved = await find_model(name, config, env)
     substitution = Substitution(literals, (*_SPILLS, *VOLATILE))
-    provider = _provider(resolved, env, clock, substitution)
+    provider: Provider
+    close: Callable[[], Awaitable[int]] = _nothing_open
+    if resolved.dialect == "replay":
+        from mohist.provider import Replay
+
+        provider = Replay(Path(resolved.base_url), substitution)
+    elif config.server is not None:
+        provider = _adapter(resolved, resolved.base_url, env, clock, meter(resolved.price, clock), None)
+        close = _closing(provider)
+    else:
+        from mohist.app.pipeline import BASE_URL, Pipeline
+
+        pipeline = Pipeline(resolved, env, home, project, clock, ids)
+        # The door drops the key and shows its own, which is the same; the adapter cuts it from what an endpoint says.
+        provider = _adapter(resolved, BASE_URL, env, clock, pipeline.cost_microusd, pipeline.start())
+        close = pipeline.close
     if record is not None:
         from mohist.provider import Recorder
 
         provider = Recorder(provider, record, substitution)
-    return Connected(provider, resolved.wire, resolved.notes)
+    return Connected(provider, resolved.wire, resolved.notes, close)
 
 
-def _provider(resolved: ResolvedModel, env: Mapping[str, str], clock: Clock, substitution: Substitution) -> Provider:
-    from mohist.provider import AnthropicMessages, OpenAIChat, Replay, TextTools
+def _adapter(
+    resolved: ResolvedModel,
+    base_url: str,
+    env: Mapping[str, str],
+    clock: Clock,
+    price: Price,
+    client: httpx2.AsyncClient | None,
+) -> Provider:
+    """The model behind a gateway's door, in this process or on a server."""
+    from mohist.provider import AnthropicMessages, OpenAIChat, TextTools
 
-    def unknown(_usage: Usage) -> int | None:
-        return None
-
-    if resolved.dialect == "replay":
-        return Replay(Path(resolved.base_url), substitution)
-    price = meter(resolved.price, clock) if resolved.price is not None else unknown
     kind = AnthropicMessages if resolved.dialect == "anthropic-messages" else OpenAIChat
+    headers = {"user-agent": USER_AGENT}
+    key = resolved.key(env)
     provider: Provider = kind(
-        resolved.name,
-        resolved.base_url,
-        resolved.key(env),
-        resolved.caps,
-        price,
-        headers=resolved.headers,
-        clock=clock,
+        resolved.name, base_url, key, resolved.caps, price, headers=headers, clock=clock, client=client, governed=True
     )
     return provider if resolved.caps.native_tools else TextTools(provider)
+
+
+def _closing(provider: Provider) -> Callable[[], Awaitable[int]]:
+    async def close() -> int:
+        await provider.aclose()
+        return 0
+
+    return close
+
+
+async def _nothing_open() -> int:
+    return 0
 
 
 def load_rules(paths: StatePaths, root: Path, managed: Path = MANAGED_RULES) -> RuleSet:

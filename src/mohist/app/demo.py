@@ -14,8 +14,8 @@ from mohist.app import machine as machines
 from mohist.app.errors import ConfigError
 from mohist.app.launch import Launch, launch, settings
 from mohist.app.result import RunResult
+from mohist.app.server import find_model
 from mohist.event import EventSink
-from mohist.provider.discovery import choose
 from mohist.provider.errors import NoModelError
 from mohist.sandbox import Profile, run
 
@@ -69,7 +69,7 @@ async def prepare(model: str | None) -> Stage:
                 f"The sample repository could not be made: {done.output.decode(errors='replace').strip()}"
             )
         try:
-            chosen = await choose(model or config.model, machine.env, config.endpoints)
+            chosen = await find_model(model, config, machine.env)
         except NoModelError:
             if model:
                 raise

@@ -10,13 +10,13 @@ from typing import Literal
 from anyio import to_thread
 
 from mohist.app import machine as machines
-from mohist.app.config import load_config
+from mohist.app.config import Config, load_config
 from mohist.app.connect import load_rules
 from mohist.app.rulebook import describe, policy_path, read_text
+from mohist.app.server import find_model
 from mohist.app.trust import TrustStore
 from mohist.base import MohistError
 from mohist.policy import RuleError, load_rulebook
-from mohist.provider.discovery import choose
 from mohist.sandbox import find_repository
 
 
@@ -51,7 +51,8 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
         except MohistError as error:
             findings.append(Finding("configuration", "settings", "no", str(error)))
         else:
-            findings.append(await _model(config.model, env, config.endpoints))
+            findings.append(await _model(config, env))
+            findings.append(_pipeline(config))
         report = await machine.sandbox_report() if machine.sandbox_report is not None else []
         findings = [Finding("sandbox", item.name, item.holds, item.detail) for item in report] + findings
         where = f"{root}" if root else "this folder is in none; a run needs one"
@@ -88,9 +89,14 @@ def _gateway_policy(home: Path) -> Finding:
     return Finding("gateway", "policy", "yes" if rulebook else "weak", describe(rulebook), needed=False)
 
 
-async def _model(name: str | None, env: Mapping[str, str], endpoints: Mapping[str, object]) -> Finding:
+def _pipeline(config: Config) -> Finding:
+    where = "in the process of the run" if config.server is None else f"the server {config.server.url}"
+    return Finding("model", "gateway", "yes", f"calls are decided, metered and recorded by {where}")
+
+
+async def _model(config: Config, env: Mapping[str, str]) -> Finding:
     try:
-        model = await choose(name, env, endpoints)  # type: ignore[arg-type]
+        model = await find_model(None, config, env)
     except MohistError as error:
         return Finding("model", "connected", "no", str(error), needed=False)
     return Finding("model", "connected", "yes", "; ".join((model.name, *model.notes)), needed=False)

@@ -23,6 +23,9 @@ TRUST = "trust"
 OWNER = "owner"
 """A project has no say."""
 
+SERVER_KEY_ENV = "MOHIST_SERVER_KEY"
+"""Holds the virtual key for the server, where nothing else is said."""
+
 SandboxName = Literal["bubblewrap", "landlock"]
 """What confines, from strong to weak."""
 
@@ -53,6 +56,8 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             Key("readable", OWNER),
             Key("limits", TRUST),
             Key("endpoints", TRUST),
+            # A repository must not send a run's calls elsewhere.
+            Key("server", OWNER),
         )
     }
 )
@@ -90,6 +95,8 @@ def defaults() -> dict[str, Any]:
         "timeout_s": _RUN.timeout_s,
         "checks": [],
         "readable": [],
+        "server.url": None,
+        "server.key_env": SERVER_KEY_ENV,
     } | {f"limits.{name}": value for name, value in LIMITS.items()}
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from mohist.agent.tool.ask import Reply
 from mohist.app import machine as machines
 from mohist.app import session
 from mohist.app.config import Config, load_config
-from mohist.app.connect import connect, find_run, load_rules
+from mohist.app.connect import Connected, connect, find_run, load_rules
 from mohist.app.errors import ConfigError
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult
@@ -41,12 +44,20 @@ class Launch:
 async def launch(request: Launch, emit: EventSink, approve: Approve | None, reply: Reply | None) -> RunResult:
     """Starts or resumes a run and returns how it ended; raises MohistError when it can't start."""
     machine = machines.build(os.environ, emit, approve, reply)
+    # The start waits for git and the sandbox; what the first call needs is loaded meanwhile.
+    threading.Thread(target=_load, daemon=True).start()
     try:
         if request.resume:
             return await _resume(machine, request)
         return await _start(machine, request)
     finally:
         machine.close()
+
+
+def _load() -> None:
+    with suppress(ImportError):  # told where it is needed
+        for name in ("app.pipeline", "provider.mount", "provider.openai_chat", "provider.catalogue"):
+            import_module(f"mohist.{name}")
 
 
 async def _start(machine: Machine, request: Launch) -> RunResult:
@@ -63,8 +74,10 @@ async def _start(machine: Machine, request: Launch) -> RunResult:
             workspace = await Workspace.open(folder, private)
         config, rules = settings(machine, workspace.root, request.flags)
         machine = machines.confined_by(machine, config.sandbox, config.readable)
-        task = await _task(machine, request, workspace, config, rules, request.task)
-        return await session.start(machine, task, workspace, branch)
+        connected = await _connect(machine, request, workspace, config)
+        async with _closing(machine, connected):
+            task = _task(connected, config, rules, request.task)
+            return await session.start(machine, task, workspace, branch)
     finally:
         workspace.close()
 
@@ -85,8 +98,10 @@ async def _resume(machine: Machine, request: Launch) -> RunResult:
         machine = machines.confined_by(machine, config.sandbox, config.readable)
         # A model is bound to its run: another one would not fit the prefix, so it must be named to be changed.
         request = Launch(request.task, request.cwd, request.model or header.model, request.flags, False, request.record)
-        task = await _task(machine, request, workspace, config, rules, header.task, checks=header.checks)
-        return await session.resume(machine, task, workspace, folder, request.task)
+        connected = await _connect(machine, request, workspace, config)
+        async with _closing(machine, connected):
+            task = _task(connected, config, rules, header.task, checks=header.checks)
+            return await session.resume(machine, task, workspace, folder, request.task)
     finally:
         workspace.close()
 
@@ -109,19 +124,35 @@ def settings(machine: Machine, root: Path, flags: Mapping[str, Any]) -> tuple[Co
     return config, load_rules(machine.paths, root)
 
 
-async def _task(
-    machine: Machine,
-    request: Launch,
-    workspace: Workspace,
-    config: Config,
-    rules: RuleSet,
-    text: str,
-    checks: tuple[str, ...] = (),
-) -> session.Task:
-    literals = {str(workspace.root): "${WORKSPACE}", str(machine.paths.home): "${STATE}"}
-    connected = await connect(request.model, config, machine.env, machine.clock, literals, request.record)
+async def _connect(machine: Machine, request: Launch, workspace: Workspace, config: Config) -> Connected:
+    connected = await connect(
+        request.model,
+        config,
+        machine.env,
+        machine.clock,
+        literals={str(workspace.root): "${WORKSPACE}", str(machine.paths.home): "${STATE}"},
+        record=request.record,
+        home=machine.paths.home,
+        project=workspace.name,
+        ids=machine.ids,
+    )
     for note in connected.notes:
         machine.emit(Note(f"model: {note}"))
+    return connected
+
+
+@asynccontextmanager
+async def _closing(machine: Machine, connected: Connected) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        if lost := await connected.close():
+            machine.emit(Note(f"the usage of {lost} call(s) could not be written down"))
+
+
+def _task(
+    connected: Connected, config: Config, rules: RuleSet, text: str, checks: tuple[str, ...] = ()
+) -> session.Task:
     return session.Task(
         text=text,
         mode=config.mode,

@@ -87,6 +87,9 @@ def configuration_manual() -> str:
         "## `[endpoints.NAME.price]`\n",
         "US dollars per million tokens. What is left out is unknown, never free.\n",
         _table(setting.PriceTable),
+        "## `[server]`\n",
+        "A project has no say in these: a repository must not send the calls of a run elsewhere.\n",
+        _table(setting.ServerTable),
         _EXAMPLE,
     ]
     return "\n".join(parts)

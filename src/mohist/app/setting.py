@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mohist.app.errors import ConfigError
-from mohist.app.key import LIMITS, SandboxName, defaults
+from mohist.app.key import LIMITS, SERVER_KEY_ENV, SandboxName, defaults
 from mohist.policy import Mode
 from mohist.provider.quirk import QUIRKS
 from mohist.provider.resolution import nearest
@@ -131,6 +131,19 @@ class LimitsTable(_Table):
     )
 
 
+class ServerTable(_Table):
+    """`[server]`: a gateway that all calls go to."""
+
+    url: Annotated[str, AfterValidator(_url)] | None = Field(
+        None,
+        description="Address of a `mohist serve`: `https://models.example.com`. All calls of runs go there, and models are "
+        "those that it serves. Left out: the gateway's pipeline runs in the process of the run.",
+    )
+    key_env: Annotated[str, AfterValidator(_variable)] = Field(
+        SERVER_KEY_ENV, description="Environment variable that holds the virtual key."
+    )
+
+
 class SettingFile(_Table):
     """`mohist.toml`."""
 
@@ -176,6 +189,7 @@ class SettingFile(_Table):
     endpoints: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], EndpointTable] = Field(
         default_factory=dict, description=""
     )
+    server: ServerTable = Field(default_factory=lambda: ServerTable.model_validate({}), description="")
 
 
 def parse(data: bytes, source: str) -> dict[str, Any]:
@@ -205,7 +219,7 @@ def checked(table: Mapping[str, Any], source: str, *, strict: bool) -> dict[str,
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if key in ("limits", "endpoints"):
+        if key in ("limits", "endpoints", "server"):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             flat[key] = value
@@ -226,6 +240,8 @@ def _as_config_error(error: ValidationError, source: str) -> ConfigError:
 
 def _siblings(path: Iterable[str]) -> list[str]:
     match list(path):
+        case ["server"]:
+            return list(ServerTable.model_fields)
         case ["limits"]:
             return list(LimitsTable.model_fields)
         case ["endpoints", _]:

@@ -37,6 +37,12 @@ class Workspace:
         return self._git.root
 
     @property
+    def name(self) -> str:
+        """What people call the repository: its folder, that of the main work tree for a linked one."""
+        common = self._git.repository.common_dir
+        return (common.parent if common.name == ".git" else common).name.removesuffix(".git")
+
+    @property
     def readable(self) -> tuple[Path, ...]:
         """What lies outside the tree and git needs inside the sandbox: the repository of a linked work tree."""
         repository = self._git.repository

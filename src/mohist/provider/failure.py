@@ -73,6 +73,8 @@ _OURS: Mapping[str, FailureKind] = {
     "scope": "policy",
     "policy": "policy",
     "budget": "budget",
+    "bad_request": "bad_request",
+    "guard": "policy",
     "unavailable": "network",
 }
 
