@@ -8,6 +8,7 @@ import pytest
 
 from mohist.app.errors import ConfigError
 from mohist.app.route import from_file, from_keys
+from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.provider.catalogue import catalogue
 from mohist.provider.message import Usage
 
@@ -28,6 +29,18 @@ def test_a_provider_whose_key_is_set_serves_its_models_by_both_names() -> None:
         assert "anthropic-messages" in {end.dialect for end in route.upstreams}
         assert all(end.model == entry.wire and end.key() == "k" for end in route.upstreams)
         assert served.dearest(name, Usage(1000, 0, 0, 1000), 0)
+
+
+def test_limits_are_taken_from_the_file_and_what_it_leaves_out_stays(tmp_path: Path) -> None:
+    end = '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"\ndialect = "openai-chat"\nurl = "http://x/v1"\n'
+    said = '[limits]\nmax_calls = 7\non_account_change = "refuse"\nearly_ping_after_s = 0\nmax_connections_per_peer = 9\n'
+    limits = from_file(_file(tmp_path, end + said), {}, catalogue()).limits
+    assert limits.door() == DoorSettings(max_calls=7, on_account_change="refuse", early_ping_after_s=0)
+    assert limits.connections() == ConnectionLimits(max_connections_per_peer=9)
+    assert from_file(_file(tmp_path, end), {}, catalogue()).limits.door() == DoorSettings()
+    for wrong in ("max_calls = 0", "max_cals = 7", 'on_account_change = "shrug"', "body_timeout_s = -1"):
+        with pytest.raises(ConfigError, match="limits"):
+            from_file(_file(tmp_path, f"{end}[limits]\n{wrong}\n"), {}, catalogue())
 
 
 def test_without_a_key_nothing_is_served() -> None:

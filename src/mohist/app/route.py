@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mohist.app.ability import Ability, options
 from mohist.app.errors import ConfigError
+from mohist.app.limit import LimitTable
 from mohist.gateway.route import Route, RouteTable, Upstream
 from mohist.provider.catalogue import Catalogue, ProviderEntry
 from mohist.provider.message import Usage
@@ -57,6 +58,7 @@ class RouteFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     routes: tuple[RouteEntry, ...] = Field(min_length=1)
+    limits: LimitTable = LimitTable()
 
 
 class Served:
@@ -66,10 +68,18 @@ class Served:
         table: the routes.
         known: list prices, of upstreams that name their provider.
         contracts: prices that were agreed, which win.
+        limits: of the data plane.
     """
 
-    def __init__(self, table: RouteTable, known: Catalogue, contracts: Sequence[Contract] = ()) -> None:
+    def __init__(
+        self,
+        table: RouteTable,
+        known: Catalogue,
+        contracts: Sequence[Contract] = (),
+        limits: LimitTable = LimitTable(),  # noqa: B008 - frozen
+    ) -> None:
         self.table = table
+        self.limits = limits
         self._known = known
         self._contracts = contracts
         self._tariffs: dict[tuple[str, str], Tariff] = {}
@@ -109,7 +119,7 @@ def from_file(path: Path, env: Mapping[str, str], known: Catalogue, contracts: S
         Route(entry.model, tuple(_upstream(end, env, known) for end in entry.upstreams), entry.spread)
         for entry in table.routes
     ]
-    return Served(RouteTable(routes), known, contracts)
+    return Served(RouteTable(routes), known, contracts, table.limits)
 
 
 def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue) -> Upstream:

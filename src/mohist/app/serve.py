@@ -73,7 +73,7 @@ async def run_gateway(
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
             group.start_soon(rules.watch)
-            settings = ServerSettings(host, port)
+            settings = ServerSettings(host, port, served.limits.door(), served.limits.connections())
             router = Router(served.table, clock)
             watch = Watch(observation or Observation(), env, router, keeper, tell)
             watch.begin(group)
