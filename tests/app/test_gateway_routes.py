@@ -33,7 +33,9 @@ def test_a_provider_whose_key_is_set_serves_its_models_by_both_names() -> None:
 
 def test_limits_are_taken_from_the_file_and_what_it_leaves_out_stays(tmp_path: Path) -> None:
     end = '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"\ndialect = "openai-chat"\nurl = "http://x/v1"\n'
-    said = '[limits]\nmax_calls = 7\non_account_change = "refuse"\nearly_ping_after_s = 0\nmax_connections_per_peer = 9\n'
+    said = (
+        '[limits]\nmax_calls = 7\non_account_change = "refuse"\nearly_ping_after_s = 0\nmax_connections_per_peer = 9\n'
+    )
     limits = from_file(_file(tmp_path, end + said), {}, catalogue()).limits
     assert limits.door() == DoorSettings(max_calls=7, on_account_change="refuse", early_ping_after_s=0)
     assert limits.connections() == ConnectionLimits(max_connections_per_peer=9)
