@@ -26,7 +26,7 @@ PAIRS = [(name, target) for name, source in SOURCES.items() for target in DIALEC
 
 
 def _body(name: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((REQUESTS / f"{name}.json").read_text())
+    value: dict[str, Any] = json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8"))
     return value
 
 

@@ -243,7 +243,7 @@ def _places(value: object) -> list[tuple[dict[str, Any] | list[Any], Any]]:
 
 
 def _small(path: Path) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(path.read_text())
+    body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     body["tools"] = [tool for tool in body["tools"] if tool.get("type") not in (None, "function")] + body["tools"][:1]
     return body
 

@@ -14,6 +14,8 @@ from mohist.gateway.translate import Options, Translated, translate_request
 from mohist.gateway.translate.form import Effort, Reasoning, Thinking
 from mohist.gateway.translate.reasoning import BUDGETS, effort_of, nearest, without_foreign, wrap
 from mohist.gateway.translate.sequence import arranged
+from mohist.provider import quirk
+from mohist.provider.message import Caps
 
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
 FUNCTION = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -342,6 +344,29 @@ def test_reasoning_of_a_translated_answer_is_taken_out_before_the_own_dialect() 
     assert without_foreign(done, "anthropic-messages") is None
     items = {"input": [{"type": "reasoning", "encrypted_content": carried}, {"role": "user", "content": "hi"}]}
     assert without_foreign(items, "openai-responses") == {"input": [{"role": "user", "content": "hi"}]}
+
+
+def test_options_are_what_the_catalogue_knows() -> None:
+    quirks = frozenset({quirk.MAX_COMPLETION_TOKENS, quirk.ENABLE_THINKING, quirk.NO_STREAM_OPTIONS})
+    chat = Options.of("openai-chat", Caps(output_tokens=99, keep_thinking=True, quirks=quirks), session_id="s")
+    assert chat == Options(
+        max_output_tokens=99,
+        limit_field="max_completion_tokens",
+        reasoning_field="reasoning_content",
+        reasoning_required=True,
+        thinking="enable_thinking",
+        stream_options=False,
+    )
+    adaptive = Caps(quirks=frozenset({quirk.THINKING_ADAPTIVE}))
+    assert Options.of("anthropic-messages", adaptive).thinking == "adaptive"
+    assert Options.of("openai-responses", Caps(), session_id="s").cache_key == "s"
+
+
+def test_an_upstream_that_demands_reasoning_gets_an_empty_one() -> None:
+    options = Options(reasoning_field="reasoning_content", reasoning_required=True)
+    body = _to("openai-chat", _messages(_user(), _assistant([_use()]), _user([_answer()])), options).body
+    assert body["messages"][1]["reasoning_content"] == ""
+    assert body["messages"][2]["content"] == "(no output)"
 
 
 def test_nothing_said_is_refused() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mohist.gateway.call import Dialect
 from mohist.gateway.translate.form import Effort
+from mohist.provider import quirk
+from mohist.provider.message import Caps
 
 ThinkingStyle = Literal["", "none", "effort", "enable_thinking", "thinking_type", "budget", "adaptive"]
 
@@ -55,3 +58,47 @@ class Options:
     """Sent as `prompt_cache_key` to OpenAI dialects, so that a session meets the same cache; empty: not sent."""
     leave_out: frozenset[str] = frozenset()
     """Types of hosted tools that are left out instead of refused, e.g. `web_search`."""
+
+    @classmethod
+    def of(
+        cls, dialect: Dialect, caps: Caps, *, session_id: str = "", leave_out: frozenset[str] = frozenset()
+    ) -> Options:
+        """What the catalogue knows of an upstream's model.
+
+        Args:
+            dialect: the upstream's.
+            caps: of the model at its endpoint.
+            session_id: of the call; sent where the endpoint routes its cache by it.
+            leave_out: types of hosted tools that the route leaves out.
+        """
+        quirks = caps.quirks
+        limit: Literal["max_tokens", "max_completion_tokens", ""] = "max_tokens"
+        if quirk.NO_MAX_TOKENS in quirks:
+            limit = ""
+        elif quirk.MAX_COMPLETION_TOKENS in quirks:
+            limit = "max_completion_tokens"
+        thought: Literal["", "reasoning_content", "reasoning"] = ""
+        if caps.keep_thinking:
+            thought = "reasoning" if quirk.REASONING_FIELD in quirks else "reasoning_content"
+        return cls(
+            max_output_tokens=caps.output_tokens,
+            limit_field=limit,
+            reasoning_field=thought,
+            reasoning_required=caps.keep_thinking,
+            empty_content=quirk.EMPTY_CONTENT in quirks,
+            thinking=_style(dialect, quirks),
+            stream_options=quirk.NO_STREAM_OPTIONS not in quirks,
+            cache_key=session_id if quirk.PROMPT_CACHE_KEY in quirks or dialect == "openai-responses" else "",
+            leave_out=leave_out,
+        )
+
+
+def _style(dialect: Dialect, quirks: frozenset[str]) -> ThinkingStyle:
+    if dialect == "anthropic-messages":
+        return "adaptive" if quirk.THINKING_ADAPTIVE in quirks else ""
+    if dialect == "openai-chat":
+        if quirks & {quirk.ENABLE_THINKING, quirk.DISABLE_THINKING}:
+            return "enable_thinking"
+        if quirks & {quirk.THINKING_ENABLED, quirk.THINKING_DISABLED}:
+            return "thinking_type"
+    return ""
