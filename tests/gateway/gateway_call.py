@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any
 
+from mohist.gateway.address import Address
 from mohist.gateway.budget import Budget
-from mohist.gateway.call import CallRecord, Principal, Refusal, Reservation
+from mohist.gateway.call import CallRecord, Principal, Refusal, Reservation, Wait
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.key import Key, new_secret, secret_hash
 from mohist.gateway.store import Store, database_path
@@ -43,10 +45,10 @@ def price(model: str, usage: Usage) -> int | None:
     return None if model == "unpriced" else usage.prompt_tokens + usage.output_tokens
 
 
-def add_key(home: Path, key: Key, *budgets: Budget) -> str:
-    """Stores `key`; its secret."""
+def add_key(database: Address | Path, key: Key, *budgets: Budget) -> str:
+    """Stores `key` in a database, or in that of a home; its secret."""
     secret = new_secret()
-    with Store(database_path(home)) as store:
+    with Store(database_path(database) if isinstance(database, Path) else database) as store:
         store.add_key(key, secret_hash(secret), budgets)
     return secret
 
@@ -59,4 +61,14 @@ def reserve(
     if isinstance(principal, Refusal):
         return principal
     assert isinstance(principal, Principal)
-    return keeper.reserve(principal, "anthropic-messages", model, "claude-cli/2.1", prompt, output)
+    answer = keeper.reserve(principal, "anthropic-messages", model, "claude-cli/2.1", prompt, output)
+    return over(answer) if isinstance(answer, Wait) else answer
+
+
+def over(wait: Wait) -> Reservation | Refusal:
+    """Waits on a loop of its own."""
+
+    async def waiting() -> Reservation | Refusal:
+        return await wait.over()
+
+    return asyncio.run(waiting())

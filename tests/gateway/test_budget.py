@@ -8,18 +8,75 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mohist.gateway.budget import Accounts, Budget, Hold, Spend, day_of, period_end, period_start
+from mohist.gateway.budget import Budget, day_of, period_end, period_start
 from mohist.gateway.call import Principal
+from mohist.gateway.pot import Hold, Known, Pair, Place, Pots, Row, moving
 from mohist.gateway.rate import Bucket
 
 ANN = Principal("key-1", "ann", "shop", "core")
 DAY = day_of(int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000))
 
 
-def accounts(*budgets: Budget) -> Accounts:
-    made = Accounts()
-    made.limit(budgets)
-    return made
+class Table:
+    """The database's sums and slices, kept in memory: what processes have of each place, and what is spent."""
+
+    def __init__(self) -> None:
+        self.spent: dict[Place, Pair] = {}
+        self.taken: dict[tuple[int, Place], Row] = {}
+
+    def known(self, process: int, place: Place) -> Known:
+        others = [row for (name, at), row in self.taken.items() if name != process and at == place]
+        return Known(
+            self.spent.get(place, (0, 0)),
+            (sum(row.taken[0] for row in others), sum(row.taken[1] for row in others)),
+            (sum(row.slack[0] for row in others), sum(row.slack[1] for row in others)),
+        )
+
+
+class Process:
+    """One process with its slices; what the clerk does, without a database."""
+
+    def __init__(self, *budgets: Budget, table: Table | None = None, number: int = 0, count: int = 1) -> None:
+        self.pots = Pots()
+        self.pots.limit(budgets)
+        self.table = table or Table()
+        self.number, self.count = number, count
+
+    def limit(self, *budgets: Budget) -> None:
+        self.pots.limit(budgets)
+
+    def shortage(self, principal: Principal, day: int, model: str, amount: int | None, tokens: int = 0) -> str:
+        """Why a call is refused once the database was asked; empty when it passes."""
+        for _ in range(3):
+            lack = self.pots.lack(principal, day, model, amount, tokens, 0.0)
+            if isinstance(lack, str):
+                return lack
+            self.renew([(amount or 0, tokens)])
+        return self.pots.refusal(lack[0], day, (amount or 0, tokens))
+
+    def hold(self, principal: Principal, day: int, amount: int, tokens: int) -> Hold:
+        return self.pots.hold(principal, day, amount, tokens)
+
+    def save(self, *holds: Hold) -> None:
+        """Usage reaches the database."""
+        for row, _ in moving(holds):
+            self.table.taken[self.number, row.place] = row
+        for hold in holds:
+            for pot in hold.pots:
+                money, tokens = self.table.spent.get(pot.place, (0, 0))
+                self.table.spent[pot.place] = (money + hold.amounts[0], tokens + hold.amounts[1])
+        self.pots.saved(holds)
+
+    def renew(self, waiting: list[Pair] | None = None) -> None:
+        for pot in self.pots.all():
+            row = pot.propose(self.table.known(self.number, pot.place), self.count, waiting or [])
+            if row is not None:
+                self.table.taken[self.number, row.place] = row
+            pot.confirm(row)
+
+
+def accounts(*budgets: Budget) -> Process:
+    return Process(*budgets)
 
 
 # A step is a call that comes (largest cost, what it will really cost), or the end of one of those under way.
@@ -115,15 +172,55 @@ def test_a_clock_set_back_opens_no_budget_again() -> None:
     assert money.shortage(ANN, DAY, "m", 1)
 
 
-def test_what_was_spent_before_a_start_counts_in_its_periods() -> None:
-    money = Accounts()
-    first = period_start("month", DAY)
-    money.load([Spend("user", "ann", day, 10, 1) for day in (first - 1, first, DAY)], DAY)
-    for period, spent in (("day", 10), ("month", 20), ("total", 30)):
-        money.limit([Budget("user", "ann", period, limit_microusd=spent + 1)])
-        assert money.shortage(ANN, DAY, "m", 1) == ""
-        money.limit([Budget("user", "ann", period, limit_microusd=spent)])
-        assert money.shortage(ANN, DAY, "m", 1)
+# What one of three processes does: (which, what, largest cost, part of it that it costs).
+MOVES = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["call", "call", "call", "settle", "settle", "save", "renew"]),
+        st.integers(0, 1_000),
+        st.floats(0, 1),
+    ),
+    max_size=120,
+)
+
+
+@given(limit=st.integers(0, 5_000), moves=MOVES)
+def test_several_processes_together_never_overdraw_by_more_than_one_call(limit: int, moves: list) -> None:
+    table = Table()
+    budget = Budget("user", "ann", "month", limit_microusd=limit)
+    three = [Process(budget, table=table, number=number, count=3) for number in range(3)]
+    open_calls: list[list[tuple[Hold, int]]] = [[], [], []]
+    settled: list[list[Hold]] = [[], [], []]
+    spent, largest = 0, 0
+    for which, what, most, part in moves:
+        process = three[which]
+        if what == "call" and not process.shortage(ANN, DAY, "m", most):
+            open_calls[which].append((process.hold(ANN, DAY, most, 0), int(most * part)))
+            largest = max(largest, most)
+        elif what == "settle" and open_calls[which]:
+            hold, cost = open_calls[which].pop(most % len(open_calls[which]))
+            hold.settle(cost, 0)
+            settled[which].append(hold)
+            spent += cost
+        elif what == "save":
+            process.save(*settled[which])
+            settled[which].clear()
+        elif what == "renew":
+            process.renew()
+        held = sum(hold.amounts[0] for calls in open_calls for hold, _ in calls)
+        assert spent + held < limit + largest or spent + held == 0
+    for which, process in enumerate(three):
+        for hold, cost in open_calls[which]:
+            hold.settle(cost, 0)
+            settled[which].append(hold)
+        process.save(*settled[which])
+        process.renew()
+    # Nothing is left behind: what none of them needs goes to who asks.
+    for _ in range(12):
+        for process in three:
+            process.renew()
+    total = sum(money for money, _ in table.spent.values())
+    assert bool(three[0].shortage(ANN, DAY, "m", 1)) == (total >= limit)
 
 
 @given(st.integers(0, 60_000))

@@ -6,6 +6,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,22 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.clock import FakeClock
+from mohist.base import SystemClock
+from mohist.gateway.address import Address, file_address
 from mohist.gateway.budget import Spend
 from mohist.gateway.call import Principal
-from mohist.gateway.journal import Journal
+from mohist.gateway.clerk import catch_up
+from mohist.gateway.journal import Journal, orphans
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.key import Key
 from mohist.gateway.store import Store, database_path
 from mohist.gateway.usage import COLUMNS, UsageRow, flat, from_lines, to_line
-from mohist.gateway.writer import catch_up, journal_path, replay
 
 ANN = Principal("key-1", "ann")
 ROWS = [flat(UsageRow(record(f"call-{number}"), ANN, 19_675, 700, 200)) for number in range(3)]
 DATA = b"".join(map(to_line, ROWS))
 
 
-def calls_of(home: Path) -> int:
-    with Store(database_path(home)) as store:
+def calls_of(address: Address) -> int:
+    with Store(address) as store:
         return sum(total.calls for total in store.usage("key"))
 
 
@@ -71,43 +74,95 @@ def test_whatever_a_client_sends_can_be_kept(tmp_path_factory: pytest.TempPathFa
         assert value is None or isinstance(value, int) or value.encode("utf-8") is not None
 
 
-def test_replay_repeats_nothing_however_often_it_is_killed(tmp_path: Path) -> None:
-    path = journal_path(tmp_path)
+def left_behind(address: Address, data: bytes, name: str = "gateway-gone") -> Path:
+    """The journal of a process that is gone."""
+    address.journals.mkdir(exist_ok=True)
+    path = address.journals / f"{name}.journal"
+    path.write_bytes(data)
+    return path
+
+
+def test_adoption_repeats_nothing_however_often_it_is_killed(address: Address) -> None:
     for _ in range(3):
-        journal = Journal(path)
-        journal.append(DATA)
-        added = replay(journal, database_path(tmp_path))
-        assert journal.read() == b""
-        journal.close()
-    assert added == 0
-    assert calls_of(tmp_path) == 3
-    with Store(database_path(tmp_path)) as store:
+        path = left_behind(address, DATA)
+        catch_up(address)
+        assert not path.exists()
+    assert calls_of(address) == 3
+    with Store(address) as store:
         assert store.spends() == [Spend("key", "key-1", 19_675, 2_100, 600), Spend("user", "ann", 19_675, 2_100, 600)]
 
 
-def test_damaged_lines_are_kept_aside(tmp_path: Path) -> None:
-    path = journal_path(tmp_path)
-    path.write_bytes(DATA[:-20])
-    catch_up(tmp_path)
-    assert calls_of(tmp_path) == 2
+def test_the_journal_of_a_program_before_this_one_is_adopted_too(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.journal"
+    path.write_bytes(DATA)
+    catch_up(file_address(database_path(tmp_path)))
+    assert calls_of(file_address(database_path(tmp_path))) == 3
+    assert not path.exists()
+
+
+def test_a_journal_line_of_another_version_fills_what_it_knows(address: Address) -> None:
+    row = {name: value for name, value in ROWS[0].items() if name != "rule"} | {"invented": 1}
+    assert from_lines(to_line(row)) == ([ROWS[0]], 0)
+
+
+def test_damaged_lines_are_kept_aside(address: Address) -> None:
+    path = left_behind(address, DATA[:-20])
+    catch_up(address)
+    assert calls_of(address) == 2
     assert path.with_suffix(".damaged").read_bytes() == DATA[:-20]
-    assert path.read_bytes() == b""
+    assert not path.exists()
 
 
-def test_a_batch_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
-    with Store(database_path(tmp_path)) as store:
+def test_a_batch_that_fails_leaves_the_database_as_it_was(address: Address) -> None:
+    with Store(address) as store:
         with pytest.raises(KeyError):
-            store.add_usage([ROWS[0], {**ROWS[1], "day": 1}, {}])
+            store.add_usage([ROWS[0], {**ROWS[1], "day": 1}, {"call_id": "call-9"}])
         assert store.spends() == []
         assert store.add_usage(ROWS) == 3
 
 
-def test_those_who_ask_while_a_server_runs_leave_its_journal_alone(tmp_path: Path, clock: FakeClock) -> None:
-    with Keeper(tmp_path, price, clock) as keeper:
+def test_those_who_ask_while_a_server_runs_leave_its_journal_alone(address: Address, clock: FakeClock) -> None:
+    with Keeper(address, price, clock) as keeper:
         keeper.refused(None, record(verdict="auth"))
         assert keeper.flush(10)
-        catch_up(tmp_path)
-    assert calls_of(tmp_path) == 1
+        before = set(address.journals.iterdir())
+        catch_up(address)
+        assert set(address.journals.iterdir()) == before
+    assert calls_of(address) == 1
+
+
+def test_a_living_server_adopts_the_journal_of_one_that_is_gone(address: Address) -> None:
+    with Keeper(address, price, SystemClock(), poll_s=0.01):
+        path = left_behind(address, DATA)
+        end_s = time.monotonic() + 20
+        while path.exists():
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        assert calls_of(address) == 3
+
+
+def test_a_journal_that_was_removed_is_made_anew_with_all_it_held(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "one")
+    journal.append(DATA)
+    journal.path.unlink()
+    journal.append(to_line(ROWS[0]))
+    assert journal.path.read_bytes() == DATA + to_line(ROWS[0])
+    assert list(orphans(tmp_path)) == []
+    journal.close()
+
+
+def test_a_journal_is_read_in_whole_lines_and_cleared_when_all_is_read(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "one")
+    journal.append(DATA)
+    line = to_line(ROWS[0])
+    assert journal.peek(len(line) + 5) == line
+    assert journal.peek(3) == DATA
+    journal.advance(len(line))
+    assert journal.peek(1 << 20) == DATA[len(line) :]
+    journal.advance(len(DATA) - len(line))
+    assert (journal.peek(1 << 20), journal.path.stat().st_size) == (b"", 0)
+    journal.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 _SETTLE_FOREVER = """
@@ -115,9 +170,10 @@ import itertools, sys
 from pathlib import Path
 from gateway_call import price, record, reserve
 from mohist.base import SystemClock
+from mohist.gateway.address import home_address
 from mohist.gateway.keeper import Keeper
 
-keeper = Keeper(Path(sys.argv[1]), price, SystemClock())
+keeper = Keeper(home_address(Path(sys.argv[1]), {}, sys.argv[4]), price, SystemClock())
 keeper.start()
 for number in itertools.count(1):
     keeper.settle(reserve(keeper, sys.argv[2]), record(f"call-{sys.argv[3]}-{number}"))
@@ -127,12 +183,13 @@ for number in itertools.count(1):
 """
 
 
-def test_a_killed_server_loses_nothing_that_it_journaled(tmp_path: Path) -> None:
-    secret = add_key(tmp_path, Key("key-1", "ann"))
+def test_a_killed_server_loses_nothing_that_it_journaled(address: Address, tmp_path: Path) -> None:
+    secret = add_key(address, Key("key-1", "ann"))
+    url = "" if address.path else address.url.render_as_string(hide_password=False)
     promised = 0
     for kill, lines in enumerate((1, 40, 150)):
         with subprocess.Popen(
-            [sys.executable, "-c", _SETTLE_FOREVER, str(tmp_path), secret, str(kill)],
+            [sys.executable, "-c", _SETTLE_FOREVER, str(tmp_path), secret, str(kill), url],
             stdout=subprocess.PIPE,
             encoding="utf-8",
             env={"PYTHONPATH": str(Path(__file__).parent)},
@@ -147,8 +204,8 @@ def test_a_killed_server_loses_nothing_that_it_journaled(tmp_path: Path) -> None
             last = max([last, *(int(line) for line in rest[:-1])])
             assert child.wait(10) == -signal.SIGKILL
         promised += last
-        catch_up(tmp_path)
-        kept = calls_of(tmp_path)
+        catch_up(address)
+        kept = calls_of(address)
         assert promised <= kept < promised + 7 * (kill + 1)
-    with Store(database_path(tmp_path)) as store:
+    with Store(address) as store:
         assert [(s.microusd, s.tokens) for s in store.spends() if s.subject == "key"] == [(700 * kept, 200 * kept)]

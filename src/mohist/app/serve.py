@@ -16,7 +16,8 @@ from mohist.app.price import check_providers, contracts
 from mohist.app.route import Served, from_file, from_keys
 from mohist.app.rulebook import PolicyFile, describe, policy_path
 from mohist.base import RandomIds, StatePaths, SystemClock
-from mohist.gateway.keeper import Keeper
+from mohist.gateway.address import home_address
+from mohist.gateway.keeper import Keeper, OnLoss
 from mohist.gateway.route import Router
 from mohist.gateway.server import ServerSettings, serve
 from mohist.gateway.warden import Warden
@@ -67,7 +68,12 @@ async def run_gateway(
     warden = Warden()
     rules = PolicyFile(policy_path(paths.home, policy), warden, tell)
     await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
-    keeper = Keeper(paths.home, lambda model, usage: served.dearest(model, usage, clock.now_ms()), clock)
+    keeper = Keeper(
+        home_address(paths.home, env),
+        lambda model, usage: served.dearest(model, usage, clock.now_ms()),
+        clock,
+        on_loss=on_database_loss(env),
+    )
     await anyio.to_thread.run_sync(keeper.start)
     try:
         async with anyio.create_task_group() as group:
@@ -104,6 +110,14 @@ async def run_gateway(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(keeper.stop)
+
+
+def on_database_loss(env: Mapping[str, str]) -> OnLoss:
+    """What budgets do while the database is away; ConfigError when it is neither of the two."""
+    said = env.get("MOHIST_ON_DATABASE_LOSS", "").strip() or "closed"
+    if said == "closed" or said == "open":
+        return said
+    raise ConfigError(f"MOHIST_ON_DATABASE_LOSS is {said!r}.", "Say closed or open.")
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:

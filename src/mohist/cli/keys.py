@@ -70,9 +70,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from mohist.gateway.store import Store, database_path
+    from mohist.gateway.address import home_address
+    from mohist.gateway.store import Store
 
-    with Store(database_path(StatePaths.from_env(os.environ).home)) as store:
+    with Store(home_address(StatePaths.from_env(os.environ).home, os.environ)) as store:
         match args.verb:
             case "create":
                 return _create(store, args)

@@ -7,6 +7,7 @@ touches memory only: no database is on the path of a call.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -47,6 +48,14 @@ class Reservation:
     model: str
     amount_microusd: int
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Whether there is room is for the database to say, where other processes use the same budgets."""
+
+    over: Callable[[], Awaitable[Reservation | Refusal]]
+    """Waits for it, once; a few milliseconds, two seconds at most. May be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +125,8 @@ class Gatekeeper(Protocol):
         client: str,
         prompt_tokens: int,
         max_output_tokens: int,
-    ) -> Reservation | Refusal:
-        """Room for one call in all budgets and rate limits, or which of them has none."""
+    ) -> Reservation | Refusal | Wait:
+        """Room for one call in all budgets and rate limits, or which of them has none; `Wait` where memory can't tell."""
         ...
 
     def settle(self, reservation: Reservation, record: CallRecord) -> None:

@@ -11,8 +11,8 @@ class StoreError(MohistError):
     audience = "operator"
 
 
-class BusyError(StoreError):
-    """Another process serves from the same folder."""
+class EvictedError(StoreError):
+    """Other processes took this one for gone, and its slices of budgets with it."""
 
 
 class AddressError(MohistError):

@@ -1,34 +1,51 @@
 """The control plane: who may call, whether there is room, and what it cost.
 
-Every method of the call's path touches memory alone. Two threads stand behind it: one watches the database for changed
-keys and budgets, one takes usage down. When either can't do its work, calls are refused until it can: a key that may
-have been revoked and a budget that may be overdrawn are not taken on trust.
+Every method of the call's path touches memory alone; a call waits for the database only when this process's slice of a
+budget has no room for it. Two threads stand behind it: the writer takes usage down, the clerk speaks with the database.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
-from mohist.base import Clock, MohistError
-from mohist.gateway.budget import UNLIMITED_OUTPUT_TOKENS, Accounts, Hold, charge, day_of
-from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
+from mohist.base import Clock
+from mohist.gateway.address import Address, file_address
+from mohist.gateway.budget import day_of
+from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation, Wait
+from mohist.gateway.charge import charge, held_for
+from mohist.gateway.clerk import Clerk
 from mohist.gateway.key import Key, KeySecret, Scope, secret_hash
+from mohist.gateway.pot import Hold, Pot, Pots
 from mohist.gateway.rate import Bucket
 from mohist.gateway.store import Store, database_path
 from mohist.gateway.usage import UsageRow
 from mohist.gateway.writer import Writer
 from mohist.provider.message import Usage
 
+_log = logging.getLogger(__name__)
+
 PriceOf = Callable[[str, Usage], int | None]
 """What a call of this model costs in millionths of a US dollar, at its dearest; None: no price is known."""
 
+OnLoss = Literal["closed", "open"]
+"""While the database is away: budgets let pass what this process has room for, or everything."""
+
 POLL_S: Final = 0.25
-STALE_S: Final = 5.0
+STALE_S: Final = 300.0
+"""So long keys are taken as they were last read while the database is away; with "open", without end."""
+RESERVATION_S: Final = 3_600.0
+"""Room of a call that was not settled so long is given back; it is charged all the same if it ends later."""
+WAIT_S: Final = 2.0
+"""So long a call waits for what other processes hold and don't need."""
+_FORGET_S: Final = 86_400.0
+_RETRY_S: Final = 5.0
 # Calls without a valid key that are written down: enough to see an attack, too few to fill a disk with it.
 _STRANGERS_PER_MINUTE: Final = 600
 
@@ -42,69 +59,94 @@ class _Policy:
     by_id: dict[str, tuple[Key, Scope]]
 
 
-class Keeper:
-    """Fulfils `Gatekeeper`.
+@dataclass(slots=True)
+class _Asked:
+    """A call that wants room."""
 
-    Order of use: construct, `start`, calls…, `stop`; or as a context manager. One process serves from a home.
+    key: Key
+    model: str
+    amount: int | None
+    tokens: int
+    billed: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call under way."""
+
+    hold: Hold
+    by_tokens: Bucket | None
+    since_s: float
+
+
+class Keeper:
+    """Fulfils `Gatekeeper`; any number of processes may on one database.
+
+    Order of use: construct, `start`, calls…, `stop`; or as a context manager.
     """
 
-    def __init__(self, home: Path, price: PriceOf, clock: Clock, *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self,
+        database: Address | Path,
+        price: PriceOf,
+        clock: Clock,
+        *,
+        on_loss: OnLoss = "closed",
+        poll_s: float = POLL_S,
+    ) -> None:
         """Touches nothing yet.
 
         Args:
-            home: the state folder; holds `gateway.db` and `gateway.journal`.
+            database: where it is, or the state folder that holds `gateway.db`.
             price: the largest cost of a call, by model.
-            clock: for expiry, periods and rates.
+            clock: for expiry and periods (wall time), rates and leases (monotonic).
+            on_loss: what budgets do while the database is away.
             poll_s: how often the database is asked for changed keys and budgets.
         """
-        self._home = home
+        self._address = file_address(database_path(database)) if isinstance(database, Path) else database
         self._price = price
         self._clock = clock
+        self._on_loss = on_loss
         self._poll_s = poll_s
         self._lock = threading.Lock()
         self._policy = _Policy(-1, {}, {})
-        self._accounts = Accounts()
-        self._holds: dict[int, tuple[Hold, Bucket | None]] = {}
+        self._pots = Pots()
+        self._open: dict[int, _Open] = {}
+        self._late: dict[int, _Open] = {}
         self._last_id = 0
         self._requests: dict[str, Bucket] = {}
         self._tokens: dict[str, Bucket] = {}
         self._strangers = Bucket(_STRANGERS_PER_MINUTE, clock.monotonic_s())
-        self._seen_s = 0.0
-        self._watch_trouble = ""
-        self._stopping = threading.Event()
-        self._watch = threading.Thread(target=self._watching, name="mohist-keys", daemon=True)
+        self._clerk = Clerk(self._address, self._pots, self._lock, clock, self._take_over, self._sweep, poll_s)
         self._writer: Writer | None = None
 
     def start(self) -> None:
-        """Replays the journal, reads keys, budgets and what was spent, starts the threads; blocks on the disk.
+        """Winds up processes that are gone, reads keys and budgets, starts the threads; blocks on the disk.
 
         Raises:
-            BusyError: another process serves from this home.
             StoreError: the database or journal can't be used.
         """
-        writer = Writer(self._home)
+        writer = Writer(self._address.journals, self._clerk.instance_id)
         try:
-            with Store(database_path(self._home)) as store:
-                self._accounts.load(store.spends(), day_of(self._clock.now_ms()))
-                self._take_over(store, anew=True)
+            self._clerk.start(writer)
         except BaseException:
-            writer.stop()
+            writer.journal.close()
             raise
-        self._writer = writer
         writer.start()
-        self._watch.start()
+        self._writer = writer
 
     def stop(self) -> None:
         """Stops the threads and puts all that was settled into the database; the journal keeps what fails.
 
         Stop serving first: a call that is settled later is not written down.
         """
-        self._stopping.set()
-        if self._watch.ident is not None:
-            self._watch.join()
         writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.stop()
+        if writer is None:
+            return
+        writer.stop()
+        lost = self._clerk.stop()
+        if lost:
+            _log.error("usage of %d calls is lost: neither the journal nor the database could be written", lost)
 
     def __enter__(self) -> Self:
         self.start()
@@ -140,7 +182,7 @@ class Keeper:
         client: str,
         prompt_tokens: int,
         max_output_tokens: int,
-    ) -> Reservation | Refusal:
+    ) -> Reservation | Refusal | Wait:
         """Room for one call in all budgets and rate limits, or which of them has none.
 
         Without tokens of either kind the call is one that nobody bills (`count_tokens`): no budget is asked, only the
@@ -159,18 +201,30 @@ class Keeper:
         outside = scope.refusal(dialect, model, client)
         if outside:
             return Refusal("scope", 403, outside)
-        tokens, amount = 0, None
-        billed = prompt_tokens > 0 or max_output_tokens > 0
-        if billed:
-            output_tokens = max_output_tokens if max_output_tokens > 0 else UNLIMITED_OUTPUT_TOKENS
-            tokens = prompt_tokens + output_tokens
-            amount = self._largest_cost(model, prompt_tokens, output_tokens)
+        asked = _Asked(key, model, 0, 0, billed=prompt_tokens > 0 or max_output_tokens > 0)
+        if asked.billed:
+            asked.amount, asked.tokens = held_for(prompt_tokens, max_output_tokens, partial(self._price, model))
+        answer = self._try(asked)
+        if isinstance(answer, list):
+            return Wait(partial(self._wait, asked, answer))
+        return answer
+
+    def _try(self, asked: _Asked, *, unlimited: bool = False) -> Reservation | Refusal | list[Pot]:
+        """As `reserve`, or the pots that have no room in this process."""
+        key = asked.key
+        principal, tokens, amount = key.principal, asked.tokens, asked.amount
         day = day_of(self._clock.now_ms())
         now_s = self._clock.monotonic_s()
         with self._lock:
-            short = self._accounts.shortage(principal, day, model, amount) if billed else ""
-            if short:
-                return Refusal("budget", 402, short)
+            if asked.billed and not unlimited:
+                short = self._pots.lack(principal, day, asked.model, amount, tokens, now_s)
+                if isinstance(short, str):
+                    if short:
+                        return Refusal("budget", 402, short)
+                    if self._clerk.lapsed(now_s) and (short := self._pots.of(principal, day)):
+                        return short
+                else:
+                    return short
             requests = _bucket(self._requests, key.key_id, key.requests_per_minute, now_s)
             by_tokens = _bucket(self._tokens, key.key_id, key.tokens_per_minute, now_s)
             for bucket, need, noun in ((requests, 1, "requests"), (by_tokens, tokens, "tokens")):
@@ -181,28 +235,46 @@ class Keeper:
                 requests.take(1)
             if by_tokens is not None:
                 by_tokens.take(tokens)
-            hold = self._accounts.hold(principal, day, amount or 0, tokens)
+            hold = self._pots.hold(principal, day, amount or 0, tokens)
             self._last_id += 1
-            reservation = Reservation(self._last_id, principal, model, amount or 0, tokens)
-            self._holds[self._last_id] = (hold, by_tokens)
-        return reservation
+            self._open[self._last_id] = _Open(hold, by_tokens, now_s)
+            return Reservation(self._last_id, principal, asked.model, amount or 0, tokens)
+
+    async def _wait(self, asked: _Asked, pots: list[Pot]) -> Reservation | Refusal:
+        """Has this process's slices filled, and tries again."""
+        needs = (asked.amount or 0, asked.tokens)
+        end_s = self._clock.monotonic_s() + WAIT_S
+        while True:
+            outcome = await self._clerk.wait_for_room(pots, needs, WAIT_S)
+            answer = self._try(asked, unlimited=outcome == "lost" and self._on_loss == "open")
+            if not isinstance(answer, list):
+                return answer
+            if outcome == "lost":
+                why = "No call is taken on a budget whose rest is not known: the gateway's database is away."
+                return Refusal("unavailable", 503, why, _RETRY_S)
+            if outcome == "short" or self._clock.monotonic_s() >= end_s:
+                with self._lock:
+                    message = self._pots.refusal(answer[0], day_of(self._clock.now_ms()), needs)
+                return Refusal("budget", 402, message)
+            pots = answer
 
     def settle(self, reservation: Reservation, record: CallRecord) -> None:
         """Replaces the reservation by what the call cost and puts the record on its way; a second time does nothing.
 
         A call that an upstream answered without saying what it used is charged what was reserved.
         """
+        number = reservation.reservation_id
         with self._lock:
-            held = self._holds.pop(reservation.reservation_id, None)
-            if held is None:
+            call = self._open.pop(number, None) or self._late.pop(number, None)
+            if call is None:
                 return
-            hold, by_tokens = held
             amount, tokens = charge(reservation, record)
-            hold.settle(amount, tokens)
-            if by_tokens is not None:
-                by_tokens.give(reservation.tokens - tokens)
+            call.hold.settle(amount, tokens)
+            if call.by_tokens is not None:
+                call.by_tokens.give(reservation.tokens - tokens)
             if self._writer is not None:
-                self._writer.put(UsageRow(record, reservation.principal, hold.day, amount, tokens))
+                self._clerk.settled(record.call_id, call.hold)
+                self._writer.put(UsageRow(record, reservation.principal, call.hold.day, amount, tokens))
 
     def refused(self, principal: Principal | None, record: CallRecord) -> None:
         """Puts a call that was not made on its way to disk; of a flood of unidentified ones only some."""
@@ -218,12 +290,12 @@ class Keeper:
     @property
     def trouble(self) -> str:
         """What fails at present, for whoever looks after the gateway; empty when all is well."""
-        return self._watch_trouble or (self._writer.trouble if self._writer is not None else "")
+        return self._clerk.trouble or (self._writer.trouble if self._writer is not None else "")
 
     @property
     def backlog(self) -> int:
         """Finished calls that are not in the database yet."""
-        return self._writer.waiting if self._writer is not None else 0
+        return self._clerk.unsaved
 
     def flush(self, timeout_s: float) -> bool:
         """Waits until all that was settled is in the journal, at most `timeout_s`; whether it is."""
@@ -234,7 +306,7 @@ class Keeper:
         writer = self._writer
         if writer is None:
             return Refusal("unavailable", 503, "The gateway is not serving.")
-        if self._clock.monotonic_s() - self._seen_s > STALE_S:
+        if self._on_loss == "closed" and self._clock.monotonic_s() - self._clerk.seen_s > STALE_S:
             why = "keys and budgets can't be read from the database"
         elif writer.trouble:
             why = writer.trouble
@@ -242,7 +314,7 @@ class Keeper:
             why = "usage can't be written to the database"
         else:
             return None
-        return Refusal("unavailable", 503, f"No calls are taken while {why}. The operator must mend it.", STALE_S)
+        return Refusal("unavailable", 503, f"No calls are taken while {why}. The operator must mend it.", _RETRY_S)
 
     def _ended(self, key: Key, kept: KeySecret | None) -> Refusal | None:
         if key.revoked_at_ms is not None:
@@ -254,46 +326,36 @@ class Keeper:
             return Refusal("auth", 401, f"Key {key.key_id} was replaced at {_moment(kept.expires_at_ms)}; use the new one.")  # fmt: skip
         return None
 
-    def _largest_cost(self, model: str, prompt_tokens: int, output_tokens: int) -> int | None:
-        plain = self._price(model, Usage(input_tokens=prompt_tokens, output_tokens=output_tokens))
-        if plain is None:
-            return None
-        # Writing a prompt to a cache can cost more than reading it; how much of it is written nobody knows yet.
-        cached = self._price(model, Usage(cache_write_tokens=prompt_tokens, output_tokens=output_tokens))
-        return plain if cached is None else max(plain, cached)
+    def _take_over(self, store: Store) -> int:
+        """Reads keys and budgets; their revision."""
+        revision, keys, kept, budgets = store.policy()
+        by_key = {key.key_id: key for key in keys}
+        policy = _Policy(
+            revision,
+            {secret.hash: (by_key[secret.key_id], secret) for secret in kept},
+            {key.key_id: (key, Scope(key)) for key in keys},
+        )
+        with self._lock:
+            self._pots.limit(budgets)
+            self._policy = policy
+        return revision
 
-    def _watching(self) -> None:
-        store: Store | None = None
-        while not self._stopping.wait(self._poll_s):
-            try:
-                anew = store is None
-                if store is None:
-                    store = Store(database_path(self._home))
-                self._take_over(store, anew=anew)
-                self._watch_trouble = ""
-            except Exception as error:  # noqa: BLE001 - the thread's boundary: it goes on, and _closed sees that it is late
-                self._watch_trouble = str(error) if isinstance(error, MohistError) else type(error).__name__
-                if store is not None:
-                    store.close()
-                store = None
-        if store is not None:
-            store.close()
-
-    def _take_over(self, store: Store, *, anew: bool) -> None:
-        """Reads keys and budgets if they changed; in any case from a file opened `anew`, which may be another one."""
-        asked_s = self._clock.monotonic_s()
-        if anew or store.revision() != self._policy.revision:
-            revision, keys, kept, budgets = store.policy()
-            by_key = {key.key_id: key for key in keys}
-            policy = _Policy(
-                revision,
-                {secret.hash: (by_key[secret.key_id], secret) for secret in kept},
-                {key.key_id: (key, Scope(key)) for key in keys},
-            )
-            with self._lock:
-                self._accounts.limit(budgets)
-                self._policy = policy
-        self._seen_s = asked_s
+    def _sweep(self) -> None:
+        """Gives back the room of calls that were never settled: what was to do so has failed."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            while self._open:
+                number, call = next(iter(self._open.items()))
+                if now_s - call.since_s < RESERVATION_S:
+                    break
+                self._late[number] = self._open.pop(number)
+                call.hold.release()
+            while self._late:
+                number, call = next(iter(self._late.items()))
+                if now_s - call.since_s < _FORGET_S:
+                    break
+                del self._late[number]
+                self._pots.drop(call.hold)
 
 
 def _bucket(buckets: dict[str, Bucket], key_id: str, per_minute: int | None, now_s: float) -> Bucket | None:
