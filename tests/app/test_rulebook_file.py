@@ -54,6 +54,7 @@ def test_a_good_change_is_in_force_at_the_next_look(followed):
     followed.file.begin(must_exist=False)
     followed.write(GOOD.format(id="two"))  # as long as the first, and perhaps as old
     followed.file.look()
+    followed.file.look()
     assert followed.ids == ["two"]
     assert followed.warden.rulebook.decide(Facts(user="eve")).rule_ids == ("two",)
     assert len(followed.told) == 1
