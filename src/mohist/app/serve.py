@@ -115,8 +115,10 @@ async def run_gateway(
 def on_database_loss(env: Mapping[str, str]) -> OnLoss:
     """What budgets do while the database is away; ConfigError when it is neither of the two."""
     said = env.get("MOHIST_ON_DATABASE_LOSS", "").strip() or "closed"
-    if said == "closed" or said == "open":
-        return said
+    if said == "closed":
+        return "closed"
+    if said == "open":
+        return "open"
     raise ConfigError(f"MOHIST_ON_DATABASE_LOSS is {said!r}.", "Say closed or open.")
 
 
