@@ -1,9 +1,7 @@
-"""`mohist keys` and `mohist usage`, as a person at a terminal uses them."""
+"""`mohist keys`, as a person at a terminal uses them."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -11,11 +9,7 @@ import pytest
 
 from mohist.base import ExitCode
 from mohist.cli.main import main
-from mohist.gateway.call import CallRecord, Principal
 from mohist.gateway.key import well_formed
-from mohist.gateway.store import Store, database_path
-from mohist.gateway.usage import UsageRow, flat
-from mohist.provider.message import Usage
 
 
 @pytest.fixture(autouse=True)
@@ -120,61 +114,7 @@ def test_budgets_are_set_listed_and_removed(mohist: Shell) -> None:
         (["keys", "revoke", "key-none"], "There is no key 'key-none'"),
         (["keys", "budget", "set", "user", "ann"], "No limit is named"),
         (["keys", "budget", "set", "key", "key-none", "--usd-day", "1"], "There is no key"),
-        (["usage", "--since", "yesterday"], "not a day"),
-        (["usage", "--by", "weather"], "invalid choice"),
     ],
 )
 def test_a_wrong_word_is_told(mohist: Shell, argv: list[str], said: str) -> None:
     assert said in mohist.fails(*argv)
-
-
-def fill(home: Path, *records: CallRecord) -> None:
-    with Store(database_path(home)) as store:
-        store.add_usage([flat(UsageRow(made, Principal("key-1", "ann", "shop"))) for made in records])
-
-
-def record(call_id: str, client: str = "codex/1", cost: int | None = 1_500, day: int = 0) -> CallRecord:
-    return CallRecord(
-        call_id=call_id,
-        started_at_ms=1_790_000_000_000 + day * 86_400_000,
-        dialect="openai-chat",
-        client=client,
-        session_id="s",
-        model_asked="m",
-        model_served="m-1",
-        upstream="first",
-        status=200,
-        verdict="allowed",
-        usage=Usage(1_000, 200, 0, 50),
-        cost_microusd=cost,
-        price_row="",
-        duration_ms=1,
-        first_byte_ms=None,
-        attempts=1,
-    )
-
-
-def test_usage_is_summed_by_what_is_asked_and_says_what_it_could_not_price(mohist: Shell, home: Path) -> None:
-    fill(home, record("1"), record("2", "aider", cost=None), record("3", day=2))
-    assert json.loads(mohist("usage", "--json", "--by", "client")) == [
-        {"client": "codex/1", "calls": 2, "refused": 0, "input_tokens": 2_000, "cache_read_tokens": 400,
-         "cache_write_tokens": 0, "output_tokens": 100, "cost_microusd": 3_000, "unpriced": 0},
-        {"client": "aider", "calls": 1, "refused": 0, "input_tokens": 1_000, "cache_read_tokens": 200,
-         "cache_write_tokens": 0, "output_tokens": 50, "cost_microusd": 0, "unpriced": 1},
-    ]  # fmt: skip
-    assert [row["calls"] for row in json.loads(mohist("usage", "--json", "--since", "2026-09-22"))] == [1]
-    shown = mohist("usage").split("\n")[1].split()
-    assert shown == ["m-1", "3", "0", "3.6k", "600", "150", "$0.0030", "+", "1", "unpriced"]
-
-
-def test_a_client_that_names_itself_a_formula_or_an_escape_is_defused(mohist: Shell, home: Path) -> None:
-    fill(home, record("1", "=HYPERLINK(1)"), record("2", "x\x1b[2Jy"))
-    rows = list(csv.DictReader(io.StringIO(mohist("usage", "--by", "client", "--csv"))))
-    assert {row["client"] for row in rows} == {"'=HYPERLINK(1)", "x\x1b[2Jy"}
-    assert "\x1b" not in mohist("usage", "--by", "client")
-
-
-def test_without_calls_usage_says_so(mohist: Shell) -> None:
-    assert mohist("usage") == "no calls yet\n"
-    assert mohist("usage", "--json") == "[]\n"
-    assert mohist("usage", "--csv").startswith("model")

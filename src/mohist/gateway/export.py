@@ -47,9 +47,11 @@ def write_csv(rows: Iterable[Row], names: Iterable[str], file: IO[str]) -> None:
 def write_json(rows: Iterable[Row], file: IO[str]) -> None:
     """One array, one object a line."""
     file.write("[")
-    for number, row in enumerate(rows):
-        file.write(f"{',' if number else ''}\n{json.dumps(row)}")
-    file.write("\n]\n")
+    before = "\n"
+    for row in rows:
+        file.write(before + json.dumps(row))
+        before = ",\n"
+    file.write("]\n" if before == "\n" else "\n]\n")
 
 
 def write_parquet(rows: Iterable[Row], file: IO[bytes]) -> None:

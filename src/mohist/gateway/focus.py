@@ -3,8 +3,8 @@
 Version 1.2, whose mandatory columns are all here, with the conditional ones that fit
 (https://github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec/tree/v1.2/specification/columns, read 2026-11-22).
 One row stands for the calls of one day that share key, model, upstream and price. Names that begin with `x_` are our own, as the
-specification has it. Costs can't be null there, so calls whose price is not known are in no cost, and `x_UnpricedCalls`
-counts them.
+specification has it. A cost can't be null there and must not be 0 for unknown: rows without any known cost are left out,
+and where a row lacks the cost of some calls, or of a part of them, `x_UnpricedCalls` counts these.
 """
 
 from __future__ import annotations
@@ -19,7 +19,20 @@ from mohist.gateway.database import Session
 from mohist.gateway.listing import Filter, Total, totals
 
 VERSION: Final = "1.2"
-_BY: Final = ("day", "provider", "upstream", "model", "region", "tier", "price", "key", "user", "project", "team")
+_BY: Final = (
+    "day",
+    "provider",
+    "upstream",
+    "model",
+    "region",
+    "tier",
+    "price",
+    "unpriced",
+    "key",
+    "user",
+    "project",
+    "team",
+)
 _MICRO: Final = Decimal(1_000_000)
 
 COLUMNS: Final = (
@@ -69,17 +82,27 @@ COLUMNS: Final = (
 )
 
 
-def focus_rows(session: Session, chosen: Filter, title: Callable[[str], str] = str) -> Iterator[dict[str, Any]]:
+def focus_rows(
+    session: Session,
+    chosen: Filter,
+    title: Callable[[str], str] = str,
+    lacking: Callable[[int], None] = lambda _calls: None,
+) -> Iterator[dict[str, Any]]:
     """The charges of the calls that reached an upstream, oldest first.
 
     Args:
         session: the database.
         chosen: which calls.
         title: how people call a provider, by its name in the catalogue.
+        lacking: told how many calls there are whose cost is not known, or only in part.
     """
     for total in totals(session, _BY, chosen, oldest_first=True):
         facts = dict(zip(_BY, total.names, strict=True))
-        if facts["upstream"]:
+        if not facts["upstream"]:
+            continue
+        if total.unpriced:
+            lacking(total.unpriced)
+        if total.cost_microusd or not total.unpriced:
             yield _row(facts, total, title)
 
 

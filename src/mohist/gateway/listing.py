@@ -36,6 +36,7 @@ DIMENSIONS: Final[Mapping[str, str]] = {
     "verdict": "verdict",
     "rule": "rule",
     "price": "price_row",
+    "unpriced": "unpriced",
     "status": "status",
     "day": "day",
     "month": "day",
