@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,15 @@ def record(call_id: str = "call-1", **changes: Any) -> CallRecord:
 def price(model: str, usage: Usage) -> int | None:
     """One millionth of a dollar a token, and nothing known of the model `unpriced`."""
     return None if model == "unpriced" else usage.prompt_tokens + usage.output_tokens
+
+
+def until(fact: Callable[[], bool], limit_s: float = 10.0) -> float:
+    """Waits for `fact`; seconds it took."""
+    start_s = time.monotonic()
+    while not fact():
+        assert time.monotonic() - start_s < limit_s
+        time.sleep(0.005)
+    return time.monotonic() - start_s
 
 
 def add_key(database: Address | Path, key: Key, *budgets: Budget) -> str:

@@ -6,13 +6,12 @@ import itertools
 import resource
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from gateway_call import NOW_MS, add_key, price, record, reserve
+from gateway_call import NOW_MS, add_key, price, record, reserve, until
 
 from fakes.clock import FakeClock
 from mohist.base import SystemClock
@@ -25,15 +24,6 @@ from mohist.gateway.keeper import STALE_S, Keeper
 from mohist.gateway.key import Key, new_secret, secret_hash
 from mohist.gateway.store import Store, database_path
 from mohist.gateway.usage import UsageRow, flat, to_line
-
-
-def until(fact: Callable[[], bool], limit_s: float = 10.0) -> float:
-    """Waits for `fact`; seconds it took."""
-    start_s = time.monotonic()
-    while not fact():
-        assert time.monotonic() - start_s < limit_s
-        time.sleep(0.005)
-    return time.monotonic() - start_s
 
 
 def kind(answer: object) -> str:
