@@ -1,0 +1,102 @@
+"""What the stages ask of the tables; one implementation for SQLite and PostgreSQL, one fake in the tests.
+
+Synchronous and short: a call is one transaction. Whoever calls from async code does so in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from mohist.delivery.state import (
+    Decision,
+    Delivery,
+    Evidence,
+    Finding,
+    Gate,
+    Note,
+    Plan,
+    Release,
+    Spec,
+    StageName,
+    StageRow,
+)
+
+
+class Book(Protocol):
+    """Everything that is known of deliveries."""
+
+    def create(self, delivery: Delivery) -> None: ...
+
+    def get(self, delivery_id: str) -> Delivery:
+        """Raises UnknownDeliveryError; a unique prefix or `last` will do."""
+        ...
+
+    def list(self, status: str = "") -> Sequence[Delivery]: ...
+
+    def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
+        """Reads, changes and writes the row in one transaction; raises what `change` raises, and writes nothing then."""
+        ...
+
+    def put_spec(self, delivery_id: str, spec: Spec) -> None:
+        """Adds a version; the same digest again is no new version. Withdraws open gates on an older one."""
+        ...
+
+    def spec(self, delivery_id: str, version: int = 0) -> Spec | None:
+        """A version; 0: the newest."""
+        ...
+
+    def put_plan(self, delivery_id: str, plan: Plan) -> None: ...
+
+    def plan(self, delivery_id: str) -> Plan | None: ...
+
+    def put_stage(self, delivery_id: str, row: StageRow) -> None: ...
+
+    def stages(self, delivery_id: str) -> Sequence[StageRow]: ...
+
+    def put_evidence(self, delivery_id: str, evidence: Evidence) -> None:
+        """Idempotent by `evidence_id`."""
+        ...
+
+    def evidence(self, delivery_id: str, attempt: int | None = None) -> Sequence[Evidence]: ...
+
+    def put_finding(self, delivery_id: str, finding: Finding) -> None: ...
+
+    def findings(self, delivery_id: str) -> Sequence[Finding]: ...
+
+    def open_gate(self, delivery_id: str, gate: Gate) -> Gate:
+        """Idempotent by kind, subject and digest: the gate that is there is returned, with its decisions."""
+        ...
+
+    def gates(self, delivery_id: str) -> Sequence[Gate]: ...
+
+    def decide(self, gate_id: str, decision: Decision) -> Gate:
+        """Records a decision and what becomes of the gate.
+
+        Raises:
+            OutdatedError: the decision's digest is not the gate's.
+            NotEntitledError: this person may not decide here (not named, or the requester under four eyes).
+            DecidedError: the gate is not open; the same decision by the same person again is no error.
+        """
+        ...
+
+    def put_release(self, delivery_id: str, release: Release) -> None: ...
+
+    def releases(self, delivery_id: str = "", environment: str = "") -> Sequence[Release]: ...
+
+    def note(self, delivery_id: str, kind: str, text: str, facts: dict[str, Any] | None = None) -> Note: ...
+
+    def notes(self, delivery_id: str, after: int = 0) -> Sequence[Note]: ...
+
+    def spend(self, delivery_id: str, stage: StageName, key: str, cost_microusd: int, tokens: int) -> None:
+        """Adds what a run cost; idempotent by key."""
+        ...
+
+    def effect(self, key: str, kind: str) -> dict[str, Any] | None:
+        """What an outside effect gave; None: it is not known to have happened. Its beginning is on record from here on,
+        so that a second worker sees that it may have happened and looks before it repeats it."""
+        ...
+
+    def done(self, key: str, result: dict[str, Any]) -> None:
+        """The effect happened, and gave this."""
+        ...
