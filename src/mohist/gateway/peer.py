@@ -57,7 +57,7 @@ class PeerConnection(HttpToolsProtocol):
         self._peers = peers
         self._peer: str | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._parsed_bytes = 0
+        self._piece_bytes = 0
         self._raw_bytes = 0
         self._in_head = False
         self._in_body = False
@@ -88,6 +88,7 @@ class PeerConnection(HttpToolsProtocol):
         was_in_head = self._in_head
         if not self._in_head and not self._in_body:
             self._begin_head()  # its first bytes can be half of a request line, of which the parser tells nothing
+        self._piece_bytes = len(data)
         super().data_received(data)
         if was_in_head and self._in_head and not self._refused:
             self._raw_bytes += len(data)
@@ -101,15 +102,14 @@ class PeerConnection(HttpToolsProtocol):
             self._begin_head()
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
+        limit_bytes = self._limits.max_header_bytes
+        # Summed up only where what has come could be too much: this is on the path of every call.
+        if self._raw_bytes + self._piece_bytes > limit_bytes:
+            size_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size_bytes > limit_bytes:
+                self._too_long = True
+                raise _TooLongError
         self._in_head = False
         self._in_body = True
         self._stop_timer()
@@ -133,15 +133,9 @@ class PeerConnection(HttpToolsProtocol):
 
     def _begin_head(self) -> None:
         self._in_head = True
-        self._parsed_bytes = self._raw_bytes = 0
+        self._raw_bytes = 0
         if self.cycle is None or self.cycle.response_complete:
             self._start_timer()
-
-    def _count(self, size_bytes: int) -> None:
-        self._parsed_bytes += size_bytes
-        if self._parsed_bytes > self._limits.max_header_bytes:
-            self._too_long = True
-            raise _TooLongError
 
     def _start_timer(self) -> None:
         if self._timer is None:
