@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import signal
 import subprocess
 from collections.abc import Callable
 
 import pytest
-from developer import Developer, Endpoint, call, says, until
+from developer import LIMIT_S, Developer, Endpoint, call, says, until
+
+from fakes.upstream import Reply, chat_wire
 
 pytestmark = pytest.mark.enable_socket
 Start = Callable[..., Endpoint]
@@ -73,6 +77,30 @@ def test_the_agent_works_through_the_gateway_and_every_call_is_accounted_for(dev
     ):
         assert VENDOR_KEY not in text
         assert secret not in text
+
+
+def test_a_stream_under_way_ends_when_its_key_is_revoked(dev: Developer, upstream: Start) -> None:
+    wire = chat_wire("hello there")
+    server, url = _serve(dev, upstream(Reply(wire, stall_at=wire.index(b"\n\n", 400) + 2)))
+    key = dev.mohist("keys", "create", "--user", "ann", "--json").json
+    secret = next(value for value in key.values() if isinstance(value, str) and value.startswith("mhk-"))
+    asked = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+    body = '{"model":"served-model","stream":true,"stream_options":{"include_usage":true}}'
+
+    def begun() -> http.client.HTTPResponse | None:
+        line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=LIMIT_S)
+        line.request("POST", "/v1/chat/completions", body, asked)
+        held.callback(line.close)
+        answer = held.enter_context(line.getresponse())
+        return answer if answer.status == 200 else None  # the server may not have heard of the key yet
+
+    with contextlib.ExitStack() as held:
+        answer = until(begun, "the key")
+        assert answer.readline().startswith(b"data: ")
+        dev.mohist("keys", "revoke", str(key["key_id"]))
+        assert b"was revoked" in answer.read().split(b"data: ")[-1]
+    server.send_signal(signal.SIGTERM)
+    assert dev.ended(server).code == 0
 
 
 def test_a_gateway_without_a_route_or_beyond_this_machine_in_the_clear_does_not_start(dev: Developer) -> None:
