@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mohist.app.ability import Ability, options
 from mohist.app.errors import ConfigError
 from mohist.app.limit import LimitTable
+from mohist.app.recording import replay_url
 from mohist.gateway.route import Route, RouteTable, Upstream
 from mohist.provider.catalogue import Catalogue, ProviderEntry
 from mohist.provider.message import Usage
@@ -33,6 +34,7 @@ class UpstreamTable(BaseModel):
     provider: str = ""
     dialect: Spoken | None = None
     url: str = ""
+    replay: str = ""
     key_env: str = ""
     key_file: str = ""
     model: str = ""
@@ -116,20 +118,22 @@ def from_file(path: Path, env: Mapping[str, str], known: Catalogue, contracts: S
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {where!r}: {first['msg']}.", "See docs/gateway.md.") from None
     routes = [
-        Route(entry.model, tuple(_upstream(end, env, known) for end in entry.upstreams), entry.spread)
+        Route(entry.model, tuple(_upstream(end, env, known, path.parent) for end in entry.upstreams), entry.spread)
         for entry in table.routes
     ]
     return Served(RouteTable(routes), known, contracts, table.limits)
 
 
-def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue) -> Upstream:
+def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue, beside: Path) -> Upstream:
     provider = known.provider(end.provider) if end.provider else None
     if end.provider and provider is None:
         raise ConfigError(
             f"Upstream {end.name!r}: no provider {end.provider!r}.", f"Known: {', '.join(known.provider_names)}."
         )
     dialect: Spoken | None = end.dialect or (_spoken(provider) if provider else None)
-    url = end.url or (_url(provider, dialect) if provider and dialect else "")
+    if end.replay and end.url:
+        raise ConfigError(f"Upstream {end.name!r} has a recording and an address.", "Keep one of the two.")
+    url = replay_url(end.name) if end.replay else end.url or (_url(provider, dialect) if provider and dialect else "")
     if dialect is None or not url:
         raise ConfigError(f"Upstream {end.name!r} needs `provider`, or `dialect` and `url`.", "See docs/gateway.md.")
     if end.key_env and end.key_file:
@@ -148,6 +152,7 @@ def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue) -> U
         self_hosted=end.self_hosted,
         provider=provider.name if provider is not None else "",
         weight=end.weight,
+        replay=str(beside / end.replay) if end.replay else "",
         options=options(dialect, provider, entry, end.can),
     )
 

@@ -13,6 +13,7 @@ from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
 from mohist.app.observation import Observation, Watch
 from mohist.app.price import check_providers, contracts
+from mohist.app.recording import way
 from mohist.app.route import Served, from_file, from_keys
 from mohist.app.rulebook import PolicyFile, describe, policy_path
 from mohist.base import RandomIds, StatePaths, SystemClock
@@ -33,6 +34,7 @@ async def run_gateway(
     policy: Path | None = None,
     tell: Callable[[str], None] = lambda _line: None,
     observation: Observation | None = None,
+    record: Path | None = None,
 ) -> None:
     """Serves until TERM or Ctrl-C; calls under way may end.
 
@@ -45,9 +47,11 @@ async def run_gateway(
         policy: the rule file, which must be there; None: that of the state folder, where there is one.
         tell: told which rules are in force, at the start and at every change, in one line.
         observation: metrics and traces; None: metrics that nobody may read.
+        record: folder that a recording of the calls goes to.
 
     Raises:
         RuleError: the rule file is refused.
+        TapeError: a recording can't be read or written.
         ConfigError: no route, or a file that says what it may not.
         MohistError: the address is taken, or another process serves from this home.
     """
@@ -65,6 +69,7 @@ async def run_gateway(
     ends = {end.name for route in served.table.routes for end in route.upstreams}
     check_providers(agreed, {*known.provider_names, *ends})
     paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pool = way(served.table.routes, record, tell)
     warden = Warden()
     rules = PolicyFile(policy_path(paths.home, policy), warden, tell)
     await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
@@ -101,6 +106,7 @@ async def run_gateway(
                     warden=warden,
                     observers=watch.observers,
                     exposition=watch.exposition,
+                    pool=pool,
                 )
             finally:
                 with anyio.CancelScope(shield=True):

@@ -56,6 +56,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="send traces to this collector, such as http://127.0.0.1:4318",
     )
     parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="also record upstreams' answers, for `replay` in routes"
+    )
+    parser.add_argument(
         "--behind-tls", action="store_true", help="a proxy in front speaks TLS; needed to listen beyond this machine"
     )
 
@@ -82,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
         whom=tuple(dict.fromkeys(args.metrics_by)),
         otlp_endpoint=args.otlp_endpoint,
     )
-    given = (os.environ, args.host, args.port, args.routes, _ready, args.policy, _tell, observation)
+    given = (os.environ, args.host, args.port, args.routes, _ready, args.policy, _tell, observation, args.record)
     anyio.run(run_gateway, *given, backend_options=options)
     return ExitCode.DONE
 

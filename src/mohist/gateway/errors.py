@@ -19,3 +19,7 @@ class AddressError(MohistError):
     """The gateway can't listen where it was told to."""
 
     audience = "operator"
+
+
+class TapeError(MohistError):
+    """A recording of calls can't be read or written."""

@@ -56,6 +56,8 @@ class Upstream:
     """Sent with each call, in the place of the client's of the same names; names in lower case."""
     own: bool = False
     """The caller's own account: what it is told of it, the caller may know, redirects and a refused key included."""
+    replay: str = ""
+    """Path of a recording that answers in its place; empty: none does."""
     ask_usage: bool = True
     """Chat streams are asked for their usage where the client doesn't; False for a server that refuses the field."""
     connect_timeout_s: float = 10.0

@@ -58,6 +58,7 @@ async def serve(
     warden: Warden | None = None,
     observers: Sequence[Observer] = (),
     exposition: Exposition | None = None,
+    pool: Pool | None = None,
     guard: Guard | None = None,
 ) -> None:
     """Serves until cancelled, then lets the calls under way end.
@@ -75,6 +76,7 @@ async def serve(
         observers: told of every call.
         guard: looks at what calls carry; None: nobody does.
         exposition: serves `/metrics`; None: nothing is there.
+        pool: the way to the upstreams, closed at the end; None: plain connections.
 
     Raises:
         AddressError: the address is taken or not of this machine.
@@ -85,7 +87,7 @@ async def serve(
     except OSError as error:
         what = f"The gateway can't listen on {settings.host!r} port {settings.port}: {error.strerror}."
         raise AddressError(what, "Choose another address or stop what uses it.") from error
-    pool = Pool(tls)
+    pool = pool or Pool(tls)
     attempts = Attempts(pool, router, settings.door.ping_after_s, settings.door.on_account_change)
     door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers, guard)
     config = uvicorn.Config(
