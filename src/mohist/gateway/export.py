@@ -29,7 +29,7 @@ def shown(row: Row) -> dict[str, Any]:
     moment = datetime.fromtimestamp(row["started_at_ms"] / 1000, UTC)
     flags = {name: bool(row[name]) for name in _FLAGS}
     return {
-        "started_at": f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z",
+        "started_at": moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z",
         **row,
         **flags,
         "cache_share": share,

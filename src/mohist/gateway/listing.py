@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, or_, select
@@ -187,9 +188,10 @@ def calls(
         if place is not None:
             query = query.where(_beyond(place, newest_first))
         with session.transaction(write=False) as db:
-            page = [dict(row) for row in db.execute(query).mappings()]
+            page = [dict(zip(COLUMNS, row, strict=True)) for row in db.execute(query)]
         for row in page:
-            yield {**row, "day": _day(row["day"])}
+            row["day"] = _day(row["day"])
+            yield row
         if len(page) < count:
             return
         place = (page[-1]["started_at_ms"], page[-1]["call_id"])
@@ -248,6 +250,7 @@ def _names(by: Sequence[str], row: Sequence[Any]) -> tuple[str, ...]:
     return tuple(_SHOWN.get(name, str)(row[index]) for index, name in enumerate(by))
 
 
+@lru_cache(maxsize=1_024)
 def _day(number: int) -> str:
     return (_EPOCH + timedelta(days=number)).isoformat()
 
