@@ -9,6 +9,9 @@ import pytest
 from fakes.gateway import at, gateway
 from fakes.upstream import Reply, Upstream, chat_wire, error_reply, messages_wire
 from mohist.gateway.route import Route
+from mohist.gateway.translate import Options
+from mohist.gateway.translate.form import Thinking
+from mohist.gateway.translate.reasoning import wrap
 from mohist.provider.message import Usage
 from mohist.provider.sse import SseDecoder
 
@@ -329,3 +332,37 @@ async def test_a_page_in_the_place_of_an_answer_is_an_error_in_the_clients_diale
         answered = await gate.post("/v1/messages", asked("anthropic-messages"))
     assert answered.status == 502
     assert json.loads(answered.body)["type"] == "error"
+
+
+async def test_reasoning_of_a_translated_answer_is_not_handed_to_another_maker():
+    thought = {"type": "thinking", "thinking": "hm", "signature": wrap(Thinking("hm", "sig", "openai-responses"))}
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "ho"}]},
+        {"role": "user", "content": "go on"},
+    ]
+    reply = Reply(STREAMS["anthropic-messages"])
+    async with (
+        Upstream([reply]) as upstream,
+        gateway([Route("m", (at(upstream.url, "anthropic-messages"),))]) as gate,
+    ):
+        await gate.post("/v1/messages", asked("anthropic-messages", messages=turns, stream=True))
+    assert [turn["content"] for turn in upstream.bodies[0]["messages"]] == [
+        "hi",
+        [{"type": "text", "text": "ho"}],
+        "go on",
+    ]
+
+
+async def test_a_session_meets_the_same_cache_and_no_other_sessions():
+    replies = [Reply(STREAMS["openai-responses"])] * 3
+    upstream_of = Options(by_session=True)
+    async with Upstream(replies) as upstream:
+        route = Route("m", (at(upstream.url, "openai-responses", options=upstream_of),))
+        async with gateway([route]) as gate:
+            for session in ("one", "one", "two"):
+                body = asked("anthropic-messages", stream=True)
+                await gate.post("/v1/messages", body, headers=[("x-claude-code-session-id", session)])
+    first, second, third = (body["prompt_cache_key"] for body in upstream.bodies)
+    assert first == second != third
+    assert "key-" not in first

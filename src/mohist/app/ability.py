@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from mohist.gateway.call import Dialect
 from mohist.gateway.translate import Effort, Options, ThinkingStyle
-from mohist.provider import quirk
 from mohist.provider.catalogue import ModelEntry, ProviderEntry
+from mohist.provider.message import Caps
 
 # Families whose chat endpoint is told to think by `thinking: {type}`; their pages are in the catalogue.
 _THINKING_TYPE = frozenset({"deepseek", "kimi", "glm", "doubao"})
@@ -45,39 +44,26 @@ def options(dialect: Dialect, provider: ProviderEntry | None, model: ModelEntry 
 
 
 def _known(dialect: Dialect, provider: ProviderEntry, model: ModelEntry | None) -> Options:
-    quirks = model.caps.quirks if model is not None else provider.quirks
-    keeps = model.caps.keep_thinking if model is not None else provider.keep_thinking
-    thinks = model is None or model.thinking != "none"
     family = provider.like or provider.name
-    own: Literal["reasoning", "reasoning_content"] = (
-        "reasoning" if quirk.REASONING_FIELD in quirks else "reasoning_content"
-    )
-    return Options(
-        max_output_tokens=model.caps.output_tokens if model is not None else 0,
-        limit_field=(
-            ""
-            if quirk.NO_MAX_TOKENS in quirks
-            else "max_completion_tokens"
-            if quirk.MAX_COMPLETION_TOKENS in quirks
-            else "max_tokens"
-        ),
-        stream_options=quirk.NO_STREAM_OPTIONS not in quirks,
-        empty_content=quirk.EMPTY_CONTENT in quirks,
-        reasoning_field=own if keeps and dialect == "openai-chat" else "",
-        # https://api-docs.deepseek.com/guides/thinking_mode: a tool turn without it is a 400.
-        reasoning_required=family == "deepseek" and keeps and dialect == "openai-chat",
-        thinking=_style(dialect, family, quirks) if thinks else "none",
-        efforts=_OPENAI_EFFORTS if family == "openai" else Options().efforts,
+    caps = model.caps if model is not None else Caps(keep_thinking=provider.keep_thinking, quirks=provider.quirks)
+    thinks = model is None or model.thinking != "none"
+    found = Options.of(dialect, caps)
+    return replace(
+        found,
+        max_output_tokens=found.max_output_tokens if model is not None else 0,
+        # https://api-docs.deepseek.com/guides/thinking_mode: there a tool turn without it is a 400.
+        reasoning_required=found.reasoning_required and family == "deepseek",
+        thinking=(found.thinking or _style(dialect, family)) if thinks else "none",
+        efforts=_OPENAI_EFFORTS if family == "openai" else found.efforts,
         # https://platform.openai.com/docs/guides/latest-model: reasoning models refuse them.
         sampling=not (family == "openai" and thinks),
     )
 
 
-def _style(dialect: Dialect, family: str, quirks: frozenset[str]) -> ThinkingStyle:
+def _style(dialect: Dialect, family: str) -> ThinkingStyle:
+    """How a family is told to think, where no quirk says it."""
     if dialect == "anthropic-messages":
-        return "adaptive" if quirk.THINKING_ADAPTIVE in quirks else "budget"
-    if quirks & {quirk.ENABLE_THINKING, quirk.DISABLE_THINKING}:
-        return "enable_thinking"
-    if family in _THINKING_TYPE:
+        return "budget"
+    if dialect == "openai-chat" and family in _THINKING_TYPE:
         return "thinking_type"
-    return "effort" if family == "openai" else "none"
+    return "effort" if family == "openai" else ""

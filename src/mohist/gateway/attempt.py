@@ -15,7 +15,7 @@ from mohist.base import MohistError
 from mohist.gateway.answer import Answer
 from mohist.gateway.call import Refusal
 from mohist.gateway.history import History, Outgoing
-from mohist.gateway.interpreter import Interpreter
+from mohist.gateway.interpreter import Interpreter, own
 from mohist.gateway.limit import OnAccountChange
 from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Route, Router, Upstream
@@ -117,6 +117,8 @@ class Attempts:
                     blocked.append(refused.refusal)
                     continue
                 fitted = interpreter.outgoing
+            else:
+                fitted = own(fitted)
             tried(upstream)
             self._router.began(upstream)
             try:

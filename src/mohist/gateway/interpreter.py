@@ -6,6 +6,7 @@ The translation itself is `gateway.translate`, pure; here it meets headers, whol
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import orjson
 
@@ -13,7 +14,7 @@ from mohist.gateway import dialect as speech
 from mohist.gateway.answer import Answer
 from mohist.gateway.call import Dialect
 from mohist.gateway.history import Outgoing
-from mohist.gateway.request import Headers, bad_request
+from mohist.gateway.request import Headers, bad_request, read_envelope
 from mohist.gateway.route import Upstream
 from mohist.gateway.translate import (
     AnswerError,
@@ -23,10 +24,12 @@ from mohist.gateway.translate import (
     translate_reply,
     translate_request,
 )
+from mohist.gateway.translate.reasoning import PREFIX, without_foreign
 
 # All others speak of the client's own dialect: its versions, betas and sessions.
 _CARRIED = frozenset({b"user-agent", b"traceparent", b"tracestate"})
 _RETURNED = frozenset({b"retry-after", b"retry-after-ms", b"request-id", b"x-request-id"})
+_MARK = b'"' + PREFIX.encode()
 # https://docs.claude.com/en/api/versioning
 _VERSION = (b"anthropic-version", b"2023-06-01")
 _JSON = (b"content-type", b"application/json")
@@ -52,6 +55,22 @@ class TranslatedStream:
 
     def end(self) -> bytes:
         return self._translator.end()
+
+
+def own(outgoing: Outgoing) -> Outgoing:
+    """A call that stays in its dialect, without the reasoning that translated answers left in its history.
+
+    A client that changes its model within a session hands it back to an upstream that would refuse it.
+    """
+    if _MARK not in outgoing.envelope.body:
+        return outgoing
+    try:
+        kept = without_foreign(orjson.loads(outgoing.envelope.body), outgoing.dialect)
+    except orjson.JSONDecodeError:
+        return outgoing
+    if kept is None:
+        return outgoing
+    return replace(outgoing, envelope=read_envelope(orjson.dumps(kept), outgoing.dialect))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +104,11 @@ class Interpreter:
         except orjson.JSONDecodeError:
             raise bad_request("The body is not valid JSON.") from None
         model = upstream.model or envelope.model
-        translated = translate_request(body, outgoing.dialect, upstream.dialect, model, upstream.options)
+        abilities = upstream.options
+        if abilities.by_session and outgoing.session_id:
+            # A digest: the session's name holds the id of a key.
+            abilities = replace(abilities, cache_key=sha256(outgoing.session_id.encode()).hexdigest()[:32])
+        translated = translate_request(body, outgoing.dialect, upstream.dialect, model, abilities)
         facts = AskFacts.of(
             outgoing.dialect,
             body,

@@ -348,7 +348,7 @@ def test_reasoning_of_a_translated_answer_is_taken_out_before_the_own_dialect() 
 
 def test_options_are_what_the_catalogue_knows() -> None:
     quirks = frozenset({quirk.MAX_COMPLETION_TOKENS, quirk.ENABLE_THINKING, quirk.NO_STREAM_OPTIONS})
-    chat = Options.of("openai-chat", Caps(output_tokens=99, keep_thinking=True, quirks=quirks), session_id="s")
+    chat = Options.of("openai-chat", Caps(output_tokens=99, keep_thinking=True, quirks=quirks))
     assert chat == Options(
         max_output_tokens=99,
         limit_field="max_completion_tokens",
@@ -359,7 +359,7 @@ def test_options_are_what_the_catalogue_knows() -> None:
     )
     adaptive = Caps(quirks=frozenset({quirk.THINKING_ADAPTIVE}))
     assert Options.of("anthropic-messages", adaptive).thinking == "adaptive"
-    assert Options.of("openai-responses", Caps(), session_id="s").cache_key == "s"
+    assert Options.of("openai-responses", Caps()).by_session
 
 
 def test_an_upstream_that_demands_reasoning_gets_an_empty_one() -> None:

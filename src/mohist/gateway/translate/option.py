@@ -56,19 +56,18 @@ class Options:
     """Chat: it can be asked for the usage of a stream."""
     cache_key: str = ""
     """Sent as `prompt_cache_key` to OpenAI dialects, so that a session meets the same cache; empty: not sent."""
+    by_session: bool = False
+    """It routes its cache by that key: each call gets its session's."""
     leave_out: frozenset[str] = frozenset()
     """Types of hosted tools that are left out instead of refused, e.g. `web_search`."""
 
     @classmethod
-    def of(
-        cls, dialect: Dialect, caps: Caps, *, session_id: str = "", leave_out: frozenset[str] = frozenset()
-    ) -> Options:
+    def of(cls, dialect: Dialect, caps: Caps, *, leave_out: frozenset[str] = frozenset()) -> Options:
         """What the catalogue knows of an upstream's model.
 
         Args:
             dialect: the upstream's.
             caps: of the model at its endpoint.
-            session_id: of the call; sent where the endpoint routes its cache by it.
             leave_out: types of hosted tools that the route leaves out.
         """
         quirks = caps.quirks
@@ -88,7 +87,7 @@ class Options:
             empty_content=quirk.EMPTY_CONTENT in quirks,
             thinking=_style(dialect, quirks),
             stream_options=quirk.NO_STREAM_OPTIONS not in quirks,
-            cache_key=session_id if quirk.PROMPT_CACHE_KEY in quirks or dialect == "openai-responses" else "",
+            by_session=quirk.PROMPT_CACHE_KEY in quirks or dialect == "openai-responses",
             leave_out=leave_out,
         )
 
