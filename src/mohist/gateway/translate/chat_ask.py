@@ -132,7 +132,7 @@ _FILE = Table(
 )
 
 _TOOL_CALL = Table(
-    frozenset({"id", "type", "function", "custom"}),
+    frozenset({"id", "type", "function", "custom", "cache_control"}),
     frozenset({"index", "extra_content"}),  # leftovers of a stream; another vendor's signature
     neutral={"index": tuple(range(256))},
 )
@@ -319,11 +319,11 @@ def _said(message: Box) -> tuple[Part, ...]:
         if (call.choice("type", ("function", "custom")) or "function") == "custom":
             inner = call.must_box("custom")
             inner.close(_CUSTOM_CALLED)
-            parts.append(Call(call.name("id"), inner.name(), inner.text("input"), freeform=True))
+            parts.append(Call(call.name("id"), inner.name(), inner.text("input"), freeform=True, mark=mark(call)))
         else:
             inner = call.must_box("function")
             inner.close(_CALLED)
-            parts.append(Call(call.name("id"), inner.name(), inner.text("arguments", "")))
+            parts.append(Call(call.name("id"), inner.name(), inner.text("arguments", ""), mark=mark(call)))
     return tuple(parts)
 
 
