@@ -36,6 +36,7 @@ from mohist.provider.transport import Timeouts
 if TYPE_CHECKING:
     import httpx2
 
+_PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 POLICY_FILE: Final = "gateway-policy.toml"
 MANAGED_PRICES: Final = Path("/etc/mohist/prices.toml")
 BASE_URL: Final = "http://in-process/v1"
@@ -85,7 +86,7 @@ class Pipeline:
         self._keeper = Resident(home, env, Principal(KEY_ID, user_name(), project), self._dearest, clock)
         # Nobody stands between this door and its client who could take silence for an end.
         settings = DoorSettings(ping_after_s=limits.idle_s)
-        self._pool = Pool()
+        self._pool = _pool(model.base_url)
         router = Router(RouteTable([Route(model.wire, (upstream,))]), clock)
         attempts = Attempts(self._pool, router, settings.ping_after_s)
         self._door = Door(
@@ -135,6 +136,16 @@ class Pipeline:
             from mohist.app.rulebook import PolicyFile
 
             PolicyFile(path, self._warden, lambda _line: None).begin(must_exist=True)
+
+
+def _pool(url: str) -> Pool:
+    """Connections as the environment wants them: a run must get out of the networks that its user gets out of."""
+    if not _PROXIES & {name.lower() for name in os.environ} or urlsplit(url).hostname in LOOPBACK:
+        return Pool()
+    from mohist.gateway.proxied import ProxiedPool, proxy_of
+
+    proxy = proxy_of(url)
+    return ProxiedPool(proxy) if proxy else Pool()
 
 
 def _contracts(home: Path) -> tuple[Contract, ...]:
