@@ -48,6 +48,8 @@ dialect = "{dialect}"
 url = "{vendor.url}/v1"
 key_env = "VENDOR_KEY"
 model = "vendor-model"
+[routes.upstreams.can]
+leave_out = ["web_search"]  # Codex declares OpenAI's own search, which no other vendor has
 """
         for dialect in DIALECTS
     ]
