@@ -113,7 +113,7 @@ async def serve(
         await asyncio.shield(running)
     finally:
         patrol.cancel()
-        server.should_exit = True
+        server.stop()
         with anyio.CancelScope(shield=True):
             await running
         pool.close()
@@ -126,6 +126,16 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Takes no more calls; those under way may end."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        """Until stopped. uvicorn looks ten times a second, for things that are switched off here."""
+        await self._stopped.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
