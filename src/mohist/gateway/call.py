@@ -15,6 +15,9 @@ from mohist.provider.message import Usage
 
 Dialect = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 
+Role = Literal["caller", "auditor", "admin"]
+"""What a key may do: call models, read the admin API, change things by it."""
+
 RefusalKind = Literal["auth", "scope", "budget", "rate", "unavailable", "bad_request", "too_large", "guard", "policy"]
 
 
@@ -37,6 +40,7 @@ class Principal:
     user: str
     project: str = ""
     team: str = ""
+    roles: tuple[Role, ...] = ("caller",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from mohist.base import MohistError
+from mohist.base.errors import Audience
 
 
 class StoreError(MohistError):
     """The gateway's database or journal can't be used, or has no such entry."""
 
-    audience = "operator"
+    audience: Audience = "operator"
+
+
+class NotThereError(StoreError):
+    """There is no such key or budget."""
+
+    audience = "user"
+
+
+class ConflictError(StoreError):
+    """What is there does not allow the change."""
+
+    audience = "user"
 
 
 class EvictedError(StoreError):

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Final, get_args
 
-from mohist.gateway.call import Dialect, Principal
+from mohist.gateway.call import Dialect, Principal, Role
 
 PREFIX: Final = "mhk-"
 DIALECTS: Final[tuple[Dialect, ...]] = get_args(Dialect)
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 _FORM: Final = re.compile(r"mhk-([a-z2-7]{52})([a-z2-7]{7})")
 
 
@@ -61,10 +62,13 @@ class Key:
     revoked_at_ms: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    roles: tuple[Role, ...] = ("caller",)
+    """What it may do; one that does not say `caller` makes no model calls."""
     principal: Principal = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "principal", Principal(self.key_id, self.user, self.project, self.team))
+        who = Principal(self.key_id, self.user, self.project, self.team, self.roles)
+        object.__setattr__(self, "principal", who)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +85,18 @@ class KeySecret:
 class Scope:
     """Decides whether a key may be used for a call; patterns are compiled once."""
 
-    __slots__ = ("_clients", "_dialects", "_models")
+    __slots__ = ("_calls", "_clients", "_dialects", "_models")
 
     def __init__(self, key: Key) -> None:
         self._models = _any_of(key.models)
         self._clients = _any_of(key.clients)
         self._dialects = key.dialects
+        self._calls = "caller" in key.roles
 
     def refusal(self, dialect: Dialect, model: str, client: str) -> str:
         """Why the call is outside the scope; empty when it is inside."""
+        if not self._calls:
+            return "This key administers the gateway; it may not be used for model calls."
         if self._dialects and dialect not in self._dialects:
             return f"This key may not be used with {dialect}, only with {', '.join(self._dialects)}."
         if self._models is not None and self._models.match(model) is None:

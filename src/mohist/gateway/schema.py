@@ -37,6 +37,7 @@ KEYS: Final = Table(
     Column("revoked_at_ms", WHOLE),
     Column("requests_per_minute", WHOLE),
     Column("tokens_per_minute", WHOLE),
+    Column("roles", Text, nullable=False, server_default='["caller"]'),
 )
 
 KEY_SECRETS: Final = Table(
@@ -57,6 +58,32 @@ BUDGETS: Final = Table(
     Column("limit_microusd", WHOLE),
     Column("limit_tokens", WHOLE),
     Column("allow_unpriced", WHOLE, nullable=False),
+)
+
+# Who changed keys and budgets; `number` is the revision that the change made. Nothing takes a row away.
+CHANGES: Final = Table(
+    "changes",
+    METADATA,
+    Column("number", WHOLE, primary_key=True, autoincrement=False),
+    Column("at_ms", WHOLE, nullable=False),
+    Column("door", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+# Requests that made a key and may come a second time, by the name that their sender gave them.
+REPEATABLE: Final = Table(
+    "repeatable",
+    METADATA,
+    Column("sender", Text, primary_key=True),
+    Column("token", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("key_id", Text, ForeignKey("keys.key_id"), nullable=False),
+    Column("at_ms", WHOLE, nullable=False),
 )
 
 # One row a call.

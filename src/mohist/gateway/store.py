@@ -7,25 +7,29 @@ Running servers see a change of keys and budgets within a second.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-from sqlalchemy import BigInteger, Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, case, delete, func, insert, or_, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mohist.gateway.budget import Budget, Spend, subjects_of
+from mohist.gateway.address import Address
+from mohist.gateway.budget import Budget, Period, Spend, Subject, subjects_of
 from mohist.gateway.call import Principal
-from mohist.gateway.database import Session
-from mohist.gateway.errors import StoreError
+from mohist.gateway.change import Action, Author, write_down
+from mohist.gateway.database import BUSY_S, Session
+from mohist.gateway.errors import ConflictError, NotThereError
 from mohist.gateway.key import Key, KeySecret
-from mohist.gateway.schema import BUDGETS, KEY_SECRETS, KEYS, REVISION, SPEND, USAGE
+from mohist.gateway.schema import BUDGETS, KEY_SECRETS, KEYS, REPEATABLE, REVISION, SPEND, USAGE
 from mohist.gateway.usage import BY, COLUMNS, UsageTotal
 
-_LISTS: Final = ("models", "clients", "dialects")
+_LISTS: Final = ("models", "clients", "dialects", "roles")
+REPEATABLE_MS: Final = 86_400_000
+"""So long a request that made a key is known again."""
 Charges = Mapping[tuple[str, str, int], tuple[int, int]]
 """Money (microusd) and tokens by subject, name and day."""
 
@@ -35,8 +39,29 @@ def database_path(home: Path) -> Path:
     return home / "gateway.db"
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The name that a sender gave to a request, so that it may come twice and be done once."""
+
+    sender: str
+    """Key id."""
+    text: str
+    digest: str
+    """Of what is asked for: under one name it must stay the same."""
+
+
 class Store(Session):
-    """The gateway's database, open."""
+    """The gateway's database, open.
+
+    Args:
+        address: the database, or the path of a file of SQLite.
+        busy_s: how long to wait for another process that writes.
+        author: whom changes are put down to.
+    """
+
+    def __init__(self, address: Address | Path, *, busy_s: float = BUSY_S, author: Author | None = None) -> None:
+        super().__init__(address, busy_s=busy_s)
+        self._author = author or Author()
 
     def revision(self) -> int:
         """Counts the changes of keys and budgets; StoreError when the file was removed or replaced."""
@@ -66,36 +91,77 @@ class Store(Session):
         with self.transaction(write=False) as db:
             return _found(db, key_id)
 
-    def add_key(self, key: Key, secret_hash: bytes, budgets: Sequence[Budget] = ()) -> None:
-        """A new key with its budgets; StoreError when there is one of that id."""
-        with self._change() as db:
-            db.execute(insert(KEYS).values(_key_row(key)))
-            db.execute(insert(KEY_SECRETS).values(_secret_row(secret_hash, key.key_id, key.created_at_ms)))
+    def add_key(
+        self, key: Key, secret_hash: bytes, budgets: Sequence[Budget] = (), token: Token | None = None
+    ) -> Key | None:
+        """A new key with its budgets; StoreError when there is one of that id.
+
+        Returns:
+            None; or, when a request of this token made a key within `REPEATABLE_MS`, that key, and nothing is changed.
+
+        Raises:
+            ConflictError: the token was used for another request.
+        """
+        with self._change() as note:
+            if token is not None and (made := _made_before(note.db, token, key.created_at_ms)) is not None:
+                return made
+            note.db.execute(insert(KEYS).values(_key_row(key)))
+            note.db.execute(insert(KEY_SECRETS).values(_secret_row(secret_hash, key.key_id, key.created_at_ms)))
             for budget in budgets:
-                _put(db, budget)
+                _put(note.db, budget)
+            if token is not None:
+                row = {"sender": token.sender, "token": token.text, "digest": token.digest}
+                note.db.execute(insert(REPEATABLE).values(**row, key_id=key.key_id, at_ms=key.created_at_ms))
+            limits = [_budget_row(budget) for budget in budgets]
+            note("key.create", "key", key.key_id, _told(key) | ({"budgets": limits} if limits else {}))
+        return None
+
+    def change_key(self, key_id: str, edit: Callable[[Key], Key]) -> Key:
+        """Puts what `edit` makes of a key in its place; what it raises leaves all as it was.
+
+        Raises:
+            NotThereError: there is no such key.
+            ConflictError: it is revoked.
+        """
+        with self._change() as note:
+            key = _found(note.db, key_id)
+            edited = edit(key)
+            if key.revoked_at_ms is not None:
+                raise ConflictError(f"Key {key_id!r} is revoked.", "Make a new one.")
+            before, after = _key_row(key), _key_row(edited)
+            changed = {name: value for name, value in after.items() if value != before[name]}
+            if changed:
+                note.db.execute(update(KEYS).where(KEYS.c.key_id == key_id).values(changed))
+                told = (_told(key), _told(edited))
+                shown = {name: [part[name] for part in told] for name in changed}
+                note("key.change", "key", key_id, shown)
+            return edited
 
     def revoke_key(self, key_id: str, now_ms: int) -> Key:
         """Ends a key for good; a key already revoked stays as it is."""
-        with self._change() as db:
-            key = _found(db, key_id)
+        with self._change() as note:
+            key = _found(note.db, key_id)
             if key.revoked_at_ms is not None:
                 return key
-            db.execute(
+            note.db.execute(
                 update(KEYS).where(KEYS.c.key_id == key_id, KEYS.c.revoked_at_ms.is_(None)).values(revoked_at_ms=now_ms)
             )
+            note("key.revoke", "key", key_id, {})
             return replace(key, revoked_at_ms=now_ms)
 
     def rotate_key(self, key_id: str, secret_hash: bytes, now_ms: int, grace_ms: int = 0) -> Key:
         """A new secret for a key; the old one works for `grace_ms` more. Budgets and what was spent stay."""
         end_ms = now_ms + grace_ms
-        with self._change() as db:
-            key = _found(db, key_id)
+        with self._change() as note:
+            key = _found(note.db, key_id)
             if key.revoked_at_ms is not None:
-                raise StoreError(f"Key {key_id!r} is revoked.", "Make a new one: mohist keys create")
+                raise ConflictError(f"Key {key_id!r} is revoked.", "Make a new one: mohist keys create")
             ends = KEY_SECRETS.c.expires_at_ms
             mine = KEY_SECRETS.c.key_id == key_id
-            db.execute(update(KEY_SECRETS).where(mine, or_(ends.is_(None), ends > end_ms)).values(expires_at_ms=end_ms))
-            db.execute(insert(KEY_SECRETS).values(_secret_row(secret_hash, key_id, now_ms)))
+            ending = update(KEY_SECRETS).where(mine, or_(ends.is_(None), ends > end_ms)).values(expires_at_ms=end_ms)
+            note.db.execute(ending)
+            note.db.execute(insert(KEY_SECRETS).values(_secret_row(secret_hash, key_id, now_ms)))
+            note("key.rotate", "key", key_id, {"grace_ms": grace_ms})
             return key
 
     # Budgets
@@ -105,15 +171,50 @@ class Store(Session):
         with self.transaction(write=False) as db:
             return _budgets(db)
 
-    def set_budget(self, budget: Budget) -> None:
-        """Makes or replaces the budget of this subject and period."""
-        with self._change() as db:
-            _put(db, budget)
+    def set_budget(self, budget: Budget, check: Callable[[Budget | None], None] | None = None) -> None:
+        """Makes or replaces the budget of this subject and period.
+
+        Args:
+            budget: as it is to be.
+            check: told the one there is; what it raises leaves all as it was.
+
+        Raises:
+            NotThereError: it is a key's, and there is no such key.
+        """
+        with self._change() as note:
+            if budget.subject == "key":
+                _found(note.db, budget.name)
+            before = _budget(note.db, budget.subject, budget.name, budget.period)
+            if check is not None:
+                check(before)
+            if before == budget:
+                return
+            _put(note.db, budget)
+            was = None if before is None else _budget_row(before)
+            note("budget.set", budget.subject, budget.name, {"before": was, "after": _budget_row(budget)})
+
+    def remove_budget(
+        self, subject: Subject, name: str, period: Period, check: Callable[[Budget], None] | None = None
+    ) -> None:
+        """Takes one budget away; NotThereError when there is none. `check` as in `set_budget`."""
+        with self._change() as note:
+            before = _budget(note.db, subject, name, period)
+            if before is None:
+                raise NotThereError(f"There is no budget of {subject} {name!r} for this period ({period}).")
+            if check is not None:
+                check(before)
+            note.db.execute(delete(BUDGETS).where(*_place(subject, name, period)))
+            note("budget.remove", subject, name, {"budgets": [_budget_row(before)]})
 
     def remove_budgets(self, subject: str, name: str) -> int:
         """Takes all budgets of one subject away; how many there were."""
-        with self._change() as db:
-            return db.execute(delete(BUDGETS).where(BUDGETS.c.subject == subject, BUDGETS.c.name == name)).rowcount
+        with self._change() as note:
+            mine = BUDGETS.c.subject == subject, BUDGETS.c.name == name
+            gone = [_budget_row(budget) for budget in _budgets(note.db, *mine)]
+            if gone:
+                note.db.execute(delete(BUDGETS).where(*mine))
+                note("budget.remove", subject, name, {"budgets": gone})
+            return len(gone)
 
     # Usage
 
@@ -154,12 +255,23 @@ class Store(Session):
     # Inside
 
     @contextmanager
-    def _change(self) -> Iterator[Connection]:
+    def _change(self) -> Iterator[_Note]:
         """A change of keys or budgets, which running servers must see."""
         with self.transaction(write=True) as db:
             # First: two changes at once take turns here, and what is read next holds until the end.
             db.execute(update(REVISION).values(number=REVISION.c.number + 1))
-            yield db
+            yield _Note(db, self._author)
+
+
+class _Note:
+    """The transaction of a change; to be called once, with what was changed."""
+
+    def __init__(self, db: Connection, author: Author) -> None:
+        self.db = db
+        self._author = author
+
+    def __call__(self, action: Action, subject: str, name: str, detail: Mapping[str, Any]) -> None:
+        write_down(self.db, _revision(self.db), self._author, action, subject, name, detail)
 
 
 def add_rows(db: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -231,17 +343,18 @@ def _revision(db: Connection) -> int:
 
 
 def _keys(db: Connection) -> list[Key]:
-    return [_key(row._mapping) for row in db.execute(select(KEYS).order_by(KEYS.c.created_at_ms, KEYS.c.key_id))]
+    return [key_of(row._mapping) for row in db.execute(select(KEYS).order_by(KEYS.c.created_at_ms, KEYS.c.key_id))]
 
 
 def _found(db: Connection, key_id: str) -> Key:
     row = db.execute(select(KEYS).where(KEYS.c.key_id == key_id)).mappings().first()
     if row is None:
-        raise StoreError(f"There is no key {key_id!r}.", "See: mohist keys list")
-    return _key(row)
+        raise NotThereError(f"There is no key {key_id!r}.", "See: mohist keys list")
+    return key_of(row)
 
 
-def _key(row: Mapping[Any, Any]) -> Key:
+def key_of(row: Mapping[Any, Any]) -> Key:
+    """A key from a row of its table."""
     values = {str(name): value for name, value in row.items()}
     for name in _LISTS:
         values[name] = tuple(json.loads(values[name]))
@@ -261,20 +374,50 @@ def _secret_row(secret_hash: bytes, key_id: str, now_ms: int) -> dict[str, Any]:
     return {"hash": secret_hash, "key_id": key_id, "created_at_ms": now_ms, "expires_at_ms": None}
 
 
-def _budgets(db: Connection) -> list[Budget]:
-    rows = db.execute(select(BUDGETS).order_by(BUDGETS.c.subject, BUDGETS.c.name, BUDGETS.c.period))
-    return [
-        Budget(row.subject, row.name, row.period, row.limit_microusd, row.limit_tokens, bool(row.allow_unpriced))
-        for row in rows
-    ]
+def _told(key: Key) -> dict[str, Any]:
+    """A key for its event."""
+    return {column.name: getattr(key, column.name) for column in KEYS.columns if column.name != "key_id"}
+
+
+def _made_before(db: Connection, token: Token, now_ms: int) -> Key | None:
+    """The key that a request of this token made; forgets old ones. ConflictError: it asked for something else."""
+    db.execute(delete(REPEATABLE).where(REPEATABLE.c.at_ms < now_ms - REPEATABLE_MS))
+    place = REPEATABLE.c.sender == token.sender, REPEATABLE.c.token == token.text
+    row = db.execute(select(REPEATABLE).where(*place)).first()
+    if row is None:
+        return None
+    if row.digest != token.digest:
+        raise ConflictError("This Idempotency-Key was used for another request.", "Take a new one for each request.")
+    return _found(db, row.key_id)
+
+
+def _budgets(db: Connection, *which: ColumnElement[bool]) -> list[Budget]:
+    order = (BUDGETS.c.subject, BUDGETS.c.name, BUDGETS.c.period)
+    return [budget_of(row) for row in db.execute(select(BUDGETS).where(*which).order_by(*order))]
+
+
+def budget_of(row: Any) -> Budget:
+    """A budget from a row of its table."""
+    limits = row.limit_microusd, row.limit_tokens
+    return Budget(row.subject, row.name, row.period, *limits, bool(row.allow_unpriced))
+
+
+def _place(subject: str, name: str, period: str) -> tuple[ColumnElement[bool], ...]:
+    return BUDGETS.c.subject == subject, BUDGETS.c.name == name, BUDGETS.c.period == period
+
+
+def _budget(db: Connection, subject: str, name: str, period: str) -> Budget | None:
+    return next(iter(_budgets(db, *_place(subject, name, period))), None)
+
+
+def _budget_row(budget: Budget) -> dict[str, Any]:
+    values: dict[str, Any] = {column.name: getattr(budget, column.name) for column in BUDGETS.columns}
+    return values | {"allow_unpriced": int(budget.allow_unpriced)}
 
 
 def _put(db: Connection, budget: Budget) -> None:
-    values: dict[str, Any] = {column.name: getattr(budget, column.name) for column in BUDGETS.columns}
-    values["allow_unpriced"] = int(budget.allow_unpriced)
-    place = BUDGETS.c.subject == budget.subject, BUDGETS.c.name == budget.name, BUDGETS.c.period == budget.period
-    db.execute(delete(BUDGETS).where(*place))
-    db.execute(insert(BUDGETS).values(values))
+    db.execute(delete(BUDGETS).where(*_place(budget.subject, budget.name, budget.period)))
+    db.execute(insert(BUDGETS).values(_budget_row(budget)))
 
 
 def _sum(value: Any) -> Any:
