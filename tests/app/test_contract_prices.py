@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,20 @@ def test_a_contract_with_nobody_that_is_called_is_refused(tmp_path: Path) -> Non
     check_providers(made, ["anthropic"])
     with pytest.raises(ConfigError, match="no provider or upstream"):
         check_providers(made, ["openai", "our-own"])
+
+
+def test_the_example_of_the_guide_is_one(tmp_path: Path) -> None:
+    guide = (Path(__file__).parent.parent.parent / "docs" / "gateway.md").read_text(encoding="utf-8")
+    example = next(block for block in re.findall(r"```toml\n(.*?)```", guide, re.DOTALL) if "[[prices]]" in block)
+    for text in (
+        example,
+        re.sub(
+            r"^# (?=region|currency|peak)",
+            "",
+            example.replace("# currency", 'usd_rate = "1.08"\n# currency'),
+            flags=re.MULTILINE,
+        ),
+    ):
+        write(tmp_path, text)
+        (contract,) = contracts(tmp_path, tmp_path / "none")
+        assert contract.row.label == "contract ACME 2026 2026-01-01"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from gateway_call import record
 from prometheus_client.exposition import generate_latest
@@ -107,3 +109,11 @@ def test_who_called_is_a_label_only_where_it_is_asked_for(router: Router) -> Non
 def _with_call(metrics: Metrics) -> Metrics:
     counted(metrics, record())
     return metrics
+
+
+def test_the_guide_names_every_metric(router: Router) -> None:
+    guide = (Path(__file__).parent.parent.parent / "docs" / "gateway.md").read_text(encoding="utf-8")
+    text = generate_latest(_with_call(Metrics(router)).registry).decode()
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE mohist_")}
+    assert len(names) == 11
+    assert {name for name in names if f"`{name}`" not in guide} == set()
