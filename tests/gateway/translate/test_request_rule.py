@@ -372,3 +372,21 @@ def test_an_upstream_that_demands_reasoning_gets_an_empty_one() -> None:
 def test_nothing_said_is_refused() -> None:
     with pytest.raises(RefusedError, match="no message"):
         arranged(())
+
+
+def test_tools_that_are_declared_within_the_conversation_are_tools() -> None:
+    first = {"type": "function", "name": "a", "parameters": {"type": "object"}, "description": "old"}
+    later = {"type": "namespace", "name": "n", "tools": [{"type": "custom", "name": "b"}]}
+    body = {
+        "model": "m",
+        "tools": [first],
+        "input": [
+            {"role": "user", "content": "hi"},
+            {"type": "additional_tools", "role": "developer", "tools": [later, first | {"description": "new"}]},
+        ],
+    }
+    translated = translate_request(body, "openai-responses", "openai-chat", "m", Options())
+    told = {tool["function"]["name"]: tool["function"]["description"] for tool in translated.body["tools"]}
+    assert told["a"] == "new"
+    assert translated.names.inward("n__b") == ("n", "b", True)
+    assert len(translated.body["messages"]) == 1

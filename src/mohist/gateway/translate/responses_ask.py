@@ -106,6 +106,7 @@ _ITEMS = {
     "function_call_output": Table(frozenset({"type", "call_id", "output"}), _SEEN_BY_VENDOR),
     "custom_tool_call_output": Table(frozenset({"type", "call_id", "output"}), _SEEN_BY_VENDOR | {"name"}),
     "reasoning": Table(frozenset({"type", "id", "summary", "content", "encrypted_content"}), _SEEN_BY_VENDOR - {"id"}),
+    "additional_tools": Table(frozenset({"type", "role", "tools"}), _SEEN_BY_VENDOR),
 }
 # phase: whether a text was a comment or the answer.
 
@@ -168,7 +169,7 @@ def read(body: Mapping[str, Any], leave_out: frozenset[str] = frozenset()) -> As
         model=box.name("model"),
         system=system,
         turns=turns,
-        tools=tuple(tool for each in box.boxes("tools") for tool in _tools(each, leave_out)),
+        tools=_declared(box, leave_out),
         choice=_choice(box),
         parallel=box.flag("parallel_tool_calls"),
         max_output_tokens=box.whole("max_output_tokens", 1),
@@ -230,6 +231,15 @@ def _choice(box: Box) -> Choice | None:
         raise refused(inner.at("type"), f"is {shown(kind)}, which can't be translated. Name a function, or say auto.")
     inner.close(_CHOICE, "tool_choice")
     return Choice("tool", inner.name(), inner.text("namespace", ""))
+
+
+def _declared(box: Box, leave_out: frozenset[str]) -> tuple[Tool, ...]:
+    """All tools, those that Codex declares within the conversation included; the last declaration of a name holds."""
+    declaring = [box]
+    if not isinstance(box.get("input"), str):
+        declaring += [item for item in box.boxes("input") if item.get("type") == "additional_tools"]
+    tools = (tool for each in declaring for inner in each.boxes("tools") for tool in _tools(inner, leave_out))
+    return tuple({(tool.namespace, tool.name): tool for tool in tools}.values())
 
 
 def _tools(box: Box, leave_out: frozenset[str], namespace: Box | None = None) -> Iterator[Tool]:
@@ -302,6 +312,8 @@ def _item(item: Box, freeform: set[str], leave_out: frozenset[str]) -> Turn | No
     match kind:
         case "message":
             return _message(item)
+        case "additional_tools":
+            return None
         case "reasoning":
             return Turn("assistant", _thought(item))
         case "function_call" | "custom_tool_call":
