@@ -278,3 +278,21 @@ async def test_large_bodies_are_looked_at_in_a_thread():
         assert guard.threads == {threading.get_ident()}
         await gate.post(CHAT, json.dumps({"model": "m", "x": "a" * 100_000}).encode())
     assert len(guard.threads) == 2
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_translated_call_is_looked_at_in_the_words_of_the_client(stream):
+    spoken = {"role": "assistant", "content": SAID}
+    whole = {"id": "c", "model": "s", "choices": [{"index": 0, "message": spoken, "finish_reason": "stop"}]}
+    reply = Reply(chat_wire(SAID)) if stream else Reply(json.dumps(whole).encode(), content_type="application/json")
+    asked = {"model": "m", "max_tokens": 9, "stream": stream, "messages": [{"role": "user", "content": f"a {WORD}"}]}
+    guard = WordGuard(WORD)
+    async with Upstream([reply]) as upstream, gateway([Route("m", (at(upstream.url),))], guard=guard) as gate:
+        answered = await gate.post(MESSAGES, json.dumps(asked).encode())
+    assert answered.status == 200
+    assert MASK in answered.body.decode()
+    assert WORD not in answered.body.decode()
+    assert guard.asked[0].dialect == "anthropic-messages"
+    assert upstream.requests[0].path == "/v1/chat/completions"
+    assert WORD.encode() not in upstream.requests[0].body
