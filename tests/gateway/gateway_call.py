@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,31 @@ def over(wait: Wait) -> Reservation | Refusal:
         return await wait.over()
 
     return asyncio.run(waiting())
+
+
+def kind(answer: object) -> str:
+    return answer.kind if isinstance(answer, Refusal) else "passes"
+
+
+def spends(database: Address | Path) -> dict[str, tuple[int, int]]:
+    """What each kind of subject was charged."""
+    with Store(database_path(database) if isinstance(database, Path) else database) as store:
+        return {spend.subject: (spend.microusd, spend.tokens) for spend in store.spends()}
+
+
+def spent(database: Address, key_id: str) -> tuple[int, int]:
+    """What one key was charged."""
+    with Store(database) as store:
+        mine = [spend for spend in store.spends() if (spend.subject, spend.name) == ("key", key_id)]
+    return sum(spend.microusd for spend in mine), sum(spend.tokens for spend in mine)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

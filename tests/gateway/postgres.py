@@ -21,7 +21,7 @@ assert _PACKAGE.origin is not None
 BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
 LIMIT_S = 30.0
 # Nothing of these tests must survive a loss of power.
-_FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=16MB"]
+_FAST = ["fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=16MB"]
 _FAST += ["max_connections=40", "wal_level=minimal", "max_wal_senders=0"]
 
 

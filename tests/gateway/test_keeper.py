@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import resource
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from gateway_call import NOW_MS, add_key, price, record, reserve, until
+from gateway_call import NOW_MS, add_key, full_disk, kind, price, record, reserve, spends, until
 
 from fakes.clock import FakeClock
 from mohist.base import SystemClock
@@ -26,19 +24,10 @@ from mohist.gateway.store import Store, database_path
 from mohist.gateway.usage import UsageRow, flat, to_line
 
 
-def kind(answer: object) -> str:
-    return answer.kind if isinstance(answer, Refusal) else "passes"
-
-
 def pass_time(keeper: Keeper, clock: FakeClock, seconds: float) -> None:
     """Lets time pass, and the watch see that it did."""
     clock.advance(seconds)
     until(lambda: kind(keeper.identify("")) != "unavailable")
-
-
-def spent(database: Address | Path) -> dict[str, tuple[int, int]]:
-    with Store(database_path(database) if isinstance(database, Path) else database) as store:
-        return {spend.subject: (spend.microusd, spend.tokens) for spend in store.spends()}
 
 
 def test_a_key_says_who_calls(address: Address, clock: FakeClock) -> None:
@@ -156,7 +145,7 @@ def test_threads_that_call_at_once_overdraw_by_no_more_than_one_call(address: Ad
         for thread in threads:
             thread.join(30)
         assert kind(reserve(keeper, secret)) == "budget"
-    assert 100_000 <= spent(address)["user"][0] < 100_000 + 150
+    assert 100_000 <= spends(address)["user"][0] < 100_000 + 150
 
 
 def test_a_flood_without_a_key_is_written_down_in_part(address: Address, clock: FakeClock) -> None:
@@ -177,7 +166,7 @@ def test_a_call_is_charged_what_it_cost_to_all_it_counts_on(address: Address, cl
         keeper.settle(reservation, record("call-2"))
         keeper.refused(None, record("call-3", verdict="auth", status=401, usage=None, cost_microusd=None, upstream=""))
     assert list(address.journals.iterdir()) == []
-    assert spent(address) == dict.fromkeys(("key", "user", "project", "team"), (700, 200))
+    assert spends(address) == dict.fromkeys(("key", "user", "project", "team"), (700, 200))
     with Store(address) as store:
         totals = {total.name: total for total in store.usage("key")}
     assert (totals["key-1"].calls, totals["key-1"].cost_microusd, totals["key-1"].cache_write_tokens) == (1, 700, 30)
@@ -202,7 +191,7 @@ def test_what_is_not_known_is_charged_as_reserved_unless_nobody_can_have_billed_
         reservation = reserve(keeper, secret)
         assert isinstance(reservation, Reservation)
         keeper.settle(reservation, record(**changes))
-    assert spent(address).get("key") == charged
+    assert spends(address).get("key") == charged
 
 
 def test_a_budget_outlives_the_server(address: Address, clock: FakeClock) -> None:
@@ -276,17 +265,6 @@ def test_a_keeper_that_does_not_serve_refuses(address: Address, clock: FakeClock
     assert kind(Keeper(address, price, clock).identify("any")) == "unavailable"
 
 
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file of this process can grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_closes_the_door_and_loses_no_call(address: Address, clock: FakeClock) -> None:
     secret = add_key(address, Key("key-1", "ann"))
     with Keeper(address, price, clock) as keeper:
@@ -303,7 +281,7 @@ def test_a_full_disk_closes_the_door_and_loses_no_call(address: Address, clock: 
             )
         until(lambda: kind(reserve(keeper, secret)) == "passes")
         assert keeper.flush(10)
-    assert spent(address)["key"] == (700, 200)
+    assert spends(address)["key"] == (700, 200)
 
 
 def test_a_database_that_cannot_be_written_stops_calls_only_when_too_many_wait_for_it(
@@ -325,7 +303,7 @@ def test_a_database_that_cannot_be_written_stops_calls_only_when_too_many_wait_f
         keeper.refused(None, record("call-5", verdict="auth"))
         other.rollback()
         until(lambda: kind(reserve(keeper, secret)) == "passes")
-    assert spent(tmp_path)["key"] == (3_500, 1_000)
+    assert spends(tmp_path)["key"] == (3_500, 1_000)
 
 
 def test_no_file_holds_a_secret_and_only_the_owner_may_read(tmp_path: Path, clock: FakeClock) -> None:

@@ -62,7 +62,7 @@ class _Waiter:
 
 
 class Clerk:
-    """Order of use: construct, `start`, then `wait_for_room`, `settled`…, `stop` after the writer's.
+    """Order of use: construct, `start`, then `wait_for_room`, `stop` after the writer's.
 
     Args:
         address: the database.
@@ -95,7 +95,8 @@ class Clerk:
         self._on_server = address.path is None
         self._store: Store | None = None
         self._revision = -1
-        self._settled: dict[str, Hold] = {}
+        self.settled: dict[str, Hold] = {}
+        """Calls on their way to the journal or in it; put there and taken out under the lock."""
         self._waiters: list[_Waiter] = []
         self._poke = threading.Event()
         self._stopping = False
@@ -155,11 +156,7 @@ class Clerk:
     @property
     def unsaved(self) -> int:
         """Calls that were settled and are not in the database."""
-        return len(self._settled)
-
-    def settled(self, call_id: str, hold: Hold) -> None:
-        """A call that is on its way to the journal; under the lock."""
-        self._settled[call_id] = hold
+        return len(self.settled)
 
     async def wait_for_room(self, pots: list[Pot], needs: Pair, timeout_s: float) -> Outcome:
         """Has pots looked after for one call; "short" after `timeout_s` if others' free rest does not come back."""
@@ -185,14 +182,23 @@ class Clerk:
         while not self._stopping:
             self._poke.wait(_AGAIN_S if self._waiters else self._poll_s)
             self._poke.clear()
-            try:
-                self._tick()
-                self._work()
-                self.trouble = ""
-            except Exception as error:  # noqa: BLE001 - the thread's boundary: it goes on with a fresh connection
-                self.trouble = str(error) if isinstance(error, MohistError) else type(error).__name__
-                self._disconnect()
+            self._tick()
+            failed = self._try()
+            if failed and not self.trouble:
+                # A connection that broke, or whose server took this process for gone: worth one more try at once.
+                failed = self._try()
+            self.trouble = failed
+            if failed:
                 self._tell(self._waiting(), "lost")
+
+    def _try(self) -> str:
+        """Works; what failed."""
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - the thread's boundary: it goes on with a fresh connection
+            self._disconnect()
+            return str(error) if isinstance(error, MohistError) else type(error).__name__
+        return ""
 
     def _work(self) -> None:
         """All that is due."""
@@ -262,7 +268,7 @@ class Clerk:
             return False
         rows, damaged = from_lines(data)
         with self._lock:
-            holds = [hold for row in rows if (hold := self._settled.get(row["call_id"])) is not None]
+            holds = [hold for row in rows if (hold := self.settled.get(row["call_id"])) is not None]
             moved = moving(holds)
         store.check_file()
         with store.transaction(write=True) as db:
@@ -271,7 +277,7 @@ class Clerk:
         with self._lock:
             self._pots.saved(holds)
             for row in rows:
-                self._settled.pop(row["call_id"], None)
+                self.settled.pop(row["call_id"], None)
         if damaged:
             _keep(journal.path.with_suffix(".damaged"), data)
         journal.advance(len(data))

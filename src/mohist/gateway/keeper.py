@@ -273,7 +273,7 @@ class Keeper:
             if call.by_tokens is not None:
                 call.by_tokens.give(reservation.tokens - tokens)
             if self._writer is not None:
-                self._clerk.settled(record.call_id, call.hold)
+                self._clerk.settled[record.call_id] = call.hold
                 self._writer.put(UsageRow(record, reservation.principal, call.hold.day, amount, tokens))
 
     def refused(self, principal: Principal | None, record: CallRecord) -> None:

@@ -25,6 +25,7 @@ Pair = tuple[int, int]
 """Money (microusd) and tokens."""
 
 _NONE: Final[Pair] = (0, 0)
+_MOST_FOUND: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ class Pot:
         self.budget = budget
         self.start = start
         limits = (budget.limit_microusd, budget.limit_tokens)
-        self.sides = tuple(None if limit is None else Side(limit) for limit in limits)
+        money, tokens = (None if limit is None else Side(limit) for limit in limits)
+        self.sides = (money, tokens)
         self.empty = False
         """At the last look nothing was left, and nobody had any free."""
         self.touched_s = 0.0
@@ -124,8 +126,17 @@ class Pot:
         return all(side is None or not (side.held or side.unsaved) for side in self.sides)
 
     def lacks(self, needs: Pair) -> bool:
+        """Whether a call finds no room here; written out, since every call passes through."""
+        money, tokens = self.sides
         # A call that costs nothing passes too only while something is left.
-        return any(side is not None and not side.fits(need or 1) for side, need in zip(self.sides, needs, strict=True))
+        if money is not None:
+            need, free = needs[0] or 1, money.room - money.unsaved - money.held
+            if need > free and (not money.cross or need > free + money.cross):
+                return True
+        if tokens is not None:
+            need, free = needs[1] or 1, tokens.room - tokens.unsaved - tokens.held
+            return need > free and (not tokens.cross or need > free + tokens.cross)
+        return False
 
     def propose(self, known: Known, processes: int, waiting: Sequence[Pair], *, look: bool = False) -> Row | None:
         """What to write, None where the database has it; what is given back is given back at once.
@@ -188,13 +199,18 @@ class Hold:
 
     def put_on(self, pot: Pot) -> None:
         self.pots.append(pot)
-        for side, amount in zip(pot.sides, self.amounts, strict=True):
-            if side is None:
-                continue
-            if self.ended:
-                side.unsaved += amount
-            elif self.open:
-                side.hold(amount)
+        amounts = self.amounts
+        money, tokens = pot.sides
+        if self.ended:
+            if money is not None:
+                money.unsaved += amounts[0]
+            if tokens is not None:
+                tokens.unsaved += amounts[1]
+        elif self.open:
+            if money is not None:
+                money.hold(amounts[0])
+            if tokens is not None:
+                tokens.hold(amounts[1])
 
     def release(self) -> None:
         """Gives the room back before the call is settled: it is taken for lost."""
@@ -208,17 +224,22 @@ class Hold:
         self.ended = True
         self.amounts = (amount_microusd, tokens)
         for pot in self.pots:
-            for side, amount in zip(pot.sides, self.amounts, strict=True):
-                if side is not None:
-                    side.unsaved += amount
+            money, counted = pot.sides
+            if money is not None:
+                money.unsaved += amount_microusd
+            if counted is not None:
+                counted.unsaved += tokens
 
     def _give_back(self) -> None:
         self.open = False
+        amounts = self.amounts
         for pot in self.pots:
             pot.empty = False
-            for side, amount in zip(pot.sides, self.amounts, strict=True):
-                if side is not None:
-                    side.held -= amount
+            money, tokens = pot.sides
+            if money is not None:
+                money.held -= amounts[0]
+            if tokens is not None:
+                tokens.held -= amounts[1]
 
 
 class Pots:
@@ -230,6 +251,8 @@ class Pots:
         self._all: set[Pot] = set()
         self._live: set[Hold] = set()
         self._retired: list[Place] = []
+        self._found: dict[Principal, tuple[int, list[Pot]]] = {}
+        """What `of` found, by day."""
 
     def limit(self, budgets: Iterable[Budget]) -> None:
         """Replaces all budgets; what calls hold counts on new ones too."""
@@ -238,6 +261,7 @@ class Pots:
             place = (budget.subject, budget.name)
             grouped[place] = (*grouped.get(place, ()), budget)
         before, self._budgets = self._budgets, grouped
+        self._found.clear()
         for place, pots in list(self._current.items()):
             if grouped.get(place) != before.get(place):
                 del self._current[place]
@@ -324,6 +348,7 @@ class Pots:
     def remove(self, pot: Pot) -> None:
         """Forgets a pot that is idle."""
         self._all.discard(pot)
+        self._found.clear()
         place = (pot.budget.subject, pot.budget.name)
         if pot in self._current.get(place, ()):
             del self._current[place]
@@ -333,6 +358,9 @@ class Pots:
 
         A clock that is set back must not open yesterday's budget again.
         """
+        known = self._found.get(principal)
+        if known is not None and known[0] == day:
+            return known[1]
         found: list[Pot] = []
         for place in subjects_of(principal):
             budgets = self._budgets.get(place)
@@ -349,6 +377,9 @@ class Pots:
                     if start > pot.start:
                         pots[index] = self._make(pot.budget, start)
             found += pots
+        if len(self._found) >= _MOST_FOUND:
+            self._found.clear()
+        self._found[principal] = (day, found)
         return found
 
     def _make(self, budget: Budget, start: int) -> Pot:
