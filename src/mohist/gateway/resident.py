@@ -18,6 +18,7 @@ from mohist.gateway.budget import Budget, Spend, day_of, period_start, subjects_
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
 from mohist.gateway.charge import charge, held_for
 from mohist.gateway.errors import StoreError
+from mohist.gateway.peek import has_budget
 from mohist.provider.message import Usage
 
 _GATHER_S: Final = 0.25
@@ -83,7 +84,9 @@ class Resident:
             StoreError: the database can't be used.
         """
         # Where there is no database there is no budget, and no need to make it before a call has been made.
-        if (self._home / "gateway.db").exists() or self._env.get("MOHIST_DATABASE_URL"):
+        file = self._home / "gateway.db"
+        bound = file.exists() and has_budget(file, subjects_of(self._principal))
+        if bound or self._env.get("MOHIST_DATABASE_URL"):
             with self._open_store() as store:
                 self._budgets, self._spends = self._looked_up(store)
 
