@@ -13,6 +13,13 @@ from source_tree import ROOT
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUNTIME = PYPROJECT["project"]["dependencies"]
 DEV = PYPROJECT["dependency-groups"]["dev"]
+OTHER = [
+    text
+    for part in (PYPROJECT["project"]["optional-dependencies"], PYPROJECT["dependency-groups"])
+    for name, texts in part.items()
+    for text in texts
+    if name != "dev"
+]
 
 
 def locked(kind: str) -> dict[str, str]:
@@ -45,5 +52,10 @@ def test_every_locked_package_has_hashes_and_no_host(kind: str) -> None:
 def test_every_dependency_says_why_it_is_there() -> None:
     lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     named = [line for line in lines if re.match(r'  "[a-z0-9-]+[><=]', line)]
-    assert len(named) == len(RUNTIME) + len(DEV)
+    assert len(named) == len(RUNTIME) + len(DEV) + len(OTHER)
     assert [line for line in named if "  # " not in line] == []
+
+
+def test_what_an_extra_brings_is_what_tests_run_on() -> None:
+    extras = [text for texts in PYPROJECT["project"]["optional-dependencies"].values() for text in texts]
+    assert [text for text in extras if text not in DEV] == []
