@@ -118,16 +118,15 @@ class PriceRow:
 
     def bill(self, usage: Usage, *, at_ms: int, terms: Terms = PLAIN) -> Bill:
         """The cost of one call made at `at_ms`, rounded up, and what of it has no known price."""
-        tier = _reached(self._tiers_at(at_ms), usage.prompt_tokens)
-        unpriced = [name for name, tokens, price in _parts(usage, tier) if tokens and price is None]
+        parts = _parts(usage, _reached(self._tiers_at(at_ms), usage.prompt_tokens))
+        unpriced = [name for name, tokens, price in parts if tokens and price is None]
         factor_ppm = self.region_ppm.get(terms.own_region, _PER)
-        tokens_used = usage.prompt_tokens + usage.output_tokens
-        if (service := terms.special_service) and tokens_used:
+        if (service := terms.special_service) and usage.prompt_tokens + usage.output_tokens:
             if (service_ppm := self.service_ppm.get(service)) is None:
                 unpriced.append(f"service:{service}")
             else:
                 factor_ppm = factor_ppm * service_ppm // _PER
-        cost = None if unpriced else _cost(usage, tier, factor_ppm)
+        cost = None if unpriced else _cost(parts, factor_ppm)
         if terms.web_searches:
             if self.web_search_microusd is None:
                 unpriced.append("web_search")
@@ -148,7 +147,7 @@ class PriceRow:
         else:
             sets = [tiers for tiers in (self.tiers, self.peak_tiers, *(tiers for _, tiers in self.later)) if tiers]
         factor_ppm = self.region_ppm.get(region, _PER)
-        costs = [_cost(usage, _reached(tiers, usage.prompt_tokens), factor_ppm) for tiers in sets]
+        costs = [_cost(_parts(usage, _reached(tiers, usage.prompt_tokens)), factor_ppm) for tiers in sets]
         known = [cost for cost in costs if cost is not None]
         return max(known) if len(known) == len(costs) else None
 
@@ -208,7 +207,10 @@ def _reached(tiers: tuple[Tier, ...], prompt_tokens: int) -> Tier:
     return reached
 
 
-def _parts(usage: Usage, tier: Tier) -> tuple[tuple[str, int, int | None], ...]:
+_Parts = tuple[tuple[str, int, int | None], ...]
+
+
+def _parts(usage: Usage, tier: Tier) -> _Parts:
     """Class, tokens and price. Where a provider has one price for writing, it holds for an hour too."""
     hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
     hour_price = tier.cache_write_5m if tier.cache_write_1h is None else tier.cache_write_1h
@@ -221,9 +223,9 @@ def _parts(usage: Usage, tier: Tier) -> tuple[tuple[str, int, int | None], ...]:
     )
 
 
-def _cost(usage: Usage, tier: Tier, factor_ppm: int = _PER) -> int | None:
+def _cost(parts: _Parts, factor_ppm: int) -> int | None:
     total = 0
-    for _, tokens, price in _parts(usage, tier):
+    for _, tokens, price in parts:
         if tokens == 0:
             continue
         if price is None:

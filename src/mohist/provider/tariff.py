@@ -61,7 +61,7 @@ class Tariff:
         row = self.row_at(at_ms)
         if row is None:
             return Bill(None, "", ("model",))
-        placed = terms if terms.own_region else replace(terms, region=self.region)
+        placed = terms if terms.own_region or not self.region else replace(terms, region=self.region)
         bill = row.bill(usage, at_ms=at_ms, terms=placed)
         if row is self.listed:
             return bill
