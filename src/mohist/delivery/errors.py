@@ -27,3 +27,21 @@ class DecidedError(DeliveryError):
 
 class ConflictError(DeliveryError):
     """Somebody else changed it at the same time."""
+
+
+class TargetError(DeliveryError):
+    """A deploy target could not do a step, and would not the next time either."""
+
+    audience = "operator"
+
+
+class UnreachableError(TargetError):
+    """A deploy target did not answer; trying again may help."""
+
+
+class BusyError(TargetError):
+    """Another release is under way in this environment."""
+
+
+class EnvironmentsError(DeliveryError):
+    """`.mohist/deliver.toml` is not as it must be."""
