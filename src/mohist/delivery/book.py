@@ -12,8 +12,10 @@ from mohist.delivery.state import (
     Decision,
     Delivery,
     Evidence,
+    Facts,
     Finding,
     Gate,
+    Move,
     Note,
     Plan,
     Release,
@@ -36,6 +38,15 @@ class Book(Protocol):
 
     def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
         """Reads, changes and writes the row in one transaction; raises what `change` raises, and writes nothing then."""
+        ...
+
+    def facts(self, delivery_id: str) -> Facts:
+        """Everything that decides what comes next, read at one instant."""
+        ...
+
+    def move(self, delivery_id: str, transition: Callable[[Facts], Move]) -> Delivery:
+        """Makes a transition of `machine` in one transaction: no other writer of this delivery comes between reading
+        and writing. Writes nothing when it raises."""
         ...
 
     def put_spec(self, delivery_id: str, spec: Spec) -> None:
@@ -65,7 +76,8 @@ class Book(Protocol):
     def findings(self, delivery_id: str) -> Sequence[Finding]: ...
 
     def open_gate(self, delivery_id: str, gate: Gate) -> Gate:
-        """Idempotent by kind, subject and digest: the gate that is there is returned, with its decisions."""
+        """Idempotent by kind, subject and digest: the gate that is there and not closed is returned, with its
+        decisions."""
         ...
 
     def gates(self, delivery_id: str) -> Sequence[Gate]: ...
@@ -95,6 +107,10 @@ class Book(Protocol):
     def effect(self, key: str, kind: str) -> dict[str, Any] | None:
         """What an outside effect gave; None: it is not known to have happened. Its beginning is on record from here on,
         so that a second worker sees that it may have happened and looks before it repeats it."""
+        ...
+
+    def begun(self, key: str) -> bool:
+        """Whether the effect began at some time, be it done or not; asks only."""
         ...
 
     def done(self, key: str, result: dict[str, Any]) -> None:

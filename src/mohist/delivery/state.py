@@ -61,7 +61,7 @@ class Delivery:
     status: Status
     stage: StageName
     attempt: int
-    """Counts the times the build began; part of every effect's key."""
+    """From 1; each step back begins another. Part of every effect's key."""
     created_at_ms: int
     updated_at_ms: int
     bound: Bound = field(default_factory=Bound)
@@ -73,6 +73,16 @@ class Delivery:
     """Why it waits, failed or was cancelled."""
     revision: int = 0
     """Counts every change of the row; a writer names the one it read."""
+    segment: SegmentName | Literal[""] = ""
+    """What the engine runs, or is to run, under the key `delivery_id/turn`; empty: nothing runs."""
+    turn: int = 0
+    """Counts the segments that were started."""
+    commit: str = ""
+    """Head of the change once it is built; approvals of review, merge and deploy bind to it. Empty: not built yet."""
+    merged: str = ""
+    """The commit of the base branch that holds the change; what is deployed. Empty: not merged yet."""
+    taken_by: str = ""
+    """The person who works in its worktree; nothing runs until they hand it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,7 @@ class Gate:
     """A decision that a person must take, bound to what they decide about."""
 
     gate_id: str
+    """Empty until it is in the book, which numbers it: `<delivery_id>.3`."""
     kind: GateKind
     stage: StageName
     subject: str
@@ -174,14 +185,16 @@ class Gate:
     digest: str
     """Of the thing decided about; a decision about another digest is refused as outdated."""
     needs: tuple[tuple[str, ...], ...]
-    """Every group must be met by one of its people (`user` or `@team`); empty: anybody but the requester where
-    `four_eyes` holds, else anybody."""
+    """Every group must be met by one of its people (`user`, `@team`, or `*` for anybody); the same group twice: by two
+    of them. Empty: anybody. Where `four_eyes` holds, the requester's approval counts nowhere."""
     four_eyes: bool
     status: GateStatus = "open"
     decisions: tuple[Decision, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     """What people need to decide: questions with recommended answers, a summary, the risk and why."""
     opened_at_ms: int = 0
+    closed: bool = False
+    """What follows from it is under way, it is only record now; the same question may be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +207,8 @@ class Decision:
     digest: str
     at_ms: int
     answers: dict[str, str] = field(default_factory=dict)
+    teams: tuple[str, ...] = ()
+    """The person's teams (`@core`) as they were known then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,3 +249,31 @@ class Note:
     text: str
     at_ms: int
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that decides what comes next, read at one instant."""
+
+    delivery: Delivery
+    stages: tuple[StageRow, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    spec: Spec | None = None
+    plan: Plan | None = None
+    releases: tuple[Release, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a transition writes, all of it or nothing."""
+
+    delivery: Delivery
+    stages: tuple[StageRow, ...] = ()
+    opens: tuple[Gate, ...] = ()
+    """Gates that are not in the book yet."""
+    closes: tuple[str, ...] = ()
+    """Ids of gates that were decided, and from which this follows."""
+    withdraws: tuple[str, ...] = ()
+    """Ids of gates about something that is not any more."""
+    notes: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    """Kind, text and facts of each."""
