@@ -110,6 +110,11 @@ class Total:
     """Calls made of which some part has no known price or told of no usage; `cost_microusd` lacks it."""
 
     @property
+    def name(self) -> str:
+        """The first of `names`."""
+        return self.names[0]
+
+    @property
     def prompt_tokens(self) -> int:
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 

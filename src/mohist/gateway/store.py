@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, delete, func, insert, or_, select, update
-from sqlalchemy import cast as sql_cast
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mohist.gateway.address import Address
@@ -24,8 +23,9 @@ from mohist.gateway.change import Action, Author, write_down
 from mohist.gateway.database import BUSY_S, Session
 from mohist.gateway.errors import ConflictError, NotThereError
 from mohist.gateway.key import Key, KeySecret
-from mohist.gateway.schema import BUDGETS, KEY_SECRETS, KEYS, REPEATABLE, REVISION, SPEND, USAGE
-from mohist.gateway.usage import BY, COLUMNS, UsageTotal
+from mohist.gateway.listing import Filter, Total, totals
+from mohist.gateway.schema import BUDGETS, KEY_SECRETS, KEYS, REPEATABLE, REVISION, SPEND
+from mohist.gateway.usage import COLUMNS
 
 _LISTS: Final = ("models", "clients", "dialects", "roles")
 REPEATABLE_MS: Final = 86_400_000
@@ -228,29 +228,9 @@ class Store(Session):
         with self.transaction(write=False) as db:
             return [Spend(*row) for row in db.execute(select(SPEND).order_by(*SPEND.primary_key))]
 
-    def usage(self, by: str, since_ms: int = 0) -> list[UsageTotal]:
-        """Sums by one of `usage.BY`, dearest first, of the calls that began at `since_ms` or later."""
-        call = USAGE.c
-        made = call.verdict == "allowed"
-        unknown = made & call.cost_microusd.is_(None) & ((call.status < 400) | call.input_tokens.is_not(None))
-        cost = _sum(call.cost_microusd).label("cost")
-        calls = func.count().label("calls")
-        name = call[BY[by]]
-        query = (
-            select(
-                name,
-                calls,
-                _sum(case((made, 0), else_=1)),
-                *(_sum(call[f"{kind}_tokens"]) for kind in ("input", "cache_read", "cache_write", "output")),
-                cost,
-                _sum(case((unknown, 1), else_=0)),
-            )
-            .where(call.started_at_ms >= since_ms)
-            .group_by(name)
-            .order_by(cost.desc(), calls.desc(), name)
-        )
-        with self.transaction(write=False) as db:
-            return [UsageTotal(*row) for row in db.execute(query)]
+    def usage(self, by: str, since_ms: int = 0) -> list[Total]:
+        """Sums by one of `listing.DIMENSIONS`, dearest first, of the calls that began at `since_ms` or later."""
+        return totals(self, [by], Filter(since_ms))
 
     # Inside
 
@@ -418,8 +398,3 @@ def _budget_row(budget: Budget) -> dict[str, Any]:
 def _put(db: Connection, budget: Budget) -> None:
     db.execute(delete(BUDGETS).where(*_place(budget.subject, budget.name, budget.period)))
     db.execute(insert(BUDGETS).values(_budget_row(budget)))
-
-
-def _sum(value: Any) -> Any:
-    """A whole number, 0 of nothing; PostgreSQL's own sums of such numbers are decimals."""
-    return sql_cast(func.coalesce(func.sum(value), 0), BigInteger)

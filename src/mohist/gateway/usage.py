@@ -21,17 +21,6 @@ _TEXT_CHARS: Final = 512
 # What SQLite can hold, with room for sums.
 _MAX_INT: Final = 2**53
 
-BY: Final = {
-    "key": "key_id",
-    "user": "user",
-    "project": "project",
-    "team": "team",
-    "client": "client",
-    "model": "model_served",
-    "session": "session_id",
-}
-"""What usage can be grouped by, and the column that holds it."""
-
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
@@ -44,24 +33,6 @@ class UsageRow:
     """The UTC day it counts on."""
     charged_microusd: int = 0
     charged_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class UsageTotal:
-    """Sums over the calls that share `name`."""
-
-    name: str
-    calls: int
-    refused: int
-    """Calls that were not made; part of `calls`."""
-    input_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    cost_microusd: int
-    """Of the calls with a known price."""
-    unpriced: int
-    """Calls made for which no price or no usage is known; `cost_microusd` lacks them."""
 
 
 COLUMNS: Final = tuple(column.name for column in USAGE.columns)
