@@ -114,6 +114,16 @@ def test_a_blocked_word_stops_the_stream(wire, request) -> None:
         strained(request.node.callspec.id, wire, WordGuard(WORD, "block"), 100_000)
 
 
+def test_what_is_held_back_comes_though_a_vendor_leaves_out_the_end_of_a_part() -> None:
+    events = [event + b"\n\n" for event in WIRES["openai-responses"].split(b"\n\n") if event]
+    ends = (b"event: response.output_text.done", b"event: response.function_call_arguments.done")
+    wire = b"".join(event for event in events if not event.startswith(ends))
+    seen = strained("openai-responses", wire, WordGuard(WORD), 100_000)
+    assert texts(seen) == {key: text.replace(WORD, MASK) for key, text in texts(wire).items()}
+    item = seen.index(b"event: response.output_item.done")
+    assert seen.rindex(b"event: response.output_text.delta") < item
+
+
 def test_signed_thinking_is_never_changed() -> None:
     class Changer:
         def feed(self, part: Part, text: str) -> str:

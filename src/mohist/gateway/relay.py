@@ -10,7 +10,7 @@ from mohist.gateway import dialect as speech
 from mohist.gateway.answer import Answer
 from mohist.gateway.asgi import Send
 from mohist.gateway.call import Refusal
-from mohist.gateway.request import CONTROL, NAME, RefusedError
+from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Router
 from mohist.gateway.sieve import FAILED, BlockedError
 from mohist.gateway.tally import Call, Tally
@@ -49,11 +49,7 @@ class Relay:
         if call.begun:
             await self._hand_on_late(call, answer, send)
             return
-        headers = [
-            (name, value)
-            for name, value in answer.headers
-            if name not in _NOT_RETURNED and not CONTROL.search(value) and NAME.fullmatch(name)
-        ]
+        headers = [(name, value) for name, value in answer.headers if name not in _NOT_RETURNED]
         if answer.omitted:
             headers.append((b"x-mohist-omitted", answer.omitted.encode()))
         if answer.response is None:

@@ -39,8 +39,8 @@ _NOT_FORWARDED = _CREDENTIALS | {
     # Belong to the client's own account or network.
     *(b"openai-organization", b"openai-project", b"forwarded", b"via", b"x-real-ip"),
 }
-NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _QUERY = re.compile(rb"[!-~]*")
 _SECRET_QUERY = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "token", "auth"})
 _SESSION_HEADERS = (
@@ -134,7 +134,7 @@ def forwarded(headers: Headers) -> Headers:
             dropped.update(token.strip().lower() for token in value.split(b","))
     kept = []
     for name, value in headers:
-        if not NAME.fullmatch(name) or CONTROL.search(value):
+        if not _NAME.fullmatch(name) or _CONTROL.search(value):
             raise bad_request("A header holds control characters.")
         if name not in dropped and not name.startswith((b"x-forwarded-", b"x-mohist-")):
             kept.append((name, value))
