@@ -17,7 +17,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+GUIDE = ROOT / "docs" / "clients.md"
 SECTION = "Put your coding clients behind it"
+QUIET = "Keep them quiet"
 ADDRESS, KEY, MODEL = "http://127.0.0.1:8484", "mhk-…", "MODEL"
 """What the README says where the reader's own values go."""
 RUN_TIMEOUT_S = 120.0
@@ -75,7 +77,7 @@ class Done:
         return f"exit {self.code}\n--- stdout\n{self.out[-6000:]}\n--- stderr\n{self.err[-6000:]}"
 
 
-@dataclass
+@dataclass(slots=True)
 class Desk:
     """One person's machine: an empty home, a repository, and where the gateway is."""
 
@@ -87,21 +89,27 @@ class Desk:
     key: str
     model: str
     more: dict[str, str] = field(default_factory=dict)
+    quiet: Settings | None = None
+    """What keeps the client from talking to others; from docs/clients.md."""
     limit_s: float = RUN_TIMEOUT_S
     """After this long a client is killed."""
 
-    def set_up(self, client: Client) -> None:
-        """Writes the files that the README names."""
-        for name, text in client.settings.files.items():
+    def set_up(self, settings: Settings) -> None:
+        """Writes the files that are named, or adds to them."""
+        for name, text in settings.files.items():
             path = self.home / name.removeprefix("~/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(self._own(text), encoding="utf-8")
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(self.own(text))
 
     def run(self, client: Client, prompt: str, args: Sequence[str] | None = None) -> Done:
         """Runs the README's commands, the last one with the arguments that make it do one task."""
-        self.set_up(client)
+        self.set_up(client.settings)
+        if self.quiet:
+            self.set_up(self.quiet)
         words = [word.format(prompt=prompt, model=self.model) for word in (client.args if args is None else args)]
-        script = self._own(client.settings.shell).strip() + " " + shlex.join(words)
+        before = self.quiet.shell if self.quiet else ""
+        script = before + self.own(client.settings.shell).strip() + " " + shlex.join(words)
         return self.shell(client, script)
 
     def shell(self, client: Client, script: str) -> Done:
@@ -130,7 +138,8 @@ class Desk:
                 os.killpg(child.pid, signal.SIGKILL)
         return Done(child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
-    def _own(self, text: str) -> str:
+    def own(self, text: str) -> str:
+        """The text with this person's address, key and model."""
         return re.sub(rf"\b{MODEL}\b", self.model, text.replace(ADDRESS, self.url).replace(KEY, self.key))
 
 
@@ -155,15 +164,15 @@ def clients() -> list[Client]:
     ]
 
 
-def section(readme: str) -> dict[str, Settings]:
-    """The settings by client, from the README's section: one `### Title` each."""
-    _, _, rest = readme.partition(f"## {SECTION}\n")
+def section(text: str, title: str = SECTION) -> dict[str, Settings]:
+    """The settings by client, from a section of a document: one `### Title` each."""
+    _, _, rest = text.partition(f"## {title}\n")
     body = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
     told = {}
     for part in re.split(r"^### ", body, flags=re.MULTILINE)[1:]:
-        title, _, text = part.partition("\n")
-        blocks = list(_BLOCK.finditer(text))
+        client, _, words = part.partition("\n")
+        blocks = list(_BLOCK.finditer(words))
         files = {block["file"]: block["text"] for block in blocks if block["file"]}
         shell = "".join(block["text"] for block in blocks if block["kind"] == "sh" and not block["file"])
-        told[title.strip()] = Settings(files, shell)
+        told[client.strip()] = Settings(files, shell)
     return told

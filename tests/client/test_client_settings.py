@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 
-from coding_client import ADDRESS, KEY, README, SECTION, clients, section
+from coding_client import ADDRESS, GUIDE, KEY, QUIET, README, SECTION, clients, section
 
 
 def test_the_readme_has_settings_for_every_client_that_is_tried() -> None:
@@ -41,3 +41,12 @@ def test_settings_are_read_from_a_section_by_client() -> None:
     assert told.keys() == {"A"}
     assert told["A"].files == {"~/.a/b.json": "{}\n"}
     assert told["A"].shell == "export X=1\na\n"
+
+
+def test_the_guide_tells_what_is_tried_and_how_to_keep_it_quiet() -> None:
+    guide = GUIDE.read_text("utf-8")
+    for client in clients():
+        session = "header" if client.session else "none"
+        row = f"| {client.title} | {client.version} | {client.dialect} | `{client.agent}` | {session} |"
+        assert row in guide
+    assert section(guide, QUIET).keys() == {client.title for client in clients()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
-from coding_client import Client, Desk, Done, clients
+from coding_client import GUIDE, QUIET, README, Client, Desk, Done, clients, section
 from line_tap import LineTap
 from name_server import NameServer
 from running_gateway import DIALECTS, PREFIX, Gateway, until
@@ -22,6 +23,8 @@ pytestmark = [
 PROMPT = "Which words do the files one.txt, two.txt and three.txt in this folder hold? Read them."
 EDIT_PROMPT = "Say good morning instead of hello."
 CLIENTS = clients()
+NO_SWITCH = {"opencode": {"registry"}, "aider": {"raw"}}
+"""First labels of the hosts that a client looks for whatever it is told; see docs/clients.md."""
 WITH_TOOLS = [client for client in CLIENTS if client.name != "aider"]
 CLAUDE = next(client for client in CLIENTS if client.name == "claude-code")
 
@@ -72,6 +75,40 @@ def test_a_client_does_its_task_on_an_upstream_of_any_dialect(
         as_sent(line, run, desk.model)
     no_key_crossed(desk, gateway, vendor, run, line)
     metered(client, gateway, line, run)
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=name_of)
+def test_a_client_that_is_told_to_be_quiet_looks_for_nobody_else(
+    client: Client, desk: Desk, gateway: Gateway, vendor: Vendor, names: NameServer
+) -> None:
+    desk.key = gateway.new_key()[1]
+    desk.model = f"{client.dialect}-model"
+    desk.quiet = section(GUIDE.read_text("utf-8"), QUIET)[client.title]
+    run = vendor.begin(script(desk, client))
+    names.asked.clear()
+    done = do(desk, client)
+    assert (done.code, run.complaints) == (0, []), done
+    hosts = {name.removeprefix("www.").partition(".")[0] for name in names.asked}
+    assert hosts <= NO_SWITCH.get(client.name, set()), names.asked
+
+
+@pytest.mark.parametrize("upstream", DIALECTS)
+def test_mohists_own_agent_does_its_task(
+    upstream: str, desk: Desk, gateway: Gateway, line: LineTap, vendor: Vendor, names: NameServer
+) -> None:
+    desk.key = gateway.new_key()[1]
+    desk.model = f"{upstream}-model"
+    told = section(README.read_text("utf-8"))["Mohist"]
+    plan = script(desk, CLAUDE)
+    run = vendor.begin(plan)
+    desk.set_up(told)
+    command = desk.own(told.shell).replace("./mohist", f"{sys.executable} -m mohist").replace("…", PROMPT)
+    done = desk.shell(CLAUDE, command)
+    assert run.complaints == [], done
+    assert done.code == 0, done
+    assert run.kinds() == ["call", "call", "final"]
+    assert plan.last_words in done.out
+    no_key_crossed(desk, gateway, vendor, run, line)
 
 
 def as_sent(line: LineTap, run: Run, model: str) -> None:
