@@ -1,6 +1,6 @@
 """A process that makes calls until its budget is used up: HOME URL SECRET NAME. Run by tests; prints what it settled.
 
-Each line is how many of its calls are safe in the journal, and the last one `done`.
+It says `ready` and waits for a line; then each line is how many of its calls are safe in the journal, the last one `done`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ async def main(home: str, url: str, secret: str, name: str) -> None:
     keeper = Keeper(home_address(Path(home), {}, url), price, SystemClock(), poll_s=0.05)
     keeper.start()
     hammer = Hammer(keeper, secret, name)
+    print("ready", flush=True)
+    sys.stdin.readline()
     telling = asyncio.ensure_future(hammer.tell())
     await asyncio.gather(*(hammer.strike() for _ in range(TASKS)))
     telling.cancel()

@@ -15,6 +15,7 @@ from hammer import RESERVED, TASKS
 from sqlalchemy import select
 
 import mohist
+from fakes.clock import FakeClock
 from mohist.base import SystemClock
 from mohist.gateway.address import Address
 from mohist.gateway.budget import Budget
@@ -37,6 +38,7 @@ def hammering(address: Address, home: Path, secret: str, names: str) -> Iterator
     children = [
         subprocess.Popen(
             [sys.executable, HERE / "hammer.py", home, url, secret, name],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -45,6 +47,14 @@ def hammering(address: Address, home: Path, secret: str, names: str) -> Iterator
         for name in names
     ]
     try:
+        # All begin at once, or the first would use the budget up alone.
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
         yield children
     finally:
         for child in children:
@@ -140,3 +150,31 @@ def test_what_one_process_does_not_need_goes_to_another_that_asks(address: Addre
             answer = reserve(keeper, secret)
             assert isinstance(answer, Refusal)
             assert "0 spent and 1,500 held by calls under way, of 1,500 tokens" in answer.message
+
+
+def test_processes_share_the_rate_of_a_key_that_they_use(address: Address, clock: FakeClock) -> None:
+    secret = add_key(address, Key("key-1", "ann", requests_per_minute=60))
+    with Keeper(address, price, clock, poll_s=0.01) as one:
+        assert isinstance(reserve(one, secret), Reservation)
+        with Keeper(address, price, clock, poll_s=0.01) as two:
+            assert isinstance(reserve(two, secret), Reservation)
+            until(lambda: one._rates._sharers == two._rates._sharers == {"key-1": 2})
+            assert passes(one, secret) + passes(two, secret) <= 90
+            clock.advance(30)
+            # Half a minute's worth, each half of it.
+            assert (passes(one, secret), passes(two, secret)) == (15, 15)
+            clock.advance(61)
+            until(lambda: one._rates._sharers == two._rates._sharers == {})
+            assert passes(one, secret) >= 30
+            until(lambda: one._rates._sharers == {"key-1": 1})
+            assert passes(one, secret) == 0
+            clock.advance(60)
+            assert passes(one, secret) == 60
+
+
+def passes(keeper: Keeper, secret: str) -> int:
+    """How many calls pass at once."""
+    count = 0
+    while isinstance(reserve(keeper, secret), Reservation):
+        count += 1
+    return count

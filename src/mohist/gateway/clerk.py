@@ -24,6 +24,7 @@ from mohist.gateway.address import Address
 from mohist.gateway.errors import EvictedError
 from mohist.gateway.journal import Orphan, held, orphans
 from mohist.gateway.pot import Hold, Pair, Pot, Pots, moving
+from mohist.gateway.rate import Rates
 from mohist.gateway.store import Store, add_rows
 from mohist.gateway.usage import flat, from_lines
 from mohist.gateway.writer import Writer
@@ -67,7 +68,8 @@ class Clerk:
     Args:
         address: the database.
         pots: this process's slices; touched under `lock` alone.
-        lock: of whoever shares `pots`.
+        rates: likewise, this process's part of every rate.
+        lock: of whoever shares them.
         clock: monotonic time.
         take_over: gets the store when keys or budgets changed, or when it is a new one; their revision.
         tick: called as often as the database is asked.
@@ -78,6 +80,7 @@ class Clerk:
         self,
         address: Address,
         pots: Pots,
+        rates: Rates,
         lock: threading.Lock,
         clock: Clock,
         take_over: Callable[[Store], int],
@@ -87,6 +90,8 @@ class Clerk:
         self.instance_id = f"gateway-{secrets.token_hex(8)}"
         self._address = address
         self._pots = pots
+        self._rates = rates
+        self._used: set[str] = set()
         self._lock = lock
         self._clock = clock
         self._take_over = take_over
@@ -215,6 +220,7 @@ class Clerk:
             while self._flush(store):
                 self._fill(store)
         self._tend(store)
+        self._share_rates(store)
         if self._on_server and self._clock.monotonic_s() - self._beat_s >= _BEAT_EVERY_S:
             self._say_alive(store)
         if real_s - self._adopted_s >= _ADOPT_EVERY_S:
@@ -248,6 +254,7 @@ class Clerk:
         except EvictedError:
             with store.transaction(write=True) as db:
                 lease.register(db, self.instance_id)
+            self._used = set()
             with self._lock:
                 for pot in self._pots.all():
                     pot.forget()
@@ -330,6 +337,19 @@ class Clerk:
             due = [pot for pot in pots if pot.propose(known[pot.place], count, (), look=True) is not None]
         if due:
             self._renew(store, {pot: [] for pot in due})
+
+    def _share_rates(self, store: Store) -> None:
+        with self._lock:
+            used = self._rates.used(self._clock.monotonic_s())
+        if used != self._used:
+            with store.transaction(write=True) as db:
+                lease.use(db, self.instance_id, used - self._used, self._used - used)
+            self._used = used
+        with store.transaction(write=False) as db:
+            count = lease.processes(db)
+            users = lease.users(db, used) if used else {}
+        with self._lock:
+            self._rates.learn(users, count)
 
     def _renew(self, store: Store, wanted: dict[Pot, list[Pair]]) -> None:
         asked_s = self._clock.monotonic_s()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -23,7 +24,7 @@ from mohist.gateway.charge import charge, held_for
 from mohist.gateway.clerk import Clerk
 from mohist.gateway.key import Key, KeySecret, Scope, secret_hash
 from mohist.gateway.pot import Hold, Pot, Pots
-from mohist.gateway.rate import Bucket
+from mohist.gateway.rate import Bucket, Rates
 from mohist.gateway.store import Store, database_path
 from mohist.gateway.usage import UsageRow
 from mohist.gateway.writer import Writer
@@ -114,10 +115,11 @@ class Keeper:
         self._open: dict[int, _Open] = {}
         self._late: dict[int, _Open] = {}
         self._last_id = 0
-        self._requests: dict[str, Bucket] = {}
-        self._tokens: dict[str, Bucket] = {}
+        self._rates = Rates()
         self._strangers = Bucket(_STRANGERS_PER_MINUTE, clock.monotonic_s())
-        self._clerk = Clerk(self._address, self._pots, self._lock, clock, self._take_over, self._sweep, poll_s)
+        self._clerk = Clerk(
+            self._address, self._pots, self._rates, self._lock, clock, self._take_over, self._sweep, poll_s
+        )
         self._writer: Writer | None = None
 
     def start(self) -> None:
@@ -225,12 +227,11 @@ class Keeper:
                         return short
                 else:
                     return short
-            requests = _bucket(self._requests, key.key_id, key.requests_per_minute, now_s)
-            by_tokens = _bucket(self._tokens, key.key_id, key.tokens_per_minute, now_s)
-            for bucket, need, noun in ((requests, 1, "requests"), (by_tokens, tokens, "tokens")):
-                wait_s = bucket.wait_s(need, now_s) if bucket is not None else 0.0
-                if bucket is not None and wait_s > 0:
-                    return _too_fast(key, bucket, noun, wait_s)
+            requests, by_tokens = self._rates.of(key, now_s)
+            if requests is not None and (wait_s := requests.wait_s(1, now_s)) > 0:
+                return _too_fast(key, f"{key.requests_per_minute:,} requests", wait_s)
+            if by_tokens is not None and (wait_s := by_tokens.wait_s(tokens, now_s)) > 0:
+                return _too_fast(key, f"{key.tokens_per_minute:,} tokens", wait_s)
             if requests is not None:
                 requests.take(1)
             if by_tokens is not None:
@@ -358,20 +359,11 @@ class Keeper:
                 self._pots.drop(call.hold)
 
 
-def _bucket(buckets: dict[str, Bucket], key_id: str, per_minute: int | None, now_s: float) -> Bucket | None:
-    if per_minute is None:
-        return None
-    bucket = buckets.get(key_id)
-    if bucket is None or bucket.per_minute != per_minute:
-        bucket = buckets[key_id] = Bucket(per_minute, now_s)
-    return bucket
-
-
-def _too_fast(key: Key, bucket: Bucket, noun: str, wait_s: float) -> Refusal:
-    shown = f"{bucket.per_minute:,} {noun} a minute"
-    if wait_s == float("inf"):
-        return Refusal("rate", 429, f"Key {key.key_id} is limited to {shown}.")
-    return Refusal("rate", 429, f"Key {key.key_id} is limited to {shown}; there is room in {wait_s:.1f} s.", wait_s)
+def _too_fast(key: Key, limit: str, wait_s: float) -> Refusal:
+    shown = f"Key {key.key_id} is limited to {limit} a minute"
+    if wait_s == inf:
+        return Refusal("rate", 429, f"{shown}.")
+    return Refusal("rate", 429, f"{shown}; there is room in {wait_s:.1f} s.", wait_s)
 
 
 def _moment(at_ms: int) -> str:

@@ -39,6 +39,8 @@ LEASE_S: Final = 120.0
 """A process that the others haven't seen for so long is gone."""
 TRUST_S: Final = 90.0
 """A process that could not say that it lives for so long uses its slices no more. Less by the longest wait for a server."""
+_RATE: Final = "rate"
+"""Stands for a subject in the rows that say which keys a process uses."""
 
 
 def register(db: Connection, instance_id: str) -> None:
@@ -175,6 +177,19 @@ def erase(db: Connection, instance_id: str, places: Iterable[Place]) -> None:
     values = [{"at_subject": p[0], "at_name": p[1], "at_period": p[2], "at_start": p[3]} for p in sorted(places)]
     if values:
         db.execute(delete(LEASES).where(*_at(instance_id)), values)
+
+
+def use(db: Connection, instance_id: str, keys: Iterable[str], unused: Iterable[str]) -> None:
+    """Says which keys with a rate this process uses, and which no more."""
+    write(db, instance_id, [Row((_RATE, key_id, "total", 0), (0, 0), (0, 0)) for key_id in keys])
+    erase(db, instance_id, [(_RATE, key_id, "total", 0) for key_id in unused])
+
+
+def users(db: Connection, keys: Iterable[str]) -> dict[str, int]:
+    """How many processes use each key."""
+    mine = (LEASES.c.subject == _RATE, LEASES.c.name.in_(sorted(keys)))
+    rows = db.execute(select(LEASES.c.name, func.count()).where(*mine).group_by(LEASES.c.name))
+    return {name: int(count) for name, count in rows}
 
 
 def _at(instance_id: str) -> tuple[ColumnElement[bool], ...]:

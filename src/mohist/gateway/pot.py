@@ -19,7 +19,7 @@ from typing import Final
 from mohist.gateway.budget import Budget, Period, Subject, period_start, subjects_of, unpriced, used_up
 from mohist.gateway.call import Principal
 
-Place = tuple[Subject, str, Period, int]
+Place = tuple[str, str, Period, int]
 """Subject, name, period and its first day."""
 Pair = tuple[int, int]
 """Money (microusd) and tokens."""
