@@ -17,8 +17,6 @@ PERIODS: Final[tuple[Period, ...]] = get_args(Period)
 SUBJECTS: Final[tuple[Subject, ...]] = get_args(Subject)
 _ADJECTIVES: Final = {"day": "daily", "month": "monthly", "total": "total"}
 _DAY_MS: Final = 86_400_000
-# What an answer without a limit may come to; the larger of today's coding clients ask for this much.
-UNLIMITED_OUTPUT_TOKENS: Final = 32_000
 _EPOCH: Final = date(1970, 1, 1)
 
 
