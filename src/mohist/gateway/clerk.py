@@ -391,9 +391,10 @@ class Clerk:
 
 
 def adopt(store: Store, orphan: Orphan) -> int:
-    """Brings what a process that is gone left into the database and ends its slices, in one step; how many calls were new.
+    """Brings what a process that is gone left into the database and ends its slices, in one step.
 
     Calls the database has already are left alone, so a kill at any moment repeats nothing. Damaged lines are kept aside.
+    Returns how many calls were new.
     """
     rows, damaged = from_lines(orphan.data)
     with store.transaction(write=True) as db:

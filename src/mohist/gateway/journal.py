@@ -1,7 +1,7 @@
 """Usage journals: append-only files that hold finished calls until the database has them.
 
-Each process has one of its own and holds a lock on it, which the kernel drops when the process dies; a journal without is adopted by
-whoever finds it. What `append` has returned for survives kill -9 and power loss.
+Each process has one of its own and holds a lock on it, which the kernel drops when the process dies; a journal without
+a lock is adopted by whoever finds it. What `append` has returned for survives kill -9 and power loss.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ A place's budget is used up by what is spent (`spend`) and what processes have o
 in a transaction that has the budget for itself, and what calls cost moves from its slice to what is spent in one step.
 So the sum never passes the limit, but for the one call that crosses it.
 
-A slice ends with its process. On one machine the lock on a process's journal tells that it is gone. Elsewhere each watches the
-others' beats by its own monotonic clock, and takes one whose beat stood still for `LEASE_S` as gone; that one has ceased
-to use its slices before, by its own. No wall clock decides.
+A slice ends with its process. On one machine the lock on a process's journal tells that it is gone. Elsewhere each
+watches the others' beats by its own monotonic clock, and takes one whose beat stood still for `LEASE_S` for gone; that
+one has ceased to use its slices before, by its own. No wall clock decides.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from mohist.gateway.schema import BUDGETS, INSTANCES, LEASES, SPEND
 LEASE_S: Final = 120.0
 """A process that the others haven't seen for so long is gone."""
 TRUST_S: Final = 90.0
-"""A process that could not say that it lives for so long uses its slices no more. Less by the longest wait for a server."""
+"""A process that could not say for so long that it lives uses its slices no more; less by the longest wait for a server."""
 _RATE: Final = "rate"
 """Stands for a subject in the rows that say which keys a process uses."""
 

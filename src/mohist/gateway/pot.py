@@ -6,8 +6,9 @@ what the call cost. Who speaks with the database calls `Pot.propose`, writes wha
 The caller makes each step alone.
 
 At any moment, for money and for tokens: held + unsaved <= room, but for the one call that crosses a limit and for calls
-that cost more than was held for them. The database counts at least `room` against the budget, so whatever other processes do, this one
-can spend what it has room for. A slice becomes smaller here before it does there, and larger there before it does here.
+that cost more than was held for them. The database counts at least `room` against the budget, so whatever other
+processes do, this one can spend what it has room for. A slice becomes smaller here before it does there, and larger
+there before it does here.
 """
 
 from __future__ import annotations
@@ -162,8 +163,12 @@ class Pot:
         self.empty = empty
         row = Row(self.place, (taken[0], taken[1]), (slack[0], slack[1]))
         # What is free here changes with every call; it is worth telling only when others look for some.
-        short = any(side is not None and side.limit <= side.spent + side.others + taken[i] for i, side in enumerate(self.sides))  # fmt: skip
-        same = self.written is not None and row.taken == self.written.taken and (not short or row.slack == self.written.slack)  # fmt: skip
+        short = any(
+            side is not None and side.limit <= side.spent + side.others + taken[index]
+            for index, side in enumerate(self.sides)
+        )
+        before = self.written
+        same = before is not None and before.taken == row.taken and (not short or before.slack == row.slack)
         return None if same else row
 
     def confirm(self, row: Row | None) -> None:
@@ -274,7 +279,9 @@ class Pots:
         for hold in list(self._live):
             self.of(hold.principal, hold.day)
 
-    def lack(self, principal: Principal, day: int, model: str, amount_microusd: int | None, tokens: int, now_s: float) -> str | list[Pot]:  # fmt: skip
+    def lack(
+        self, principal: Principal, day: int, model: str, amount_microusd: int | None, tokens: int, now_s: float
+    ) -> str | list[Pot]:
         """Which budget has no room for one more call, for people; or the pots to be filled; empty when all have room.
 
         Args:

@@ -1,7 +1,8 @@
 """Requests and tokens per minute, by token buckets that live in memory.
 
-Processes that use the same key share its rate: each takes an equal part of it. Who used a key within the last minute counts. One that
-begins takes as small a part as if all did, until it knows; so while one joins, a minute may hold up to one part more.
+Processes that use the same key share its rate, each an equal part of it; who used the key within the last minute counts.
+One that begins takes as small a part as if all did, until it knows. So the minute in which one joins may hold up to one
+part more.
 """
 
 from __future__ import annotations
