@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fakes.postgres import Postgres
 from mohist.gateway.address import Address, file_address, home_address
 from mohist.gateway.store import Store
-from postgres import Postgres
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from gateway_call import NOW_MS, add_key, full_disk, kind, price, record, reserve, spent, until
-from postgres import Postgres
 from sqlalchemy import select
 
 from fakes.clock import FakeClock
+from fakes.postgres import Postgres
 from mohist.base import SystemClock
 from mohist.gateway import clerk, lease
 from mohist.gateway.address import Address, file_address, home_address

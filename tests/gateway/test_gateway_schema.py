@@ -11,8 +11,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from gateway_call import add_key
-from postgres import Postgres
 
+from fakes.postgres import Postgres
 from mohist.gateway.address import Address, home_address
 from mohist.gateway.budget import Budget, Spend
 from mohist.gateway.database import Session

@@ -11,8 +11,8 @@ import pytest
 from gateway_call import record
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postgres import Postgres
 
+from fakes.postgres import Postgres
 from mohist.gateway.address import Address, file_address, home_address
 from mohist.gateway.budget import day_of
 from mohist.gateway.call import Principal
