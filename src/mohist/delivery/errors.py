@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mohist.base import MohistError
+from mohist.base.errors import Audience
 
 
 class DeliveryError(MohistError):
@@ -45,3 +46,17 @@ class BusyError(TargetError):
 
 class EnvironmentsError(DeliveryError):
     """`.mohist/deliver.toml` is not as it must be."""
+
+
+class StateError(DeliveryError):
+    """A delivery in this state doesn't allow that."""
+
+
+class BookError(DeliveryError):
+    """The database of deliveries can't be used."""
+
+    audience: Audience = "operator"
+
+
+class RuleError(DeliveryError):
+    """The rules of delivery are not understood."""
