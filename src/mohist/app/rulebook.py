@@ -9,6 +9,7 @@ from typing import Final
 
 import anyio
 
+from mohist.base import SystemClock
 from mohist.gateway.warden import Warden
 from mohist.policy import Rulebook, RuleError, load_rulebook
 
@@ -56,7 +57,7 @@ class PolicyFile:
         if must_exist or self._path.exists():
             text = read_text(self._path)
             self._seen = _digest(text)
-            self._warden.take(load_rulebook(text, str(self._path)))
+            self._warden.take(load_rulebook(text, str(self._path)), SystemClock().now_ms())
 
     def look(self) -> None:
         """Takes over a file that changed, or says why not; blocks on the disk, never raises for what a file can be."""
@@ -74,7 +75,7 @@ class PolicyFile:
             self._refuse(digest, str(error))
             return
         self._seen = digest
-        self._warden.take(rulebook)
+        self._warden.take(rulebook, SystemClock().now_ms())
         self._tell(describe(rulebook))
 
     async def watch(self, interval_s: float = LOOK_S) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import anyio
 
+from mohist.admin.desk import Desk
+from mohist.admin.entrance import Entrance
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
 from mohist.app.observation import Observation, Watch
@@ -73,8 +75,9 @@ async def run_gateway(
     warden = Warden()
     rules = PolicyFile(policy_path(paths.home, policy), warden, tell)
     await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
+    address = home_address(paths.home, env)
     keeper = Keeper(
-        home_address(paths.home, env),
+        address,
         lambda model, usage: served.dearest(model, usage, clock.now_ms()),
         clock,
         on_loss=on_database_loss(env),
@@ -89,6 +92,7 @@ async def run_gateway(
             watch = Watch(observation or Observation(), env, router, keeper, tell)
             watch.begin(group)
             ids = RandomIds(clock)
+            desk = Desk(address, keeper, router, served.price, warden, clock, ids)
 
             def listening(url: str) -> None:
                 ready(url, served)
@@ -107,6 +111,7 @@ async def run_gateway(
                     observers=watch.observers,
                     exposition=watch.exposition,
                     pool=pool,
+                    beside=Entrance(desk).beside,
                 )
             finally:
                 with anyio.CancelScope(shield=True):

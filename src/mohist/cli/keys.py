@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ A key is shown once, when it is made; only its hash is kept. A running server kn
 examples:
   mohist keys create --user ann --budget-usd-month 50 --rpm 60
   mohist keys create --user ci --project shop --model 'qwen*' --expires-days 30
+  mohist keys create --user ops --role admin          for the admin API: docs/admin.md
   mohist keys list
   mohist keys rotate key-01jd… --grace-hours 24
   mohist keys revoke key-01jd…
@@ -31,6 +32,7 @@ examples:
 _PERIODS = ("day", "month", "total")
 _SUBJECTS = ("key", "user", "project", "team")
 _DIALECTS = ("openai-chat", "openai-responses", "anthropic-messages")
+_ROLES = ("caller", "auditor", "admin")
 _MAX_DAYS = 36_500
 
 
@@ -44,6 +46,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
     creating.add_argument("--model", action="append", default=[], metavar="GLOB", help="only these models; repeat")
     creating.add_argument("--client", action="append", default=[], metavar="GLOB", help="only these clients; repeat")
     creating.add_argument("--dialect", action="append", default=[], choices=_DIALECTS, help="only these; repeat")
+    creating.add_argument(
+        "--role",
+        action="append",
+        default=[],
+        choices=_ROLES,
+        help="what it may do: call models, read the admin API, change things by it; repeat (default: caller)",
+    )
     creating.add_argument("--expires-days", type=_days, metavar="N", help="ends by itself after N days")
     creating.add_argument("--rpm", type=_count, metavar="N", help="requests a minute")
     creating.add_argument("--tpm", type=_count, metavar="N", help="tokens a minute")
@@ -71,9 +80,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from mohist.gateway.address import home_address
+    from mohist.gateway.change import Author
     from mohist.gateway.store import Store
 
-    with Store(home_address(StatePaths.from_env(os.environ).home, os.environ)) as store:
+    address = home_address(StatePaths.from_env(os.environ).home, os.environ)
+    with Store(address, author=Author(_who(), door="command")) as store:
         match args.verb:
             case "create":
                 return _create(store, args)
@@ -89,33 +100,40 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _create(store: Store, args: argparse.Namespace) -> int:
-    from mohist.gateway.key import Key, new_secret, secret_hash
+    from mohist.admin.issue import Order, issue, roles_of
+    from mohist.gateway.budget import PERIODS
 
     clock = SystemClock()
-    now_ms = clock.now_ms()
-    key = Key(
-        key_id=RandomIds(clock).new("key"),
+    limits = [(getattr(args, f"budget_usd_{period}"), getattr(args, f"budget_tokens_{period}")) for period in PERIODS]
+    order = Order(
         user=args.user,
         project=args.project or "",
         team=args.team or "",
+        roles=roles_of(args.role),
         models=tuple(args.model),
         clients=tuple(args.client),
         dialects=tuple(args.dialect),
-        created_at_ms=now_ms,
-        expires_at_ms=None if args.expires_days is None else now_ms + args.expires_days * 86_400_000,
+        expires_at_ms=None if args.expires_days is None else clock.now_ms() + args.expires_days * 86_400_000,
         requests_per_minute=args.rpm,
         tokens_per_minute=args.tpm,
+        budgets=tuple(
+            (period, microusd, tokens, args.allow_unpriced)
+            for period, (microusd, tokens) in zip(PERIODS, limits, strict=True)
+            if microusd is not None or tokens is not None
+        ),
     )
-    secret = new_secret()
-    store.add_key(key, secret_hash(secret), _limits(args, "key", key.key_id, "budget_"))
-    return _say(args, {**_row(key), "secret": secret}, f"{key.key_id}\n{secret}\nIt is not shown again.")
+    made = issue(store, order, clock, RandomIds(clock))
+    return _say_secret(args, made.key, made.secret)
 
 
 def _rotate(store: Store, args: argparse.Namespace) -> int:
-    from mohist.gateway.key import new_secret, secret_hash
+    from mohist.admin.issue import rotate
 
-    secret = new_secret()
-    key = store.rotate_key(args.key, secret_hash(secret), SystemClock().now_ms(), args.grace_hours * 3_600_000)
+    made = rotate(store, args.key, SystemClock(), args.grace_hours)
+    return _say_secret(args, made.key, made.secret)
+
+
+def _say_secret(args: argparse.Namespace, key: Key, secret: str) -> int:
     return _say(args, {**_row(key), "secret": secret}, f"{key.key_id}\n{secret}\nIt is not shown again.")
 
 
@@ -131,11 +149,13 @@ def _list(store: Store, args: argparse.Namespace) -> int:
         print("no keys yet: mohist keys create --user NAME")
     for row in rows:
         whose = "/".join(part for part in (row["team"], row["project"], row["user"]) if part)
-        print(plain(f"{row['key_id']}  {row['status']:8}  {row['created_at']}  {whose}"))
+        special = "" if row["roles"] == ["caller"] else f"  ({', '.join(row['roles'])})"
+        print(plain(f"{row['key_id']}  {row['status']:8}  {row['created_at']}  {whose}{special}"))
     return ExitCode.DONE
 
 
 def _budget(store: Store, args: argparse.Namespace) -> int:
+    from mohist.admin.issue import budget_row
     from mohist.gateway.errors import StoreError
     from mohist.terminal import plain
 
@@ -146,23 +166,11 @@ def _budget(store: Store, args: argparse.Namespace) -> int:
         budgets = _limits(args, args.subject, args.name, "")
         if not budgets:
             raise StoreError("No limit is named.", "Say for instance: --usd-month 50", audience="user")
-        if args.subject == "key":
-            store.key(args.name)
         for budget in budgets:
             store.set_budget(budget)
     else:
         budgets = store.budgets()
-    rows = [
-        {
-            "subject": budget.subject,
-            "name": budget.name,
-            "period": budget.period,
-            "limit_microusd": budget.limit_microusd,
-            "limit_tokens": budget.limit_tokens,
-            "allow_unpriced": budget.allow_unpriced,
-        }
-        for budget in budgets
-    ]
+    rows = [budget_row(budget) for budget in budgets]
     if args.json:
         print(json.dumps(rows, indent=2))
         return ExitCode.DONE
@@ -187,32 +195,17 @@ def _limits(args: argparse.Namespace, subject: Subject, name: str, prefix: str) 
 
 
 def _row(key: Key) -> dict[str, Any]:
-    return {
-        "key_id": key.key_id,
-        "status": _status(key),
-        "user": key.user,
-        "project": key.project,
-        "team": key.team,
-        "models": key.models,
-        "clients": key.clients,
-        "dialects": key.dialects,
-        "created_at": _moment(key.created_at_ms),
-        "expires_at": _moment(key.expires_at_ms),
-        "revoked_at": _moment(key.revoked_at_ms),
-        "requests_per_minute": key.requests_per_minute,
-        "tokens_per_minute": key.tokens_per_minute,
-    }
+    from mohist.admin.issue import key_row
+
+    return key_row(key, SystemClock().now_ms())
 
 
-def _status(key: Key) -> str:
-    if key.revoked_at_ms is not None:
-        return "revoked"
-    expired = key.expires_at_ms is not None and key.expires_at_ms <= SystemClock().now_ms()
-    return "expired" if expired else "active"
-
-
-def _moment(at_ms: int | None) -> str | None:
-    return None if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+def _who() -> str:
+    """The account at this machine, for the events."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an id without a name, as in a container
+        return ""
 
 
 def _say(args: argparse.Namespace, row: dict[str, Any], text: str) -> int:
@@ -258,9 +251,9 @@ def _days(text: str) -> int:
 
 
 def _name(text: str) -> str:
-    if not text or len(text) > 200 or not text.isprintable() or text != text.strip():
-        raise argparse.ArgumentTypeError(f"not a name: {text!r}")
-    if text.startswith("mhk-"):
-        # It would be kept in the clear.
-        raise argparse.ArgumentTypeError("this is a secret key, not a name; a key is named by its id, key-…")
+    from mohist.admin.issue import name_fault
+
+    if fault := name_fault(text):
+        shown = "" if text.startswith("mhk-") else f": {text!r}"
+        raise argparse.ArgumentTypeError(fault + shown)
     return text

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mohist.base import ExitCode, StatePaths
 
 if TYPE_CHECKING:
-    from mohist.gateway.route import Upstream
+    from mohist.gateway.route import Route
     from mohist.policy import Facts, Rulebook, Ruling
 
 EPILOG = """\
@@ -107,6 +106,7 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
+    from mohist.admin.explain import decided
     from mohist.policy import describe_call
 
     request = _request(args.request)
@@ -114,31 +114,30 @@ def _explain(args: argparse.Namespace) -> int:
     rules = _rules(args.policy)
     if rules is None:
         return _no_rules(args.json, {"decision": "allow", "rules": [], "reason": ""})
-    places = _upstreams(args.routes, call, "upstream" in request)
-    decided = [(name, rules.decide(facts)) for name, facts in places]
-    allowed = any(ruling.allowed for _, ruling in decided)
+    rulings = decided(rules, call, _route(args.routes, call, "upstream" in request))
+    allowed = any(ruling.allowed for _, ruling in rulings)
     if args.json:
         _print(
             {
                 "decision": "allow" if allowed else "deny",
-                "upstreams": [{"upstream": name, **_told(ruling)} for name, ruling in decided],
+                "upstreams": [{"upstream": name, **_told(ruling)} for name, ruling in rulings],
                 "policy": rules.origin,
                 "digest": rules.digest,
             }
         )
     else:
-        _say(rules, decided, allowed)
+        _say(rules, rulings, allowed)
     if faults := sum(bool(trial.fault) for trial in rules.trials()):
         print(f"{faults} example(s) of this file don't hold; a server refuses it", file=sys.stderr)
     return ExitCode.DONE if allowed else ExitCode.REFUSED
 
 
-def _say(rules: Rulebook, decided: list[tuple[str, Ruling]], allowed: bool) -> None:
+def _say(rules: Rulebook, rulings: list[tuple[str, Ruling]], allowed: bool) -> None:
     from mohist.terminal import plain
 
     reasons = {rule.id: rule.reason for rule in rules.rules}
     print("allow" if allowed else "deny")
-    for name, ruling in decided:
+    for name, ruling in rulings:
         where = f"{name}: " if name else ""
         verdict = "allow" if ruling.allowed else "deny"
         for id_ in ruling.rule_ids:
@@ -201,8 +200,8 @@ def _print(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def _upstreams(routes: Path | None, call: Facts, described: bool) -> list[tuple[str, Facts]]:
-    """The call as it would go to each upstream of its route, or as it was described."""
+def _route(routes: Path | None, call: Facts, described: bool) -> Route | None:
+    """The route that the call would take; None where it is decided as it was described."""
     from mohist.app.errors import ConfigError
     from mohist.app.route import from_file
     from mohist.provider.catalogue import catalogue
@@ -212,21 +211,7 @@ def _upstreams(routes: Path | None, call: Facts, described: bool) -> list[tuple[
     route = from_file(file, os.environ, catalogue()).table.find(call.model) if file else None
     if route is None and routes is not None:
         raise ConfigError(f"No route of {str(routes)!r} serves the model {call.model!r}.", "Say model=NAME.")
-    if route is None:
-        return [("", call)]
-    return [(upstream.name, _there(call, upstream)) for upstream in route.upstreams]
-
-
-def _there(call: Facts, upstream: Upstream) -> Facts:
-    return replace(
-        call,
-        upstream=upstream.name,
-        vendor=upstream.provider,
-        region=upstream.region,
-        data_class=upstream.data_class,
-        self_hosted=upstream.self_hosted,
-        served_model=upstream.model or call.model,
-    )
+    return route
 
 
 def _request(words: list[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The SDKs of Anthropic and OpenAI obey this header before their own rules
 # (https://github.com/anthropics/anthropic-sdk-python/blob/main/src/anthropic/_base_client.py, `_should_retry`).

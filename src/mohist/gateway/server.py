@@ -15,6 +15,7 @@ import anyio
 import uvicorn
 
 from mohist.base import Clock, IdSource
+from mohist.gateway.asgi import App
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Gatekeeper
 from mohist.gateway.door import Door
@@ -60,6 +61,7 @@ async def serve(
     exposition: Exposition | None = None,
     pool: Pool | None = None,
     guard: Guard | None = None,
+    beside: Callable[[App], App] | None = None,
 ) -> None:
     """Serves until cancelled, then lets the calls under way end.
 
@@ -76,6 +78,7 @@ async def serve(
         observers: told of every call.
         guard: looks at what calls carry; None: nobody does.
         exposition: serves `/metrics`; None: nothing is there.
+        beside: makes an application that has paths of its own and passes everything else on; None: there are none.
         pool: the way to the upstreams, closed at the end; None: plain connections.
 
     Raises:
@@ -90,8 +93,9 @@ async def serve(
     pool = pool or Pool(tls)
     attempts = Attempts(pool, router, settings.door.ping_after_s, settings.door.on_account_change)
     door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers, guard)
+    app: App = door if exposition is None else exposition.beside(door)
     config = uvicorn.Config(
-        door if exposition is None else exposition.beside(door),
+        app if beside is None else beside(app),
         http=cast("type[asyncio.Protocol]", partial(PeerConnection, settings.connections, Peers())),
         ws="none",
         lifespan="off",

@@ -26,16 +26,19 @@ class Warden:
         self._memo = None if rulebook is None else Memo(rulebook)
         self.trouble = ""
         """Why the newest rules are not in force; empty when they are."""
+        self.since_ms: int | None = None
+        """When the rules were taken; None: not known."""
 
     @property
     def rulebook(self) -> Rulebook | None:
         """The rules in force."""
         return None if self._memo is None else self._memo.rulebook
 
-    def take(self, rulebook: Rulebook) -> None:
+    def take(self, rulebook: Rulebook, at_ms: int | None = None) -> None:
         """Puts other rules in force, from the next call on; those under way keep what was decided."""
         self._memo = Memo(rulebook)
         self.trouble = ""
+        self.since_ms = at_ms
 
     def admit(self, call: Call, route: Route) -> Route:
         """The route without the upstreams that the call may not go to; writes the deciding rules into the call.
