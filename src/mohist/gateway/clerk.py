@@ -38,7 +38,7 @@ _ADOPT_EVERY_S: Final = 2.0
 # How soon a call that found nothing left, though others have some free, is looked after again.
 _AGAIN_S: Final = 0.05
 # A pot that no call asked for so long is given back.
-_IDLE_S: Final = 60.0
+_IDLE_S: Final = 300.0
 _BATCH_BYTES: Final = 1 << 20
 # A server that hangs keeps a start or a stop so long at most; SQLite's other writers take turns meanwhile.
 _BUSY_S: Final = 1.0

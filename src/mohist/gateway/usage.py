@@ -7,9 +7,10 @@ told from a whole one wherever the cut falls.
 from __future__ import annotations
 
 import binascii
-import json
 from dataclasses import dataclass, fields
 from typing import Any, Final
+
+import orjson
 
 from mohist.gateway.call import CallRecord, Principal
 from mohist.gateway.schema import USAGE, WHOLE
@@ -35,11 +36,12 @@ class UsageRow:
     charged_tokens: int = 0
 
 
-COLUMNS: Final = tuple(column.name for column in USAGE.columns)
+# Plain texts: SQLAlchemy's own kind of text is no key of a JSON object.
+COLUMNS: Final = tuple(str(column.name) for column in USAGE.columns)
 """The columns of a usage row in the database, and the keys of a journal line."""
 
 _BLANK: Final[dict[str, Any]] = {
-    column.name: (0 if column.type is WHOLE else "") if column.server_default is not None else None
+    str(column.name): (0 if column.type is WHOLE else "") if column.server_default is not None else None
     for column in USAGE.columns
 }
 _NEEDED: Final = {column.name for column in USAGE.columns if not column.nullable and column.server_default is None}
@@ -62,7 +64,7 @@ def flat(row: UsageRow) -> dict[str, Any]:
 
 def to_line(values: dict[str, Any]) -> bytes:
     """One journal line, its line feed included."""
-    body = json.dumps({"v": LINE_VERSION, **values}, separators=(",", ":")).encode("ascii")
+    body = orjson.dumps({"v": LINE_VERSION, **values})
     return b"%08x %s\n" % (binascii.crc32(body), body)
 
 
@@ -86,17 +88,21 @@ def _row_of(line: bytes) -> dict[str, Any] | None:
     if checksum != b"%08x" % binascii.crc32(body):
         return None
     try:
-        values = json.loads(body)
+        values = orjson.loads(body)
     except ValueError:
         return None
     if not isinstance(values, dict) or values.pop("v", None) != LINE_VERSION or not values.keys() >= _NEEDED:
         return None
+    if values.keys() == _BLANK.keys():
+        return values
     # A journal of another version lacks columns, or has more of them.
     return _BLANK | {name: value for name, value in values.items() if name in _BLANK}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
+        if value.isascii() and len(value) <= _TEXT_CHARS and "\0" not in value:
+            return value
         # A lone surrogate would fail in the database, later and for the whole batch.
         # PostgreSQL's texts hold no NUL.
         return value[:_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
