@@ -131,16 +131,23 @@ class Mohist:
         subprocess.run([*program, *budget], env=env, capture_output=True, check=True)
         self.key = next(word for word in made.stdout.split() if word.startswith("mhk-"))
         serve = ["serve", "--port", "{port}", "--routes", str(room / "routes.toml")]
-        if "--policy" in subprocess.run([*program, "serve", "--help"], capture_output=True, text=True).stdout:
-            serve += ["--policy", str(room / "policy.toml")]
+        serve += ["--policy", str(room / "policy.toml")]
         return Running([*program, *serve], env, "/healthz", room)
 
 
 POLICY = """\
+default = "allow"
+
 [[rule]]
-id = "all"
-reason = "Everything that is not forbidden."
-cedar = "permit (principal, action, resource);"
+id = "no-search"
+reason = "Web search is not allowed here."
+cedar = '''
+forbid (principal, action, resource) when { context.tools.contains("web_search") };
+'''
+examples = [
+  {expect = "deny", tools = ["web_search"]},
+  {expect = "allow", tools = ["read"]},
+]
 """
 
 

@@ -85,3 +85,52 @@ def test_a_price_that_is_not_known_is_not_taken_as_nothing(tmp_path: Path) -> No
 def test_a_file_that_says_what_it_may_not_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         from_file(_file(tmp_path, text), {}, catalogue())
+
+
+def test_one_key_at_one_host_is_one_account_in_every_dialect(tmp_path):
+    def end(name: str, url: str, dialect: str, key: str) -> str:
+        fields = {"name": name, "url": url, "dialect": dialect, "key_env": key}
+        return "[[routes.upstreams]]\n" + "".join(f'{field} = "{value}"\n' for field, value in fields.items())
+
+    path = tmp_path / "routes.toml"
+    host = "https://a.example"
+    path.write_text(
+        '[[routes]]\nmodel = "m"\n'
+        + end("one", f"{host}/v1", "openai-chat", "KEY_A")
+        + end("two", f"{host}/anthropic/v1", "anthropic-messages", "KEY_A")
+        + end("three", f"{host}/v1", "openai-chat", "KEY_B")
+        + end("four", "https://b.example/v1", "openai-chat", "KEY_A")
+    )
+    [route] = from_file(path, {}, catalogue()).table.routes
+    one, two, three, four = (upstream.payer for upstream in route.upstreams)
+    assert one == two
+    assert len({one, three, four}) == 3
+
+
+def test_a_key_in_a_file_is_read_anew_when_it_changes(tmp_path):
+    path, key = tmp_path / "routes.toml", tmp_path / "key"
+    path.write_text(
+        '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "one"\ndialect = "openai-chat"\n'
+        f'url = "https://a.example/v1"\nkey_file = "{key}"\n'
+    )
+    [route] = from_file(path, {}, catalogue()).table.routes
+    [upstream] = route.upstreams
+    with pytest.raises(ConfigError, match="can't be read"):
+        upstream.key()
+    key.write_text("first\n")
+    assert upstream.key() == "first"
+    key.write_text("the second\n")
+    assert upstream.key() == "the second"
+
+
+def test_what_a_route_says_of_an_upstream_wins_over_the_catalogue(tmp_path):
+    path = tmp_path / "routes.toml"
+    path.write_text(
+        '[[routes]]\nmodel = "q"\n[[routes.upstreams]]\nname = "qwen"\nprovider = "qwen"\n'
+        'model = "qwen3.7-max"\n[routes.upstreams.can]\nmax_output_tokens = 7\nleave_out = ["web_search"]\n'
+    )
+    [route] = from_file(path, {}, catalogue()).table.routes
+    [upstream] = route.upstreams
+    assert upstream.options.thinking == "enable_thinking"
+    assert upstream.options.max_output_tokens == 7
+    assert upstream.options.leave_out == {"web_search"}

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -146,7 +147,7 @@ def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue, besi
         url,
         KeyFile(Path(end.key_file)) if end.key_file else _key(names, env),
         end.model,
-        end.account,
+        end.account or _account(url, end.key_file or names),
         region=end.region,
         data_class=end.data_class,
         self_hosted=end.self_hosted,
@@ -195,6 +196,11 @@ def _spoken(provider: ProviderEntry) -> Spoken | None:
 
 def _url(provider: ProviderEntry, dialect: Spoken) -> str:
     return provider.urls.get("openai-chat" if dialect == "openai-responses" else dialect, "")
+
+
+def _account(url: str, key: str | tuple[str, ...]) -> str:
+    """Who pays where nobody says it: one key at one host is one account, in whatever dialect it is used."""
+    return f"{urlsplit(url).netloc} {key if isinstance(key, str) else ' '.join(key)}"
 
 
 class KeyFile:
