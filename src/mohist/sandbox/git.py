@@ -11,42 +11,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import anyio
-
 from mohist.sandbox.errors import GitError
+from mohist.sandbox.hardened import HARMLESS, Hardened
 from mohist.sandbox.repository import Repository, find_repository
 
-_OFF = (
-    "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.untrackedCache=false", "core.attributesFile=/dev/null",
-    "core.pager=cat", "core.editor=false", "core.askPass=false", "core.sshCommand=false", "core.gitProxy=false",
-    "core.alternateRefsCommand=false", "core.quotePath=false", "credential.helper=", "diff.external=",
-    "diff.ignoreSubmodules=all", "submodule.recurse=false", "protocol.allow=never", "gpg.program=false",
-    "commit.gpgSign=false", "tag.gpgSign=false", "gc.auto=0", "maintenance.auto=false", "advice.detachedHead=false",
-    "core.splitIndex=false", "init.templateDir=", "init.defaultBranch=main",
-)  # fmt: skip
-_ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_SYSTEM": "/dev/null",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "false",
-    "SSH_ASKPASS": "false",
-    "GIT_ALLOW_PROTOCOL": "none",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "LC_ALL": "C.UTF-8",
-}
-# Of the user's configuration only these are taken over: they name no program and decide what a changed file is.
-_HARMLESS = ("core.autocrlf", "core.eol", "core.filemode", "core.ignorecase", "core.precomposeunicode", "core.symlinks")
-_COMMAND_S = 300.0
 _LARGEST_NEW_BYTES = 50 * 1024**2
 """A new file beyond this is left out of snapshots: copying it would cost more than it tells."""
 
@@ -68,9 +41,7 @@ class Change:
 class Git:
     """A trusted view of one work tree. Made with `Git.capture` before an agent touches the tree."""
 
-    def __init__(
-        self, repository: Repository, private: Path, program: Path, head: str | None, base: str, path: str
-    ) -> None:
+    def __init__(self, repository: Repository, private: Path, hardened: Hardened, head: str | None, base: str) -> None:
         self.repository = repository
         self.head = head
         """The commit at capture; None in a repository without one."""
@@ -79,8 +50,7 @@ class Git:
         self.left_out: tuple[str, ...] = ()
         """New files that the last snapshot left out for their size."""
         self._private = private
-        self._program = program
-        self._path = path
+        self._hardened = hardened
         self._identity = _identity(repository.git_dir)
         self._taken_over: tuple[str, ...] = ()
         """What holds of the user's configuration, as `key=value`."""
@@ -106,10 +76,9 @@ class Git:
             )
         if private.resolve().is_relative_to(repository.root):
             raise GitError(f"{str(private)!r} lies inside the work tree.", "Keep Mohist's state outside of it.")
-        path = _search_path(repository.root)
-        program = _find_git(path)
+        hardened = Hardened.find(repository.root, private)
         private.mkdir(parents=True, exist_ok=True, mode=0o700)
-        door = cls(repository, private, program, None, "", path)
+        door = cls(repository, private, hardened, None, "")
         # One process tells both: each costs milliseconds before the first request.
         told = await door._trusted(
             "rev-parse", "--show-object-format", "--quiet", "--verify", "HEAD^{commit}", accept=(0, 1)
@@ -225,8 +194,8 @@ class Git:
         shutil.rmtree(self._private, ignore_errors=True)
 
     async def _harmless(self) -> tuple[str, ...]:
-        """Of the user's configuration what `_HARMLESS` names; of a key said twice the last counts, as in git."""
-        names = "|".join(key.removeprefix("core.") for key in _HARMLESS)
+        """Of the user's configuration what `HARMLESS` names; of a key said twice the last counts, as in git."""
+        names = "|".join(key.removeprefix("core.") for key in HARMLESS)
         rows = await self._run(
             "config", "--file", str(self.repository.common_dir / "config"), "--no-includes", "-z",
             "--get-regexp", f"^core\\.({names})$", own=False, accept=(0, 1),
@@ -280,38 +249,16 @@ class Git:
         env: Mapping[str, str] | None = None,
         root: Path | None = None,
     ) -> str:
-        settings = (*self._taken_over, *_OFF) if own else _OFF
-        where = [f"--git-dir={self._private}", f"--work-tree={root or self.root}"] if own else []
-        command = [str(self._program), *where, *(part for value in settings for part in ("-c", value)), *args]
         index = {"GIT_INDEX_FILE": str(self._private / "index")} if own else {}
-        try:
-            with anyio.fail_after(_COMMAND_S):
-                done = await anyio.run_process(
-                    command,
-                    # Empty: `mktree` makes the empty tree of it. (anyio takes input=b"" for none and passes the terminal on.)
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    check=False,
-                    cwd=(root or self.root) if own else self._private,
-                    env={
-                        "PATH": self._path,
-                        "HOME": str(self._private),
-                        **_ENVIRONMENT,
-                        **index,
-                        **(env or {}),
-                    },
-                )
-        except (OSError, TimeoutError) as error:
-            raise GitError(f"git {args[0]} could not be run: {error}.") from None
-        if done.returncode not in accept:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            raise GitError(f"git {_name(args)} failed: {lines[0] if lines else done.returncode}.")
+        done = await self._hardened.run(
+            *args,
+            cwd=(root or self.root) if own else self._private,
+            where=[f"--git-dir={self._private}", f"--work-tree={root or self.root}"] if own else (),
+            settings=self._taken_over if own else (),
+            env={**index, **(env or {})},
+            accept=accept,
+        )
         return done.stdout.decode("utf-8", "replace" if "-p" in args else "surrogateescape")
-
-
-def _name(args: Sequence[str]) -> str:
-    return next((part for part in args if not part.startswith("-")), "")
 
 
 def _identity(folder: Path) -> tuple[int, int, bool]:
@@ -331,16 +278,3 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except OSError:
         return 0
-
-
-def _search_path(root: Path) -> str:
-    """The caller's PATH without folders that an agent may write or that depend on the working folder."""
-    parts = [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]
-    return os.pathsep.join(str(p) for p in parts if p.is_absolute() and not p.resolve().is_relative_to(root))
-
-
-def _find_git(path: str) -> Path:
-    found = shutil.which("git", path=path)
-    if not found:
-        raise GitError("git was not found.", "Install git.")
-    return Path(found)
