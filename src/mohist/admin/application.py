@@ -72,9 +72,9 @@ def build(desk: Desk | None) -> FastAPI:
     app.openapi = lambda: made  # type: ignore[method-assign]
     app.state.desk = desk
     app.state.queries = {
-        (path, method): frozenset(one["name"] for one in operation.get("parameters", ()) if one["in"] == "query")
-        for path, methods in made["paths"].items()
-        for method, operation in methods.items()
+        operation["operationId"]: sorted(one["name"] for one in operation.get("parameters", ()) if one["in"] == "query")
+        for methods in made["paths"].values()
+        for operation in methods.values()
     }
     return app
 

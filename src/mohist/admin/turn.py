@@ -41,13 +41,13 @@ class Operation(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         needed = (self.openapi_extra or {}).get(ROLE, "admin")
-        path = self.path_format
+        name_here = self.name
 
         async def checked(request: Request) -> Response:
             roles = request.scope[WHO].roles
             if "admin" not in roles and needed not in roles:
                 raise FaultError(403, "This key may only read; a change needs one with the role admin.")
-            known = request.app.state.queries.get((path, request.method.lower()), ())
+            known = request.app.state.queries[name_here]
             for name in request.query_params:
                 if name not in known:
                     near = difflib.get_close_matches(name, known, n=1)
