@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from fakes.clock import FakeClock
 from mohist.base import SystemClock
 from mohist.gateway.address import Address
 from mohist.gateway.budget import Budget
-from mohist.gateway.call import Refusal, Reservation
+from mohist.gateway.call import Principal, Refusal, Reservation, Wait
 from mohist.gateway.clerk import catch_up
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.key import Key
@@ -178,3 +179,22 @@ def passes(keeper: Keeper, secret: str) -> int:
     while isinstance(reserve(keeper, secret), Reservation):
         count += 1
     return count
+
+
+async def test_a_client_that_leaves_while_its_call_waits_for_room_holds_nothing(address: Address) -> None:
+    secret = add_key(address, Key("key-1", "ann"), Budget("key", "key-1", "day", limit_tokens=150))
+    with Keeper(address, price, SystemClock()) as one, Keeper(address, price, SystemClock()) as two:
+        held = await asyncio.to_thread(reserve, one, secret)
+        assert isinstance(held, Reservation)
+        who = two.identify(secret)
+        assert isinstance(who, Principal)
+        for _ in range(5):
+            wait = two.reserve(who, "openai-chat", "m", "", 100, 50)
+            if isinstance(wait, Wait):
+                waiting = asyncio.ensure_future(wait.over())
+                await asyncio.sleep(0)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+        one.settle(held, record(usage=None, cost_microusd=None, upstream="", status=502))
+        await asyncio.to_thread(until, lambda: isinstance(reserve(two, secret), Reservation))

@@ -33,6 +33,8 @@ Outcome = Literal["filled", "short", "lost"]
 """Whether pots were looked after: they were; nothing is left in one for the present; the database is away."""
 
 _FLUSH_EVERY_S: Final = 0.5
+# After a long absence much waits; what else is to be done must not.
+_FLUSH_FOR_S: Final = 0.2
 _BEAT_EVERY_S: Final = 10.0
 _ADOPT_EVERY_S: Final = 2.0
 # How soon a call that found nothing left, though others have some free, is looked after again.
@@ -52,6 +54,8 @@ class _Waiter:
     needs: Pair
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Outcome]
+    seen: bool = False
+    """The database was asked on its behalf."""
 
     def tell(self, outcome: Outcome) -> None:
         def set_it() -> None:
@@ -176,7 +180,7 @@ class Clerk:
             async with asyncio.timeout(timeout_s):
                 return await waiter.future
         except TimeoutError:
-            return "lost" if self.trouble else "short"
+            return "short" if waiter.seen and not self.trouble else "lost"
         finally:
             with self._lock, suppress(ValueError):
                 self._waiters.remove(waiter)
@@ -216,9 +220,14 @@ class Clerk:
         self._fill(store)
         real_s = time.monotonic()
         if real_s - self._flushed_s >= _FLUSH_EVERY_S:
-            self._flushed_s = real_s
-            while self._flush(store):
+            more = self._flush(store)
+            while more and time.monotonic() - real_s < _FLUSH_FOR_S:
                 self._fill(store)
+                more = self._flush(store)
+            if more:
+                self._poke.set()  # the rest soon, but keys, beats and slices first
+            else:
+                self._flushed_s = real_s
         self._tend(store)
         self._share_rates(store)
         if self._on_server and self._clock.monotonic_s() - self._beat_s >= _BEAT_EVERY_S:
@@ -308,6 +317,8 @@ class Clerk:
             for pot in waiter.pots:
                 wanted.setdefault(pot, []).append(waiter.needs)
         self._renew(store, wanted)
+        for waiter in waiters:
+            waiter.seen = True
         with self._lock:
             # Those whose pots hold nothing now, though other processes have some free, wait until it comes back.
             ready = [w for w in waiters if all(pot.empty or not pot.lacks(w.needs) for pot in w.pots)]
@@ -391,18 +402,21 @@ class Clerk:
 
 
 def adopt(store: Store, orphan: Orphan) -> int:
-    """Brings what a process that is gone left into the database and ends its slices, in one step.
+    """Brings what a process that is gone left into the database and then ends its slices; how many calls were new.
 
     Calls the database has already are left alone, so a kill at any moment repeats nothing. Damaged lines are kept aside.
-    Returns how many calls were new.
     """
-    rows, damaged = from_lines(orphan.data)
-    with store.transaction(write=True) as db:
-        added = add_rows(db, rows)
-        if orphan.instance_id:
+    added = 0
+    with orphan.path.open("rb") as file:
+        while lines := file.readlines(_BATCH_BYTES):
+            rows, damaged = from_lines(b"".join(lines))
+            with store.transaction(write=True) as db:
+                added += add_rows(db, rows)
+            if damaged:
+                _keep(orphan.path.with_suffix(".damaged"), b"".join(lines))
+    if orphan.instance_id:
+        with store.transaction(write=True) as db:
             lease.evict(db, orphan.instance_id)
-    if damaged:
-        _keep(orphan.path.with_suffix(".damaged"), orphan.data)
     orphan.remove()
     return added
 

@@ -133,7 +133,6 @@ class Orphan:
     """The journal of a process that is gone, locked."""
 
     instance_id: str
-    data: bytes
     path: Path
 
     def remove(self) -> None:
@@ -148,13 +147,13 @@ def orphans(folder: Path) -> Iterator[Orphan]:
     for path in paths:
         with _locked(path, path) as free:
             if free:
-                yield Orphan(path.stem, path.read_bytes(), path)
+                yield Orphan(path.stem, path)
     # Before processes had journals of their own there was one beside the database, with a lock beside it.
     old = folder.with_name("gateway.journal")
     if old.exists():
         with _locked(old.with_suffix(".lock"), old) as free:
             if free:
-                yield Orphan("", old.read_bytes(), old)
+                yield Orphan("", old)
 
 
 def held(folder: Path) -> set[str]:
