@@ -51,8 +51,11 @@ def stopped(server: Postgres) -> Iterator[None]:
 
 
 @pytest.fixture
-def away(address: Address, request: pytest.FixtureRequest) -> Callable[[], object]:
+def away(address: Address, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
     """Takes the database away for as long as it is entered."""
+    monkeypatch.setattr(
+        clerk, "_BUSY_S", 0.1
+    )  # patience with others that write, but for whom nobody needs to wait here
     if address.path is not None:
         path = address.path
         return lambda: locked(path)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fakes.clock import FakeClock
 from mohist.base import SystemClock
+from mohist.gateway import clerk
 from mohist.gateway.address import Address, file_address
 from mohist.gateway.budget import Spend
 from mohist.gateway.call import Principal
@@ -131,7 +132,10 @@ def test_those_who_ask_while_a_server_runs_leave_its_journal_alone(address: Addr
     assert calls_of(address) == 1
 
 
-def test_a_living_server_adopts_the_journal_of_one_that_is_gone(address: Address) -> None:
+def test_a_living_server_adopts_the_journal_of_one_that_is_gone(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clerk, "_ADOPT_EVERY_S", 0.0)
     with Keeper(address, price, SystemClock(), poll_s=0.01):
         path = left_behind(address, DATA)
         end_s = time.monotonic() + 20
