@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from mohist.base import MohistError
 from mohist.gateway import migration
 from mohist.gateway.address import Address, file_address
 from mohist.gateway.errors import StoreError
@@ -31,6 +32,9 @@ _GONE_S: Final = 5
 class Session:
     """One open connection, its schema up to date.
 
+    Other tables than the gateway's, in a database of the same kind, are a subclass: it names what is said to people,
+    the error it is said with, and how its schema comes up to date.
+
     Args:
         address: the database, or the path of a file of SQLite.
         busy_s: how long to wait for another process that writes.
@@ -39,13 +43,16 @@ class Session:
         StoreError: it can't be reached or made, or a newer program made it.
     """
 
+    shown_as: ClassVar[str] = "The gateway's database"
+    error: ClassVar[type[MohistError]] = StoreError
+
     def __init__(self, address: Address | Path, *, busy_s: float = BUSY_S) -> None:
         self.address = file_address(address) if isinstance(address, Path) else address
         self.path = self.address.path
         self._busy_s = busy_s
         self._inode = 0
         if self.path is not None:
-            self._inode = _make_file(self.path)
+            self._inode = _make_file(self.path, self)
         with self.told():
             self._engine = self._file_engine() if self.path is not None else self._server_engine()
             self.db: Connection = self._engine.connect()
@@ -76,7 +83,7 @@ class Session:
         except OSError:
             replaced = True
         if replaced:
-            raise StoreError(f"The gateway's database {str(self.path)!r} was removed or replaced while it was open.")
+            raise self.error(f"{self.shown_as} {str(self.path)!r} was removed or replaced while it was open.")
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Connection]:
@@ -97,7 +104,7 @@ class Session:
             said = str(cause).strip().split("\n", 1)[0] if told else type(error).__name__
             password = str(self.address.url.password or "")
             said = said.replace(password, "…") if password else said
-            raise StoreError(f"The gateway's database {self.address.shown!r} can't be used: {said}.") from None
+            raise self.error(f"{self.shown_as} {self.address.shown!r} can't be used: {said}.") from None
 
     def _file_engine(self) -> Engine:
         # The driver's own transactions begin too late and end too early
@@ -140,12 +147,20 @@ class Session:
                 raw.execute("PRAGMA synchronous = FULL")
                 raw.execute("PRAGMA foreign_keys = ON")
             except sqlite3.Error as error:
-                raise StoreError(f"The gateway's database {self.address.shown!r} can't be used: {error}.") from None
+                raise self.error(f"{self.shown_as} {self.address.shown!r} can't be used: {error}.") from None
         with self.transaction(write=False) as db:
-            fresh = migration.current(db) != migration.HEAD
-        if fresh:
+            behind = self.is_behind(db)
+        if behind:
             with self.transaction(write=True) as db:
-                migration.upgrade(db, self.address.shown)
+                self.bring_up(db)
+
+    def is_behind(self, db: Connection) -> bool:
+        """Whether the schema is not the one that this program knows."""
+        return migration.current(db) != migration.HEAD
+
+    def bring_up(self, db: Connection) -> None:
+        """In a transaction that may write: makes the schema the one that this program knows."""
+        migration.upgrade(db, self.address.shown)
 
     def _use_wal(self, raw: sqlite3.Connection) -> None:
         """Switches a fresh file over. Where several do so at once SQLite gives up without waiting, so this waits."""
@@ -161,7 +176,7 @@ class Session:
                 time.sleep(_RETRY_S)
 
 
-def _make_file(path: Path) -> int:
+def _make_file(path: Path, session: Session) -> int:
     """The file, readable by its owner alone; its inode."""
     try:
         path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -173,4 +188,5 @@ def _make_file(path: Path) -> int:
         path.chmod(0o600)
         return path.stat().st_ino
     except OSError as error:
-        raise StoreError(f"Can't open the gateway's database {str(path)!r}: {error.strerror}.") from error
+        what = session.shown_as[0].lower() + session.shown_as[1:]
+        raise session.error(f"Can't open {what} {str(path)!r}: {error.strerror}.") from error
