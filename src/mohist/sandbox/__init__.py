@@ -4,6 +4,7 @@ Never decides whether something may run (policy does). No other package may impo
 """
 
 from mohist.sandbox.bubblewrap import Bubblewrap
+from mohist.sandbox.detached import start_detached
 from mohist.sandbox.errors import GitError, NoSandboxError, RefusedError, SandboxError
 from mohist.sandbox.git import Change, Git
 from mohist.sandbox.landlock import Landlock
@@ -11,15 +12,18 @@ from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Pr
 from mohist.sandbox.repository import Repository, find_repository
 from mohist.sandbox.run import run
 from mohist.sandbox.selftest import Guarantee
+from mohist.sandbox.store import Author, GitStore
 from mohist.sandbox.toolchain import find_toolchains
 
 __all__ = [
+    "Author",
     "Bubblewrap",
     "Change",
     "Completed",
     "Exit",
     "Git",
     "GitError",
+    "GitStore",
     "Guarantee",
     "Landlock",
     "Limits",
@@ -34,4 +38,5 @@ __all__ = [
     "find_repository",
     "find_toolchains",
     "run",
+    "start_detached",
 ]
