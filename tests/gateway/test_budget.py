@@ -172,6 +172,38 @@ def test_a_clock_set_back_opens_no_budget_again() -> None:
     assert money.shortage(ANN, DAY, "m", 1)
 
 
+def free(process: Process) -> int:
+    """The largest call that passes without a look at the database."""
+    [pot] = process.pots.all()
+    return next((amount for amount in range(20_000, -1, -1) if not pot.lacks((amount, 0))), 0)
+
+
+def test_a_slice_holds_the_same_when_the_database_learns_what_calls_cost() -> None:
+    process = Process(Budget("user", "ann", "day", limit_microusd=10_000))
+    assert process.shortage(ANN, DAY, "m", 100) == ""
+    assert free(process) == 5_000
+    hold = process.hold(ANN, DAY, 100, 0)
+    assert free(process) == 4_900
+    hold.settle(40, 0)
+    assert free(process) == 4_960
+    process.save(hold)
+    assert free(process) == 4_960
+
+
+def test_a_process_that_was_taken_for_gone_has_no_slice_and_asks_anew() -> None:
+    budget, table = Budget("user", "ann", "day", limit_microusd=10_000), Table()
+    one, two = (Process(budget, table=table, number=number, count=2) for number in range(2))
+    assert one.shortage(ANN, DAY, "m", 100) == ""
+    one.hold(ANN, DAY, 100, 0)
+    table.taken.clear()
+    while not two.shortage(ANN, DAY, "m", 100):
+        two.hold(ANN, DAY, 100, 0)
+    for pot in one.pots.all():
+        pot.forget()
+    assert free(one) == 0
+    assert one.shortage(ANN, DAY, "m", 1)
+
+
 # What one of three processes does: (which, what, largest cost, part of it that it costs).
 MOVES = st.lists(
     st.tuples(
