@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fakes.asgi import Heard, ask
-from mohist.admin.desk import Desk
+from mohist.admin.desk import Desk, Gate
 from mohist.admin.entrance import Entrance
 from mohist.base import RandomIds, SystemClock
 from mohist.gateway.address import Address
 from mohist.gateway.asgi import reply
-from mohist.gateway.call import Principal, Role
+from mohist.gateway.call import Principal, Refusal, Role
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.key import Key, new_secret, secret_hash
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
@@ -64,7 +64,8 @@ class Site:
         await self.entrance.beside(passed_on)(scope, receive, send)
 
 
-async def passed_on(_scope: Any, _receive: Any, send: Any) -> None:
+async def passed_on(scope: Any, _receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"  # what has no lifespan says so by an error
     await reply(send, 200, b'"passed on"')
 
 
@@ -84,9 +85,23 @@ def some_keys(address: Address) -> dict[str, str]:
     return keys
 
 
+class Lasting:
+    """A control plane that knows one key for ever, whatever becomes of it in the database."""
+
+    trouble, backlog = "", 0
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def identify(self, secret: str) -> Principal | Refusal:
+        if secret == self._secret:
+            return Principal("key-admin", "admin", roles=("admin",))
+        return Refusal("auth", 401, "This key is not known here.")
+
+
 @contextmanager
-def opened(address: Address, keys: dict[str, str]) -> Iterator[Site]:
-    """A running gateway on a database."""
+def opened(address: Address, keys: dict[str, str], gate: Gate | None = None) -> Iterator[Site]:
+    """A running gateway on a database; `gate` says who may come in instead of its keeper."""
     clock = SystemClock()
     keeper = Keeper(address, lambda _model, _usage: 1, clock, poll_s=0.02)
     urls = "https://ann:secret@models.example.com/v1?token=secret", "https://eu.example.com/v1"
@@ -101,7 +116,7 @@ def opened(address: Address, keys: dict[str, str]) -> Iterator[Site]:
     def prices(upstream: Upstream, model: str) -> Any:
         return tariff(LISTED, [AGREED], provider=upstream.provider, model=model, region=upstream.region)
 
-    desk = Desk(address, keeper, router, prices, warden, clock, RandomIds(clock))
+    desk = Desk(address, gate or keeper, router, prices, warden, clock, RandomIds(clock))
     with keeper:
         yield Site(address, keeper, router, warden, Entrance(desk), keys)
 

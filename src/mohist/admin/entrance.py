@@ -20,7 +20,7 @@ from mohist.gateway.rate import Bucket
 _log = logging.getLogger(__name__)
 
 PREFIX: Final = "/admin"
-MAX_BODY_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_S: Final = 10.0
 """For a whole body."""
 MAX_AT_ONCE: Final = 8

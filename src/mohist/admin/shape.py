@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from mohist.admin.fault import FaultError
 from mohist.admin.issue import NAME_CHARS, NAME_PATTERN, SOUGHT_PATTERN, name_fault
 
-MAX_WHOLE = 10**15
+MAX_WHOLE: Final = 10**15
+_DAY_MS: Final = 86_400_000
 
 
 def _name(text: str) -> str:
@@ -22,18 +22,25 @@ def _name(text: str) -> str:
     return text
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: str) -> str:
     try:
-        return datetime.fromisoformat(text)
+        datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("not a moment such as 2026-12-01T00:00:00Z") from None
+    return text
 
 
-def _day(text: str) -> date:
+def _day(text: str) -> str:
     try:
-        return date.fromisoformat(text)
+        date.fromisoformat(text)
     except ValueError:
         raise ValueError("not a day such as 2026-11-01") from None
+    return text
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 5.0 is a whole one (JSON Schema 2020-12, 6.1.1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=NAME_CHARS), AfterValidator(_name)]
@@ -42,7 +49,8 @@ Glob = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=NAME_CH
 Sought = Annotated[str, StringConstraints(pattern=SOUGHT_PATTERN, max_length=NAME_CHARS)]
 """A name that is looked for; whether there is one is another question."""
 KeyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,80}$")]
-Whole = Annotated[int, Field(ge=0, le=MAX_WHOLE)]
+Whole = Annotated[int, Field(ge=0, le=MAX_WHOLE), BeforeValidator(_whole)]
+Hours = Annotated[int, Field(ge=0, le=8760), BeforeValidator(_whole)]
 Moment = Annotated[
     str,
     StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-][01][0-9]:[0-5][0-9])$"),
@@ -95,19 +103,28 @@ class Page(Searched):
     """A page of a listing."""
 
     limit: int = Field(100, ge=1, le=1000, description="At most so many.")
-    after: Annotated[str, StringConstraints(pattern=SOUGHT_PATTERN, max_length=300)] = Field(
-        "", description="`next` of the page before; left out: from the beginning."
-    )
 
 
-def ms_of(day: date) -> int:
-    """When a day (UTC) begins."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+AFTER: Final = "`next` of the page before; left out: from the beginning."
+Numbered = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,15}$"), Field(description=AFTER)]
+"""A place in a listing: a number."""
+Dated = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,15}:[a-z0-9-]{1,80})?$"), Field(description=AFTER)]
+"""A place in a listing: a moment and an id."""
 
 
-def after_ms(day: date) -> int:
-    """When a day (UTC) is over."""
-    return ms_of(day + timedelta(days=1))
+def moment_ms(text: str | None) -> int | None:
+    """A moment that was checked."""
+    return None if text is None else int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def ms_of(text: str) -> int:
+    """When a day (UTC) that was checked begins."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def after_ms(text: str) -> int:
+    """When it is over."""
+    return ms_of(text) + _DAY_MS
 
 
 def tag(row: Any) -> str:
@@ -122,13 +139,3 @@ def check_match(wanted: str | None, row: Any) -> None:
     tags = [part.strip() for part in wanted.split(",")]
     if row is None or not ("*" in tags or tag(row) in tags):
         raise FaultError(412, "It was changed since you read it. Read it again.", "if-match")
-
-
-def place_of(text: str, read: Callable[[str], Any]) -> Any:
-    """What `after` says; None where it says nothing. FaultError 422 for what no page ended with."""
-    if not text:
-        return None
-    try:
-        return read(text)
-    except (ValueError, TypeError):
-        raise FaultError(422, "This is not the `next` of a page.", "after") from None

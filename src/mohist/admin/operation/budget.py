@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from mohist.admin.fault import FaultError
-from mohist.admin.issue import budget_row
+from mohist.admin.issue import SOUGHT_PATTERN, budget_row
 from mohist.admin.operation.key import IfMatch
 from mohist.admin.shape import (
+    AFTER,
     Asked,
     Name,
     Page,
@@ -21,15 +22,15 @@ from mohist.admin.shape import (
     Told,
     Whole,
     check_match,
-    place_of,
     tag,
 )
 from mohist.admin.turn import CHANGES, READS, Here, Operation
-from mohist.gateway.budget import PERIODS, SUBJECTS, Budget, day_of, period_end
+from mohist.gateway.budget import Budget, day_of, period_end
 from mohist.gateway.roster import Spent, budget_page, budget_spent
 
 router = APIRouter(route_class=Operation, tags=["budgets"])
 PATH = "/budgets/{subject}/{period}/{name:path}"
+_PLACE = f"^((key|user|project|team):(day|month|total):{SOUGHT_PATTERN[1:-1]})?$"
 NameHere = Annotated[Name, Path(description="Key id, user, project or team.", examples=["ann"])]
 
 
@@ -61,6 +62,7 @@ class BudgetPage(Told):
 
 
 class BudgetSearch(Page):
+    after: Annotated[str, StringConstraints(pattern=_PLACE)] = Field("", description=AFTER)
     subject: Subject | None = None
     name: Sought = ""
 
@@ -69,9 +71,16 @@ class BudgetSearch(Page):
 def list_budgets(here: Here, asked: Annotated[BudgetSearch, Query()]) -> BudgetPage:
     """By subject, name and period, those of keys too."""
     today = day_of(here.desk.clock.now_ms())
-    after = place_of(asked.after, _place)
+    subject, period, name = asked.after.split(":", 2) if asked.after else ("", "", "")
     with here.desk.reading() as session:
-        found = budget_page(session, asked.subject or "", asked.name, today, after, asked.limit + 1)
+        found = budget_page(
+            session,
+            asked.subject or "",
+            asked.name,
+            today,
+            (subject, name, period) if subject else None,
+            asked.limit + 1,
+        )
     last = found[asked.limit - 1].budget if len(found) > asked.limit else None
     cursor = None if last is None else f"{last.subject}:{last.period}:{last.name}"
     return BudgetPage(data=[_shown(one, today) for one in found[: asked.limit]], next=cursor)
@@ -128,10 +137,3 @@ def _shown(spent: Spent, today: int) -> ShownBudget:
 
 def _utc(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _place(text: str) -> tuple[str, str, str]:
-    subject, period, name = text.split(":", 2)
-    if subject not in SUBJECTS or period not in PERIODS:
-        raise ValueError
-    return subject, name, period

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from mohist.admin.issue import moment
-from mohist.admin.shape import Page, Sought, Subject, Told, place_of
+from mohist.admin.shape import Numbered, Page, Sought, Subject, Told
 from mohist.admin.turn import READS, Here, Operation
 from mohist.gateway.change import Action
 from mohist.gateway.roster import change_page
@@ -36,6 +36,7 @@ class EventPage(Told):
 
 
 class EventSearch(Page):
+    after: Numbered = ""
     subject: Subject | None = None
     name: Sought = ""
     order: Literal["newest", "oldest"] = Field("newest", description="Which comes first.")
@@ -44,7 +45,7 @@ class EventSearch(Page):
 @router.get("/events", summary="List changes of keys and budgets", response_model=EventPage, **READS)
 def list_events(here: Here, asked: Annotated[EventSearch, Query()]) -> EventPage:
     """No event is ever taken away. Model calls are no events; they are under `/calls`."""
-    after = place_of(asked.after, _number)
+    after = int(asked.after) if asked.after else None
     newest = asked.order == "newest"
     with here.desk.reading() as session:
         found = change_page(session, asked.subject or "", asked.name, after, asked.limit + 1, newest_first=newest)
@@ -67,9 +68,3 @@ def list_events(here: Here, asked: Annotated[EventSearch, Query()]) -> EventPage
 
 def _subject(text: str) -> Any:
     return text
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise ValueError
-    return int(text)

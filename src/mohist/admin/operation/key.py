@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field, StringConstraints
 
-from mohist.admin.fault import FaultError
 from mohist.admin.issue import Order, issue, key_row, roles_of, rotate
 from mohist.admin.shape import (
     Asked,
+    Dated,
     Dialect,
     Glob,
+    Hours,
     KeyId,
     Moment,
     Name,
@@ -26,7 +26,7 @@ from mohist.admin.shape import (
     Told,
     Whole,
     check_match,
-    place_of,
+    moment_ms,
     tag,
 )
 from mohist.admin.turn import CHANGES, READS, Here, Operation
@@ -86,7 +86,7 @@ class KeyChange(Asked):
 
 
 class Rotation(Asked):
-    grace_hours: int = Field(0, ge=0, le=8760, description="The old secret works so long.")
+    grace_hours: Hours = Field(0, description="The old secret works so long.")
 
 
 class ShownKey(Told):
@@ -120,6 +120,7 @@ class KeyPage(Told):
 
 
 class KeySearch(Page):
+    after: Dated = ""
     user: Sought = ""
     project: Sought = ""
     team: Sought = ""
@@ -131,7 +132,8 @@ class KeySearch(Page):
 def list_keys(here: Here, asked: Annotated[KeySearch, Query()]) -> KeyPage:
     """Oldest first, revoked and expired ones too."""
     now_ms = here.desk.clock.now_ms()
-    after = place_of(asked.after, _place)
+    moment, _, key_id = asked.after.partition(":")
+    after = (int(moment), key_id) if moment else None
     chosen = KeyFilter(asked.user, asked.project, asked.team, asked.role or "", asked.status)
     with here.desk.reading() as session:
         keys = key_page(session, chosen, now_ms, after, asked.limit + 1)
@@ -165,7 +167,7 @@ def create_key(
         models=tuple(asked.models),
         clients=tuple(asked.clients),
         dialects=tuple(asked.dialects),
-        expires_at_ms=_ms(asked.expires_at),
+        expires_at_ms=moment_ms(asked.expires_at),
         requests_per_minute=asked.requests_per_minute,
         tokens_per_minute=asked.tokens_per_minute,
         budgets=tuple((one.period, one.limit_microusd, one.limit_tokens, one.allow_unpriced) for one in asked.budgets),
@@ -202,7 +204,7 @@ def change_key(here: Here, key_id: KeyId, asked: KeyChange, response: Response, 
         changes |= {
             name: tuple(getattr(asked, name) or ()) for name in ("models", "clients", "dialects") if name in said
         }
-        changes |= {"expires_at_ms": _ms(asked.expires_at)} if "expires_at" in said else {}
+        changes |= {"expires_at_ms": moment_ms(asked.expires_at)} if "expires_at" in said else {}
         return replace(key, **changes)
 
     with here.desk.writing(here.who) as store:
@@ -228,14 +230,3 @@ def _shown(here: Here, key: Key, response: Response) -> ShownKey:
     row = key_row(key, here.desk.clock.now_ms())
     response.headers["etag"] = tag(row)
     return ShownKey(**row)
-
-
-def _ms(at: object) -> int | None:
-    return int(at.timestamp() * 1000) if isinstance(at, datetime) else None
-
-
-def _place(text: str) -> tuple[int, str]:
-    moment, _, key_id = text.partition(":")
-    if not key_id or not 0 <= int(moment) < 2**53:
-        raise FaultError(422, "This is not the `next` of a page.", "after")
-    return int(moment), key_id

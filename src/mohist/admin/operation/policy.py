@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
 from mohist.admin.explain import decided
-from mohist.admin.shape import Asked, Moment, Told
+from mohist.admin.shape import Asked, Moment, Told, Whole
 from mohist.admin.turn import READS, Here, Operation
 from mohist.policy import describe_call
 
@@ -65,7 +65,7 @@ class Call(Asked):
     tools: Annotated[list[Text], Field(max_length=1000)] | None = None
     vendor_tools: Annotated[list[Text], Field(max_length=1000)] | None = None
     stream: bool | None = None
-    prompt_tokens: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    prompt_tokens: Whole | None = None
     session: Text | None = None
     at: Moment | None = Field(None, description="When; left out: now.")
     upstream: CalledUpstream | None = Field(None, description="Left out: each of the model's route.")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from mohist.admin.fault import FaultError
-from mohist.admin.shape import Dialect, Page, Searched, Sought, Told, place_of
+from mohist.admin.shape import Dialect, Numbered, Page, Searched, Sought, Told
 from mohist.admin.turn import READS, Here, Operation
 from mohist.gateway.route import Router, Upstream
 from mohist.provider.price import PriceRow, Tier
@@ -50,6 +50,7 @@ class RoutePage(Told):
 
 
 class RouteSearch(Page):
+    after: Numbered = ""
     model: Sought = Field("", description="The route that serves this model.")
 
 
@@ -104,7 +105,7 @@ class PriceBody(Told):
 def list_routes(here: Here, asked: Annotated[RouteSearch, Query()]) -> RoutePage:
     """In the order of the route file, which is where they are changed."""
     table = here.desk.router.table
-    start = place_of(asked.after, _number) or 0
+    start = int(asked.after or 0)
     routes = list(table.routes)
     if asked.model:
         found = table.find(asked.model)
@@ -186,9 +187,3 @@ def _price(row: PriceRow, from_day: str = "", until_day: str = "") -> ShownPrice
 def _tiers(tiers: tuple[Tier, ...]) -> list[ShownTier]:
     names: tuple[Any, ...] = tuple(ShownTier.model_fields)
     return [ShownTier(**{name: getattr(tier, name) for name in names}) for tier in tiers]
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise ValueError
-    return int(text)

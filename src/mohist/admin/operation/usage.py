@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
 from itertools import islice
 from typing import Annotated, Any, Literal, cast, get_args
 from urllib.parse import urlencode
@@ -15,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, StringConstraints
 
 from mohist.admin.fault import FaultError
-from mohist.admin.shape import Day, Page, Searched, Sought, Told, after_ms, ms_of, place_of
+from mohist.admin.shape import Dated, Day, Page, Searched, Sought, Told, after_ms, ms_of
 from mohist.admin.turn import READS, Here, Operation
 from mohist.gateway.export import EXPORTED, shown, write_csv
 from mohist.gateway.listing import DIMENSIONS, Filter, Total, calls, cursor, totals
@@ -59,10 +58,9 @@ class CallSearch(Searched):
     def chosen(self) -> Filter:
         """As the listing takes it."""
         names = {name: cast(list[str], getattr(self, name)) for name in _NAMES}
-        since, until = cast("date | None", self.since), cast("date | None", self.until)
         return Filter(
-            0 if since is None else ms_of(since),
-            None if until is None else after_ms(until),
+            0 if self.since is None else ms_of(self.since),
+            None if self.until is None else after_ms(self.until),
             {name: values for name, values in names.items() if values},
             self.status,
         )
@@ -78,6 +76,7 @@ class UsageSearch(CallSearch):
 
 
 class CallPageSearch(CallSearch, Page):
+    after: Dated = ""
     order: Literal["newest", "oldest"] = Field("newest", description="Which comes first.")
 
 
@@ -153,7 +152,6 @@ def list_calls(
 ) -> Response:
     """A page of them, which the header `link` names the next of, for CSV too."""
     as_csv = _wants_csv(accept)
-    place_of(asked.after, _check_place)
     with here.desk.reading() as session:
         order = asked.order == "newest"
         found = calls(session, asked.chosen(), newest_first=order, after=asked.after, limit=asked.limit + 1)
@@ -190,9 +188,3 @@ def _sums(total: Total) -> dict[str, Any]:
 def _next(request: Request, after: str) -> str:
     asked = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
     return f"{request.url.path}?{urlencode([*asked, ('after', after)])}"
-
-
-def _check_place(text: str) -> None:
-    started, _, call_id = text.partition(":")
-    if not (started.isascii() and started.isdigit() and len(started) <= 15 and call_id):
-        raise ValueError
