@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_VARIABLE = "MOHIST_METRICS_TOKEN"  # noqa: S105 - the name of a variable
 _MIN_TOKEN_CHARS = 16
-_NO_OTEL = "Traces need OpenTelemetry's library: pip install 'mohist[otel]'"
+_NO_OTEL = "Traces need OpenTelemetry's library: MOHIST_ENVIRONMENT=full ./mohist in a checkout, else pip install 'mohist[otel]'"
 
 
 @dataclass(frozen=True, slots=True)

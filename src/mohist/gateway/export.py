@@ -60,7 +60,10 @@ def write_parquet(rows: Iterable[Row], file: IO[bytes]) -> None:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise StoreError("Parquet needs a library that is not here.", "pip install 'mohist[parquet]'") from None
+        raise StoreError(
+            "Parquet needs a library that is not here.",
+            "In a checkout: MOHIST_ENVIRONMENT=full ./mohist …; elsewhere: pip install 'mohist[parquet]'.",
+        ) from None
     kinds: dict[str, Any] = {"started_at": pa.timestamp("ms", tz="UTC"), "cache_share": pa.float64()}
     for column in USAGE.columns:
         kinds[column.name] = pa.int64() if column.type is WHOLE else pa.string()
