@@ -64,8 +64,11 @@ class Ran:
     exit_code: int | None
     """None: killed, or it could not be started."""
     output: bytes
+    """Head and tail where there was more than is kept."""
     duration_ms: int
     timed_out: bool = False
+    output_sha256: str = ""
+    """Of all that it wrote, kept or not."""
 
 
 class Ground(Protocol):

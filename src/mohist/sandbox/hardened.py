@@ -91,7 +91,7 @@ class Hardened:
                     command,
                     # anyio takes input=b"" for none and would pass the terminal on; `mktree` reads an empty one.
                     input=given or None,
-                    stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+                    stdin=None if given else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     check=False,
