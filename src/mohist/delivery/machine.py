@@ -161,7 +161,7 @@ def advance(facts: Facts, now_ms: int, required: Required | None = None) -> Move
     if outdated := tuple(
         gate for gate in facts.gates if not gate.closed and gate.status == "open" and stale(gate, facts)
     ):
-        move = Move(_changed(delivery, now_ms), withdraws=tuple(gate.gate_id for gate in outdated))
+        move = Move(changed(delivery, now_ms), withdraws=tuple(gate.gate_id for gate in outdated))
         return then(move, facts, lambda after: advance(after, now_ms, required))
     for gate in facts.gates:
         if gate.kind == "budget" and gate.status == "approved" and not gate.closed:
@@ -172,14 +172,14 @@ def advance(facts: Facts, now_ms: int, required: Required | None = None) -> Move
         return then(_rejected(facts, step, now_ms), facts, lambda after: advance(after, now_ms, required))
     if isinstance(step, Start):
         turn = delivery.turn + 1
-        changed = _changed(
+        after = changed(
             delivery, now_ms, status="working", stage=step.stage, segment=step.segment, turn=turn, detail=""
         )
-        return Move(changed, notes=(("segment", f"{step.segment} begins", {"turn": turn}),))
+        return Move(after, notes=(("segment", f"{step.segment} begins", {"turn": turn}),))
     if isinstance(step, Finish):
         live = [gate for gate in facts.gates if not gate.closed]
         return Move(
-            _changed(delivery, now_ms, status=step.status, detail=step.detail),
+            changed(delivery, now_ms, status=step.status, detail=step.detail),
             closes=tuple(gate.gate_id for gate in live if gate.status == "rejected"),
             withdraws=tuple(gate.gate_id for gate in live if gate.status == "open"),
             notes=((step.status, step.detail or step.status, {}),),
@@ -187,8 +187,8 @@ def advance(facts: Facts, now_ms: int, required: Required | None = None) -> Move
     opens = tuple(gate for gate in step.gates if not gate.gate_id)
     if not step.gates or (delivery.status == "waiting" and not opens and delivery.detail == step.why):
         return Move(delivery)
-    changed = _changed(delivery, now_ms, status="waiting", detail=step.why)
-    return Move(changed, opens=opens, notes=tuple(("gate", f"waits for {_name(gate)}", {}) for gate in opens))
+    after = changed(delivery, now_ms, status="waiting", detail=step.why)
+    return Move(after, opens=opens, notes=tuple(("gate", f"waits for {_name(gate)}", {}) for gate in opens))
 
 
 def entered(facts: Facts, turn: int, stage: StageName, now_ms: int) -> Move:
@@ -201,8 +201,12 @@ def entered(facts: Facts, turn: int, stage: StageName, now_ms: int) -> Move:
     delivery = facts.delivery
     if delivery.turn != turn or not delivery.segment or not isinstance(step, Start) or step.stage != stage:
         raise StateError(f"Stage {stage!r} of {delivery.delivery_id!r} is not what comes next.", audience="bug")
-    row = StageRow(stage, delivery.attempt, "working", began_at_ms=now_ms)
-    return Move(_changed(delivery, now_ms, stage=stage), (row,), notes=(("stage", f"{stage} begins", {}),))
+    # Entered again after a crash: what it cost before stays with it.
+    before = state_of(facts)[stage]
+    fresh = before if before.attempt == delivery.attempt else StageRow(stage, delivery.attempt, "working")
+    began_at_ms = fresh.began_at_ms or now_ms
+    row = dataclasses.replace(fresh, status="working", detail="", began_at_ms=began_at_ms, ended_at_ms=0)
+    return Move(changed(delivery, now_ms, stage=stage), (row,), notes=(("stage", f"{stage} begins", {}),))
 
 
 def left(facts: Facts, attempt: int, stage: StageName, status: StageStatus, now_ms: int, detail: str = "") -> Move:
@@ -211,7 +215,7 @@ def left(facts: Facts, attempt: int, stage: StageName, status: StageStatus, now_
     row = before[-1] if before else StageRow(stage, attempt, "pending", began_at_ms=now_ms)
     done = dataclasses.replace(row, status=status, detail=detail, ended_at_ms=now_ms)
     text = f"{stage} {status}{': ' if detail else ''}{detail}"
-    return Move(_changed(facts.delivery, now_ms), (done,), notes=(("stage", text, {"status": status}),))
+    return Move(changed(facts.delivery, now_ms), (done,), notes=(("stage", text, {"status": status}),))
 
 
 def ended(facts: Facts, turn: int, now_ms: int, required: Required | None = None) -> Move:
@@ -219,7 +223,7 @@ def ended(facts: Facts, turn: int, now_ms: int, required: Required | None = None
     delivery = facts.delivery
     if delivery.turn != turn or not delivery.segment:
         return Move(delivery)
-    move = Move(_changed(delivery, now_ms, segment=""))
+    move = Move(changed(delivery, now_ms, segment=""))
     return then(move, facts, lambda after: advance(after, now_ms, required))
 
 
@@ -294,7 +298,7 @@ def step_back(facts: Facts, stage: StageName, now_ms: int, **changes: Any) -> Mo
     if STAGES.index(stage) <= STAGES.index("implement"):
         changes.setdefault("commit", "")
     still = tuple(gate.gate_id for gate in facts.gates if gate.status == "open" and not gate.closed)
-    return Move(_changed(delivery, now_ms, **changes), rows, withdraws=still)
+    return Move(changed(delivery, now_ms, **changes), rows, withdraws=still)
 
 
 def _rejected(facts: Facts, step: Back, now_ms: int) -> Move:
@@ -308,39 +312,43 @@ def _rejected(facts: Facts, step: Back, now_ms: int) -> Move:
     still = tuple(other.gate_id for other in facts.gates if other.status == "open" and not other.closed)
     if decision.answers.get("roll_back") == "yes":
         options = {**delivery.options, "roll_back": True}
-        changed = _changed(delivery, now_ms, options=options, status="working")
+        after = changed(delivery, now_ms, options=options, status="working")
         rows: tuple[StageRow, ...] = (StageRow("deploy", delivery.attempt, "pending", "to be rolled back"),)
     else:
-        changed = _changed(delivery, now_ms, status="working")
+        after = changed(delivery, now_ms, status="working")
         rows = (StageRow("deploy", delivery.attempt, "failed", told),)
-    return Move(changed, rows, closes=(gate.gate_id,), withdraws=still, notes=(note,))
+    return Move(after, rows, closes=(gate.gate_id,), withdraws=still, notes=(note,))
 
 
 def _raise_bound(facts: Facts, gate: Gate, now_ms: int) -> Move:
-    """What a person gave by approving: the numbers they named, else as much again as there was."""
-    bound, decision = facts.delivery.bound, gate.decisions[-1]
+    """What a person gave by approving: the numbers they named on top, else as much again as there was."""
+    bound, decision, used = facts.delivery.bound, gate.decisions[-1], _used(facts)
     raised = {}
     for name in exhausted(facts):
-        said = decision.answers.get(name, "")
-        raised[name] = (getattr(bound, name) or 0) + int(said) if said.isdecimal() else 2 * getattr(bound, name)
+        limit, said = getattr(bound, name), decision.answers.get(name, "")
+        raised[name] = max(limit, used[name]) + (int(said) if said.isdecimal() else limit)
     told = ", ".join(f"{name} to {value}" for name, value in raised.items())
     return Move(
-        _changed(facts.delivery, now_ms, bound=dataclasses.replace(bound, **raised)),
+        changed(facts.delivery, now_ms, bound=dataclasses.replace(bound, **raised)),
         closes=(gate.gate_id,),
-        notes=(("budget", f"raised by {decision.by}: {told}", raised),),
+        notes=(("budget", f"{decision.by} raised {told}", raised),),
     )
 
 
 def exhausted(facts: Facts) -> tuple[str, ...]:
     """Which bounds are reached: `cost_microusd`, `tokens`, `seconds` (of work; waiting for people counts nothing)."""
-    delivery, bound = facts.delivery, facts.delivery.bound
+    limits = dataclasses.asdict(facts.delivery.bound)
+    return tuple(name for name, used in _used(facts).items() if limits[name] is not None and used >= limits[name])
+
+
+def _used(facts: Facts) -> dict[str, int]:
     worked_ms = sum(max(0, row.ended_at_ms - row.began_at_ms) for row in facts.stages if row.ended_at_ms)
-    spent = {
-        "cost_microusd": (delivery.spent_microusd, bound.cost_microusd),
-        "tokens": (delivery.spent_tokens, bound.tokens),
-        "seconds": (worked_ms // 1000, bound.seconds),
+    delivery = facts.delivery
+    return {
+        "cost_microusd": delivery.spent_microusd,
+        "tokens": delivery.spent_tokens,
+        "seconds": worked_ms // 1000,
     }
-    return tuple(name for name, (used, limit) in spent.items() if limit is not None and used >= limit)
 
 
 def _budget_gate(facts: Facts, stage: StageName) -> tuple[Gate, ...]:
@@ -357,7 +365,8 @@ def _approved(live: Sequence[Gate], gate: Gate) -> bool:
     return any(same(gate, other) and other.status == "approved" for other in live)
 
 
-def _changed(delivery: Delivery, now_ms: int, **changes: Any) -> Delivery:
+def changed(delivery: Delivery, now_ms: int, **changes: Any) -> Delivery:
+    """The delivery with these fields, as of now."""
     return dataclasses.replace(delivery, updated_at_ms=now_ms, **changes)
 
 
