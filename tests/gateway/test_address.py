@@ -42,7 +42,7 @@ def test_postgresql_is_understood_by_its_usual_names(tmp_path: Path, scheme: str
 
 def test_a_password_comes_from_a_file_too(tmp_path: Path) -> None:
     file = tmp_path / "password"
-    file.write_text(f"{PASSWORD}\n")
+    file.write_text(f"{PASSWORD}\n", encoding="utf-8")
     env = {"MOHIST_DATABASE_PASSWORD_FILE": str(file)}
     assert home_address(tmp_path, env, "postgresql://ann@db.example.com/mohist").url.password == PASSWORD
     file.unlink()
