@@ -151,7 +151,7 @@ def judge(got: bytes, whole: bool, dialect: str, chunks: int, *, may_break: bool
 def rss_mb(pid: int) -> float:
     """Resident memory of a process; 0 where the system does not tell it so."""
     with contextlib.suppress(OSError):
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
         return int(found.group(1)) / 1024 if found else 0.0
     return 0.0
 

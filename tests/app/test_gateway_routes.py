@@ -99,7 +99,8 @@ def test_one_key_at_one_host_is_one_account_in_every_dialect(tmp_path):
         + end("one", f"{host}/v1", "openai-chat", "KEY_A")
         + end("two", f"{host}/anthropic/v1", "anthropic-messages", "KEY_A")
         + end("three", f"{host}/v1", "openai-chat", "KEY_B")
-        + end("four", "https://b.example/v1", "openai-chat", "KEY_A")
+        + end("four", "https://b.example/v1", "openai-chat", "KEY_A"),
+        encoding="utf-8",
     )
     [route] = from_file(path, {}, catalogue()).table.routes
     one, two, three, four = (upstream.payer for upstream in route.upstreams)
@@ -117,9 +118,9 @@ def test_a_key_in_a_file_is_read_anew_when_it_changes(tmp_path):
     [upstream] = route.upstreams
     with pytest.raises(ConfigError, match="can't be read"):
         upstream.key()
-    key.write_text("first\n")
+    key.write_text("first\n", encoding="utf-8")
     assert upstream.key() == "first"
-    key.write_text("the second\n")
+    key.write_text("the second\n", encoding="utf-8")
     assert upstream.key() == "the second"
 
 

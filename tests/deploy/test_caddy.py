@@ -120,10 +120,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         routes = room / "routes.toml"
         routes.write_text(
             '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "own"\ndialect = "openai-chat"\n'
-            f'url = "http://127.0.0.1:{model.server_port}/v1"\nkey_file = "{room / "key"}"\n'
+            f'url = "http://127.0.0.1:{model.server_port}/v1"\nkey_file = "{room / "key"}"\n',
+            encoding="utf-8",
         )
-        (room / "key").write_text("not-a-key\n")
-        base = {"PATH": os.environ["PATH"], "HOME": str(room), "MOHIST_DATABASE_URL": postgres.url(postgres.new_database())}
+        (room / "key").write_text("not-a-key\n", encoding="utf-8")
+        base = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(room),
+            "MOHIST_DATABASE_URL": postgres.url(postgres.new_database()),
+        }
         site = Site("", "", ssl.create_default_context(), [], base | {"MOHIST_HOME": str(room / "home")})
         created = site.mohist("keys", "create", "--user", "ann", "--json")
         site.key = json.loads(created)["secret"]
@@ -137,7 +142,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             site.gateways.append(process)
             line = until(
                 lambda path=room / f"gateway-{number}": next(
-                    (line for line in path.read_text().splitlines() if line.startswith("http://")), ""
+                    (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("http://")), ""
                 ),
                 "a gateway did not start",
             )
@@ -167,7 +172,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 return client.get("/v1/models").status_code == 200
             return False
 
-        until(answers, (room / "caddy.log").read_text())
+        until(answers, (room / "caddy.log").read_text(encoding="utf-8"))
         yield site
 
 

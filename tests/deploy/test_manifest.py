@@ -38,7 +38,7 @@ def rendered(tmp_path: Path, *args: str) -> Path:
     done = run("helm", "template", "site", str(CHART), *args)
     passed(done)
     path = tmp_path / "rendered.yaml"
-    path.write_text(done.stdout)
+    path.write_text(done.stdout, encoding="utf-8")
     return path
 
 
@@ -47,10 +47,12 @@ def test_the_dockerfile_has_no_finding():
 
 
 def test_the_dockerfile_copies_only_what_the_build_context_holds():
-    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    kept = [
+        line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")
+    ]
     sources = [
         line.split()[1]
-        for line in (DEPLOY / "Dockerfile").read_text().splitlines()
+        for line in (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
         if line.startswith("COPY ") and "--from" not in line
     ]
     assert sources
@@ -105,6 +107,6 @@ def test_values_that_are_wrong_are_refused_by_name(values, named):
 
 
 def test_no_secret_is_rendered_into_a_manifest(tmp_path):
-    text = rendered(tmp_path, *DATABASE, "--set", "providerKeysSecret=keys").read_text()
+    text = rendered(tmp_path, *DATABASE, "--set", "providerKeysSecret=keys").read_text(encoding="utf-8")
     assert "kind: Secret" not in text
     assert "secretName: keys" in text

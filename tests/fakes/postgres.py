@@ -61,7 +61,7 @@ class Postgres:
                 psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
                 return
             except psycopg.OperationalError:
-                assert self._process.poll() is None, (self.folder / "log").read_text()
+                assert self._process.poll() is None, (self.folder / "log").read_text(encoding="utf-8")
                 assert time.monotonic() < end_s
                 time.sleep(0.01)
 

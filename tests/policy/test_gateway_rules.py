@@ -411,5 +411,6 @@ def test_policy_does_not_load_the_engine_before_a_rule_needs_it():
     source = Path(__import__("mohist.policy", fromlist=["x"]).__file__).parent
     for name in ("cedar.py", "rulebook.py", "reading.py"):
         assert not any(
-            line.startswith(("import cedarpy", "from cedarpy")) for line in (source / name).read_text().split("\n")
+            line.startswith(("import cedarpy", "from cedarpy"))
+            for line in (source / name).read_text(encoding="utf-8").split("\n")
         )
