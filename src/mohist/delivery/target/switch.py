@@ -1,7 +1,8 @@
-"""A small TCP switch for single hosts: one address, releases behind it, and shares of new connections between them.
+"""A small switch for single hosts: one address, releases behind it, and shares of new connections between them.
 
-Turning it is one assignment, so no connection sees something in between. A connection stays with the release that it
-was opened to; `drain` ends those of a release once they are silent, so that nobody's request is cut.
+Turning it is one assignment, so no connection sees something in between. Bytes pass as they are; HTTP/1.1 is only
+watched, to know when a connection is between two requests: there it may go on with another release, so that clients
+that keep theirs are moved without noticing. What is not HTTP stays with its release until it ends or is drained.
 """
 
 from __future__ import annotations
@@ -9,26 +10,141 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+import httptools
 
 _CHUNK = 64 * 1024
 _CONNECT_S = 5.0
 _QUIET_S = 0.5
-"""A connection on which nothing has moved so long is between two requests: HTTP clients must take its end for that
-(RFC 9112, 9.5), and the answer to a request that is under way moves bytes or keeps `waiting` on."""
+"""What is not HTTP and has moved nothing for so long may be ended when its release goes."""
+_SWITCHING, _SUCCESS = 101, 200
+
+Shares = tuple[tuple[str, int, int], ...]
+"""Name, port on loopback, weight."""
 
 
-@dataclass(eq=False, slots=True)
+class _Watch:
+    """Counts the requests under way on one connection, from both directions' bytes."""
+
+    def __init__(self) -> None:
+        self.opaque = False
+        self.keeps = True
+        """The last answer did not say that the connection ends with it."""
+        self._methods: deque[bytes] = deque()
+        self._began = 0
+        self._bodyless = False
+        self._asked = httptools.HttpRequestParser(_Requests(self))
+        self._answered = httptools.HttpResponseParser(_Answers(self))
+
+    @property
+    def between(self) -> bool:
+        return not self.opaque and self._began == 0
+
+    def goes_in(self, chunk: bytes) -> None:
+        self._feed(self._asked, chunk)
+
+    def comes_out(self, chunk: bytes) -> None:
+        self._feed(self._answered, chunk)
+        if self._bodyless:
+            self.ended()
+            self._answered = httptools.HttpResponseParser(_Answers(self))
+
+    def _feed(self, parser: httptools.HttpRequestParser | httptools.HttpResponseParser, chunk: bytes) -> None:
+        if not self.opaque:
+            try:
+                parser.feed_data(chunk)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+                self.opaque = True
+
+    def began(self) -> None:
+        self._began += 1
+
+    def named(self) -> None:
+        self._methods.append(self._asked.get_method())
+
+    def headed(self) -> None:
+        # An answer to HEAD has a length and no body (RFC 9110, 9.3.2); the parser can't know what was asked.
+        status = self._answered.get_status_code()
+        self._bodyless = status >= _SUCCESS and bool(self._methods) and self._methods[0] == b"HEAD"
+
+    def ended(self) -> None:
+        status = self._answered.get_status_code()
+        if status < _SUCCESS and status != _SWITCHING:
+            return  # 100 Continue and the like: the answer is still to come
+        self._bodyless = False
+        self.keeps = self._answered.should_keep_alive()
+        if self._methods:
+            self._methods.popleft()
+        self._began = max(0, self._began - 1)
+
+
+class _Requests:
+    def __init__(self, watch: _Watch) -> None:
+        self.on_message_begin = watch.began
+        self.on_headers_complete = watch.named
+
+
+class _Answers:
+    def __init__(self, watch: _Watch) -> None:
+        self.on_headers_complete = watch.headed
+        self.on_message_complete = watch.ended
+
+
 class _Line:
-    """One connection through the switch."""
+    """One client's connection, and the release that it is connected to just now."""
 
-    writer: asyncio.StreamWriter
-    task: asyncio.Task[None]
-    moved_s: float = field(default_factory=time.monotonic)
-    waiting: bool = False
-    """A request went in and no byte of its answer came out yet."""
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self.reader, self.writer, self.task = reader, writer, task
+        self.watch = _Watch()
+        self.name = ""
+        self.moved_s = time.monotonic()
+        self._forth: asyncio.StreamWriter | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    async def connect(self, name: str, port: int) -> None:
+        async with asyncio.timeout(_CONNECT_S):
+            back, self._forth = await asyncio.open_connection("127.0.0.1", port)
+        self.name = name
+        self._pump = asyncio.create_task(self._carry_back(back))
+
+    def leave(self) -> None:
+        """Gives its release up; the next request finds another."""
+        self.name = ""
+        if self._pump is not None:
+            self._pump.cancel()
+        if self._forth is not None:
+            self._forth.close()
+        self._pump = self._forth = None
+
+    async def send(self, chunk: bytes) -> None:
+        assert self._forth is not None
+        self.moved_s = time.monotonic()
+        self.watch.goes_in(chunk)
+        self._forth.write(chunk)
+        await self._forth.drain()
+
+    async def finish(self) -> None:
+        """The client sends no more; what is still to be answered is."""
+        if self._forth is not None and self._pump is not None and not self.watch.between:
+            with suppress(OSError):
+                self._forth.write_eof()
+            await asyncio.wait([self._pump])
+
+    async def _carry_back(self, back: asyncio.StreamReader) -> None:
+        with suppress(OSError):
+            while chunk := await back.read(_CHUNK):
+                self.moved_s = time.monotonic()
+                self.watch.comes_out(chunk)
+                self.writer.write(chunk)
+                await self.writer.drain()
+        if self.watch.between and self.watch.keeps:
+            self._pump = None
+            self.leave()
+        else:
+            self.writer.close()
 
 
 class Switch:
@@ -40,44 +156,42 @@ class Switch:
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
-        self._shares: tuple[tuple[str, int, int], ...] = ()
-        self._lines: dict[str, set[_Line]] = {}
+        self._shares: Shares = ()
+        self._lines: set[_Line] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self, host: str, port: int) -> int:
         """Begins to listen; returns the port. Raises OSError."""
-        self._server = await asyncio.start_server(self._serve, host, port)
+        self._server = await asyncio.start_server(self._serve, host, port, backlog=1024)
         return int(self._server.sockets[0].getsockname()[1])
 
-    def turn(self, shares: tuple[tuple[str, int, int], ...]) -> None:
-        """From now on new connections go to these: name, port on loopback, weight."""
+    def turn(self, shares: Shares) -> None:
+        """From now on new connections, and kept ones at their next request, go to these."""
         self._shares = tuple(share for share in shares if share[2] > 0)
 
     async def drain(self, name: str, within_s: float) -> int:
-        """Ends connections to `name` as they fall silent, and all that are left after `within_s`; returns how many."""
+        """Takes every connection off `name` once its requests are answered; returns how many were cut at the end."""
         end_s = time.monotonic() + within_s
-        while self._lines.get(name):
-            now_s = time.monotonic()
-            over = now_s >= end_s
-            late = [line for line in self._lines[name] if over or self._silent(line, now_s)]
-            for line in late:
-                line.task.cancel()
+        while left := [line for line in self._lines if line.name == name]:
+            over = time.monotonic() >= end_s
+            for line in left:
+                if line.watch.between:
+                    line.leave()
+                elif over or (line.watch.opaque and time.monotonic() - line.moved_s > _QUIET_S):
+                    line.task.cancel()
             if over:
-                return len(late)
-            await asyncio.sleep(0.05)
+                return sum(not line.watch.between for line in left)
+            await asyncio.sleep(0.02)
         return 0
 
     async def close(self) -> None:
         """Ends listening and every connection."""
         if self._server is not None:
             self._server.close()
-        for lines in self._lines.values():
-            for line in list(lines):
-                line.task.cancel()
-
-    @staticmethod
-    def _silent(line: _Line, now_s: float) -> bool:
-        return not line.waiting and now_s - line.moved_s > _QUIET_S
+        tasks = [line.task for line in self._lines]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _choose(self) -> tuple[str, int] | None:
         point = self._chance() * sum(weight for _, _, weight in self._shares)
@@ -88,43 +202,24 @@ class Switch:
         return None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        chosen = self._choose()
         task = asyncio.current_task()
         assert task is not None
-        if chosen is None:
-            writer.close()
-            return
-        name, port = chosen
-        line = _Line(writer, task)
-        self._lines.setdefault(name, set()).add(line)
-        try:
-            await self._carry(line, reader, port)
-        except asyncio.CancelledError:
-            writer.transport.abort() if line.waiting else writer.close()
-        except OSError:
-            writer.transport.abort()
-        finally:
-            self._lines[name].discard(line)
-            writer.close()
+        line = _Line(reader, writer, task)
+        self._lines.add(line)
+        # Cancelled only by drain and close; the stream's owner would log what it can't know.
+        with suppress(OSError, asyncio.CancelledError):
+            await self._carry(line)
+        self._lines.discard(line)
+        line.leave()
+        writer.close()
 
-    async def _carry(self, line: _Line, reader: asyncio.StreamReader, port: int) -> None:
-        async with asyncio.timeout(_CONNECT_S):
-            back, forth = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(line, reader, forth, inward=True))
-                group.create_task(_pump(line, back, line.writer, inward=False))
-        except* OSError:
-            line.writer.transport.abort()
-        finally:
-            forth.close()
-
-
-async def _pump(line: _Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, inward: bool) -> None:
-    while chunk := await reader.read(_CHUNK):
-        line.moved_s, line.waiting = time.monotonic(), inward
-        writer.write(chunk)
-        await writer.drain()
-    with suppress(OSError):
-        if writer.can_write_eof():
-            writer.write_eof()
+    async def _carry(self, line: _Line) -> None:
+        while chunk := await line.reader.read(_CHUNK):
+            if line.watch.between and not any(line.name == name for name, _, _ in self._shares):
+                line.leave()
+                chosen = self._choose()
+                if chosen is None:
+                    return
+                await line.connect(*chosen)
+            await line.send(chunk)
+        await line.finish()
