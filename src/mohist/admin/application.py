@@ -12,8 +12,8 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from mohist import __version__
 from mohist.admin.desk import Desk
+from mohist.admin.example import illustrate
 from mohist.admin.fault import CODES, FaultError, body
 from mohist.admin.operation import budget, event, health, key, policy, route, usage
 from mohist.admin.shape import ErrorBody
@@ -23,6 +23,8 @@ from mohist.policy import RuleError
 _log = logging.getLogger(__name__)
 
 BASE: Final = "/admin/v1"
+VERSION: Final = "1.0"
+"""Of the API, not of the program: the second number goes up when something is added, the first with the path."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _ABOUT: Final = """\
 Looks after a running gateway: keys, budgets, usage, routes, rules, prices. Every request shows a key with the role
@@ -50,7 +52,7 @@ def build(desk: Desk | None) -> FastAPI:
     """
     app = FastAPI(
         title="Mohist admin API",
-        version=__version__,
+        version=VERSION,
         description=_ABOUT,
         license_info={"name": "Apache-2.0"},
         openapi_url=None,  # an operation like any other, for those who may
@@ -94,6 +96,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             refusals += [409] if "/keys" in path and method != "get" else []
             for status in refusals:
                 operation["responses"][str(status)] = _response(status)
+            illustrate(operation, made["components"]["schemas"])
             operation["responses"] = dict(sorted(operation["responses"].items()))
     made["components"]["schemas"].pop("HTTPValidationError", None)
     made["components"]["schemas"].pop("ValidationError", None)

@@ -61,9 +61,14 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--behind-tls", action="store_true", help="a proxy in front speaks TLS; needed to listen beyond this machine"
     )
+    parser.add_argument(
+        "--print-openapi", action="store_true", help="print the admin API's description, and serve nothing"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.print_openapi:
+        return _print_openapi()
     import anyio
 
     from mohist.app.observation import Observation
@@ -87,6 +92,15 @@ def main(args: argparse.Namespace) -> int:
     )
     given = (os.environ, args.host, args.port, args.routes, _ready, args.policy, _tell, observation, args.record)
     anyio.run(run_gateway, *given, backend_options=options)
+    return ExitCode.DONE
+
+
+def _print_openapi() -> int:
+    import json
+
+    from mohist.admin.application import build
+
+    print(json.dumps(build(None).openapi(), indent=1, ensure_ascii=False))
     return ExitCode.DONE
 
 

@@ -81,7 +81,7 @@ class KeyChange(Asked):
     clients: list[Glob] | None = Field(None, max_length=100)
     dialects: list[Dialect] | None = Field(None, max_length=3)
     expires_at: Moment | None = None
-    requests_per_minute: Whole | None = None
+    requests_per_minute: Whole | None = Field(None, examples=[60])
     tokens_per_minute: Whole | None = None
 
 
@@ -94,14 +94,14 @@ class ShownKey(Told):
 
     key_id: str = Field(examples=["key-01jd0000000000000a"])
     status: Literal["active", "expired", "revoked"]
-    user: str
-    project: str
-    team: str
-    roles: list[Role]
-    models: list[str]
-    clients: list[str]
-    dialects: list[Dialect]
-    created_at: str
+    user: str = Field(examples=["ann"])
+    project: str = Field(examples=["shop"])
+    team: str = Field(examples=["core"])
+    roles: list[Role] = Field(examples=[["caller"]])
+    models: list[str] = Field(examples=[["qwen*"]])
+    clients: list[str] = Field(examples=[[]])
+    dialects: list[Dialect] = Field(examples=[[]])
+    created_at: str = Field(examples=["2026-11-01T09:00:00Z"])
     expires_at: str | None
     revoked_at: str | None
     requests_per_minute: int | None
