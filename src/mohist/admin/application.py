@@ -154,13 +154,18 @@ async def _http(request: Request, error: Exception) -> Response:
         return _told(404, f"There is nothing at this path. See {BASE}/openapi.json.")
     if error.status_code == 405:
         allowed = sorted(
-            method
-            for one in request.app.routes
-            if (found := getattr(one, "path_regex", None)) is not None and found.match(request.url.path)
-            for method in one.methods
+            method.upper()
+            for path, methods in request.app.openapi()["paths"].items()
+            if _template(path).fullmatch(request.url.path)
+            for method in methods
         )
         return _told(405, "This path does not take this method.", headers={"allow": ", ".join(allowed)})
     return _told(422 if error.status_code == 400 else error.status_code, "The request can't be read.", "body")
+
+
+def _template(path: str) -> re.Pattern[str]:
+    """A path as the description has it; a name may hold slashes, as it is the last part."""
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", lambda part: ".+" if part[1] == "name" else "[^/]+", re.escape(path)))
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:
