@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +19,23 @@ def running_postgres() -> Iterator[Postgres]:
     server.remove()
 
 
-def new_address(request: pytest.FixtureRequest, kind: str, home: Path) -> Address:
-    if kind == "sqlite":
-        return file_address(home / "gateway.db")
-    server = request.getfixturevalue("running_postgres")
-    return home_address(home, {}, server.url(server.new_database()))
+@pytest.fixture
+def new_address(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Address]:
+    """Makes a fresh database of a kind."""
+
+    def made(kind: str) -> Address:
+        if kind == "sqlite":
+            return file_address(tmp_path / "gateway.db")
+        server = request.getfixturevalue("running_postgres")
+        return home_address(tmp_path, {}, server.url(server.new_database()))
+
+    return made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, new_address: Callable[[str], Address]) -> Iterator[Site]:
     """A gateway on a fresh database of each kind."""
-    address = new_address(request, request.param, tmp_path)
+    address = new_address(request.param)
     with opened(address, some_keys(address)) as made:
         yield made
 
