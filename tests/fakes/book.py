@@ -60,6 +60,9 @@ class FakeBook:
         everyone = [facts.delivery for facts in self._facts.values() if status in ("", facts.delivery.status)]
         return sorted(everyone, key=lambda delivery: (delivery.created_at_ms, delivery.delivery_id))
 
+    def running(self) -> Sequence[Delivery]:
+        return [delivery for delivery in self.list() if delivery.segment]
+
     def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
         before = self._known(delivery_id).delivery
         return self._write(before, change(before))

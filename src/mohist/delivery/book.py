@@ -36,6 +36,10 @@ class Book(Protocol):
 
     def list(self, status: str = "") -> Sequence[Delivery]: ...
 
+    def running(self) -> Sequence[Delivery]:
+        """Deliveries with a `segment`, whatever their status; what a worker asks for again and again."""
+        ...
+
     def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
         """Reads, changes and writes the row in one transaction; raises what `change` raises, and writes nothing then."""
         ...

@@ -60,3 +60,35 @@ class BookError(DeliveryError):
 
 class RuleError(DeliveryError):
     """The rules of delivery are not understood."""
+
+
+class EngineError(DeliveryError):
+    """Segments can't be run: the engine's database, or a segment that can't be run at all."""
+
+    audience: Audience = "operator"
+
+
+class LostError(EngineError):
+    """This worker doesn't hold the segment any more; another runs it, and nothing it does here may count."""
+
+    audience: Audience = "bug"
+
+
+class SpecError(DeliveryError):
+    """`spec.md` can't be used as it is written."""
+
+
+class PlanError(DeliveryError):
+    """`plan.toml` can't be used as it is written."""
+
+
+class AnswerError(DeliveryError):
+    """A run left no answer that can be used, not even when it was told what was wrong."""
+
+
+class RunEndedError(DeliveryError):
+    """A run did not come to its end."""
+
+    def __init__(self, what: str, mend: str = "", *, status: str) -> None:
+        super().__init__(what, mend)
+        self.status = status

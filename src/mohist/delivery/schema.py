@@ -90,6 +90,7 @@ DELIVERIES: Final = Table(
     Column("taken_by", Words, nullable=False),
     Index("deliveries_by_status", "status", "created_at_ms"),
     Index("deliveries_by_time", "created_at_ms"),
+    Index("deliveries_by_segment", "segment"),
 )
 
 SPECS: Final = Table(

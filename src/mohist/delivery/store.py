@@ -56,6 +56,7 @@ from mohist.delivery.schema import (
     STAGE_ROWS,
 )
 from mohist.delivery.state import (
+    SEGMENTS,
     Decision,
     Delivery,
     Evidence,
@@ -147,6 +148,14 @@ class Store:
             return [
                 delivery_of(row) for row in rows_of(db, query.where(DELIVERIES.c.status == status) if status else query)
             ]
+
+    def running(self) -> Sequence[Delivery]:
+        # Named one by one, so that the index is used: most deliveries have none.
+        query = (
+            select(DELIVERIES).where(DELIVERIES.c.segment.in_(list(SEGMENTS))).order_by("created_at_ms", "delivery_id")
+        )
+        with self._reading() as db:
+            return [delivery_of(row) for row in rows_of(db, query)]
 
     def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
         with self._writing() as db:
