@@ -90,7 +90,7 @@ def _gateway_policy(home: Path) -> Finding:
 
 
 def _pipeline(config: Config) -> Finding:
-    where = "in the process of the run" if config.server is None else f"the server {config.server.url}"
+    where = "the gateway in the run's own process" if config.server is None else f"the server {config.server.url}"
     return Finding("model", "gateway", "yes", f"calls are decided, metered and recorded by {where}")
 
 
