@@ -57,14 +57,12 @@ def tried(schema: Any) -> tuple[int, list[str]]:
     return count, wrong
 
 
-def in_process(site: Site, **phases: int) -> tuple[int, list[str]]:
+def in_process(site: Site, without: str = "", **phases: int) -> tuple[int, list[str]]:
     key = site.keys["admin"]
     headers = {"Authorization": f"Bearer {key}"}
-    return tried(
-        schemathesis.openapi.from_asgi(
-            "/admin/v1/openapi.json", site.app, config=config(key, **phases), headers=headers
-        )
-    )
+    settings = config(key, **phases)
+    schema = schemathesis.openapi.from_asgi("/admin/v1/openapi.json", site.app, config=settings, headers=headers)
+    return tried(schema.exclude(path=without) if without else schema)
 
 
 @pytest.fixture
@@ -80,16 +78,18 @@ def at_home(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Site]]:
         yield at
 
 
-def test_it_holds_to_its_description_at_every_bound_and_in_sequence(at_home: Callable[[str], Site]) -> None:
-    count, wrong = in_process(at_home("sqlite"), examples=1, coverage=1, fuzzing=5, stateful=5)
+def test_it_holds_to_its_description_at_every_bound(at_home: Callable[[str], Site]) -> None:
+    # The filters of calls are those of usage, and are half of all bounds.
+    count, wrong = in_process(at_home("sqlite"), without="/admin/v1/calls", coverage=1)
     assert wrong == []
     assert count > 1000
 
 
-def test_it_does_so_on_postgresql(at_home: Callable[[str], Site]) -> None:
-    count, wrong = in_process(at_home("postgresql"), examples=1, fuzzing=10, stateful=5)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_it_holds_to_it_by_chance_and_in_sequence(at_home: Callable[[str], Site], kind: str) -> None:
+    count, wrong = in_process(at_home(kind), examples=1, fuzzing=3, stateful=2)
     assert wrong == []
-    assert count > 100
+    assert count > 40
 
 
 @contextlib.contextmanager
@@ -136,9 +136,9 @@ def test_it_does_so_through_the_gateways_own_server(at_home: Callable[[str], Sit
     with listening(site) as url:
         schema = schemathesis.openapi.from_url(
             f"{url}/admin/v1/openapi.json",
-            config=config(key, examples=1, fuzzing=3),
+            config=config(key, examples=1, fuzzing=2),
             headers={"Authorization": f"Bearer {key}"},
         )
         count, wrong = tried(schema)
     assert wrong == []
-    assert count > 50
+    assert count > 40
