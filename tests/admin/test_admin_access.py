@@ -14,11 +14,11 @@ import pytest
 from fakes.admin import LISTED, NAMES, UPSTREAM_SECRET, Site, until
 from fakes.asgi import ask
 from mohist.admin.application import build
-from mohist.admin.entrance import MAX_BODY_BYTES, VAIN_PER_MINUTE
+from mohist.admin.entrance import MAX_BODY_BYTES, VAIN_PER_MINUTE, Entrance
 from mohist.gateway.call import Principal, Refusal
 from mohist.gateway.store import Store
 
-DESCRIPTION = build(None).openapi()
+DESCRIPTION = build().openapi()
 OPERATIONS = [
     (method.upper(), path, operation["x-mohist-role"], operation)
     for path, methods in DESCRIPTION["paths"].items()
@@ -175,11 +175,27 @@ def test_a_gateway_that_nobody_administers_does_not_load_what_the_api_is_made_wi
 
 
 async def test_a_stranger_makes_nobody_load_it(small: Site) -> None:
-    await small.ask("GET", "/keys", key="unknown")
-    await small.ask("POST", "/keys", key="caller", value={})
-    assert small.entrance._app is None
-    await small.ask("GET", "/self")
-    assert small.entrance._app is not None
+    loaded: list[str] = []
+
+    def load() -> Any:
+        loaded.append("once")
+        return build()
+
+    entrance = Entrance(small.desk, load)
+
+    async def heard(key: str) -> int:
+        return (await ask(entrance, "POST", "/admin/v1/keys", key=small.keys[key], value={"user": "ann"})).status
+
+    assert [await heard(key) for key in ("none", "unknown", "caller", "revoked", "expired")] == [
+        401,
+        401,
+        403,
+        401,
+        401,
+    ]
+    assert loaded == []
+    assert [await heard("admin") for _ in range(2)] == [201, 201]
+    assert loaded == ["once"]
 
 
 async def test_an_admin_that_is_revoked_is_out_within_a_second(site: Site) -> None:

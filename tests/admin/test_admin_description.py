@@ -12,7 +12,7 @@ from mohist.admin.application import build
 from mohist.cli.main import main
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
-DESCRIPTION = build(None).openapi()
+DESCRIPTION = build().openapi()
 OPERATIONS = [
     (path, method, operation) for path, methods in DESCRIPTION["paths"].items() for method, operation in methods.items()
 ]

@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from fastapi import FastAPI
+
 from fakes.asgi import Heard, ask
+from mohist.admin.application import build
 from mohist.admin.desk import Desk, Gate
 from mohist.admin.entrance import Entrance
 from mohist.base import RandomIds, SystemClock
@@ -51,6 +55,7 @@ class Site:
     keeper: Keeper
     router: Router
     warden: Warden
+    desk: Desk
     entrance: Entrance
     keys: dict[str, str]
     """Secret by what the key is: one of `NAMES`, or `none`, `unknown`."""
@@ -83,6 +88,12 @@ def some_keys(address: Address) -> dict[str, str]:
             store.add_key(key, secret_hash(keys[name]))
         store.revoke_key("key-revoked", now_ms)
     return keys
+
+
+@cache
+def application() -> FastAPI:
+    """The API, made once for all tests: it holds nothing of theirs."""
+    return build()
 
 
 class Lasting:
@@ -118,7 +129,7 @@ def opened(address: Address, keys: dict[str, str], gate: Gate | None = None) -> 
 
     desk = Desk(address, gate or keeper, router, prices, warden, clock, RandomIds(clock))
     with keeper:
-        yield Site(address, keeper, router, warden, Entrance(desk), keys)
+        yield Site(address, keeper, router, warden, desk, Entrance(desk, application), keys)
 
 
 def until(fact: Callable[[], bool], limit_s: float = 10.0) -> None:

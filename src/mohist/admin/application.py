@@ -12,7 +12,6 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from mohist.admin.desk import Desk
 from mohist.admin.example import illustrate
 from mohist.admin.fault import CODES, FaultError, body
 from mohist.admin.operation import budget, event, health, key, policy, route, usage
@@ -44,12 +43,8 @@ _SAID: Final = {
 _COMMON: Final = (401, 403, 413, 422, 429, 503)
 
 
-def build(desk: Desk | None) -> FastAPI:
-    """The application.
-
-    Args:
-        desk: what it works with; None: it is only to describe itself.
-    """
+def build() -> FastAPI:
+    """The application; what it works with comes in each request's scope."""
     app = FastAPI(
         title="Mohist admin API",
         version=VERSION,
@@ -72,7 +67,6 @@ def build(desk: Desk | None) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     made = describe(app)
     app.openapi = lambda: made  # type: ignore[method-assign]
-    app.state.desk = desk
     app.state.queries = {
         operation["operationId"]: sorted(one["name"] for one in operation.get("parameters", ()) if one["in"] == "query")
         for methods in made["paths"].values()

@@ -17,6 +17,8 @@ from mohist.gateway.warden import Warden
 
 WHO: Final = "mohist.principal"
 """Where a request's scope says who makes it."""
+DESK: Final = "mohist.desk"
+"""Where it says what it is about."""
 
 
 class Gate(Protocol):

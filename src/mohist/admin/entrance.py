@@ -7,12 +7,13 @@ never administers by HTTP pays nothing for it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import anyio
 from anyio import to_thread
 
-from mohist.admin.desk import WHO, Desk
+from mohist.admin.desk import DESK, WHO, Desk
 from mohist.gateway.asgi import App, Message, Receive, Scope, Send
 from mohist.gateway.call import Principal, Refusal
 from mohist.gateway.rate import Bucket
@@ -33,15 +34,23 @@ nobody can be shut out by another's guesses. 256 random bits need no slower answ
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
+def _load() -> App:
+    from mohist.admin.application import build
+
+    return build()
+
+
 class Entrance:
     """Serves `/admin/…` for keys with the role `admin` or `auditor`.
 
     Args:
         desk: what the operations work with.
+        load: makes the application; blocks.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, load: Callable[[], App] = _load) -> None:
         self._desk = desk
+        self._load = load
         self._vain = Bucket(VAIN_PER_MINUTE, desk.clock.monotonic_s())
         self._building = anyio.Lock()
         self._places = anyio.CapacityLimiter(MAX_AT_ONCE)
@@ -82,7 +91,7 @@ class Entrance:
             return
         try:
             app = await self._built()
-            await app({**scope, WHO: who}, _replayed(body, receive), _guarded(send))
+            await app({**scope, WHO: who, DESK: self._desk}, _replayed(body, receive), _guarded(send))
         except Exception as error:  # noqa: BLE001 - the boundary of one request; its answer has been sent
             _log.error("admin request failed: %s", type(error).__name__)
         finally:
@@ -111,14 +120,8 @@ class Entrance:
     async def _built(self) -> App:
         async with self._building:
             if self._app is None:
-                self._app = await to_thread.run_sync(_build, self._desk)
+                self._app = await to_thread.run_sync(self._load)
             return self._app
-
-
-def _build(desk: Desk) -> App:
-    from mohist.admin.application import build
-
-    return build(desk)
 
 
 async def _whole_body(receive: Receive) -> bytes | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
-from mohist.admin.desk import WHO, Desk
+from mohist.admin.desk import DESK, WHO, Desk
 from mohist.admin.fault import FaultError
 from mohist.gateway.call import Principal
 
@@ -29,7 +29,7 @@ class Turn:
 
 
 def _turn(request: Request) -> Turn:
-    return Turn(request.app.state.desk, request.scope[WHO])
+    return Turn(request.scope[DESK], request.scope[WHO])
 
 
 Here = Annotated[Turn, Depends(_turn)]

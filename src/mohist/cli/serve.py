@@ -100,7 +100,7 @@ def _print_openapi() -> int:
 
     from mohist.admin.application import build
 
-    print(json.dumps(build(None).openapi(), indent=1, ensure_ascii=False))
+    print(json.dumps(build().openapi(), indent=1, ensure_ascii=False))
     return ExitCode.DONE
 
 
