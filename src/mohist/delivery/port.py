@@ -90,8 +90,20 @@ class Ground(Protocol):
         """Commits everything in a worktree; the same tree gives the same commit. Returns the commit."""
         ...
 
-    async def merge(self, folder: Path, commit: str, message: str) -> Sequence[str]:
-        """Merges into a worktree; returns paths in conflict, empty when there are none."""
+    async def head(self, folder: Path) -> str:
+        """The commit that a worktree stands on."""
+        ...
+
+    async def merge(self, folder: Path, commit: str, message: str, *, leave: bool = False) -> Sequence[str]:
+        """Merges into a worktree; returns paths in conflict, empty when there are none.
+
+        Where there are some the worktree is as it was, unless `leave`: then they stand in it with markers, and the next
+        `commit` (refused while a marker is left) makes the merge; `undo` gives it up.
+        """
+        ...
+
+    async def undo(self, folder: Path) -> None:
+        """Puts a worktree back to its commit."""
         ...
 
     async def diff(self, base: str, commit: str) -> str: ...
