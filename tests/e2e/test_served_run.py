@@ -132,7 +132,7 @@ def test_a_repository_can_not_name_a_server(dev: Developer, upstream: Start) -> 
 
 
 def test_doctor_tells_where_calls_are_decided(dev: Developer) -> None:
-    assert "in the process of the run" in dev.mohist("doctor").out
+    assert "the gateway in the run's own process" in dev.mohist("doctor").out
     dev.home.mkdir(exist_ok=True)
     (dev.home / "mohist.toml").write_text('[server]\nurl = "http://127.0.0.1:9"\n', "utf-8")
     assert "the server http://127.0.0.1:9" in dev.mohist("doctor").out
