@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import Protocol
 
 from mohist.base.clock import Clock
 
 # Crockford base32: no I, L, O, U. Source: https://www.crockford.com/base32.html
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_CHANCE_BYTES = 5
+# The system is asked for so much chance at once: it takes longer to answer than an id takes to be made.
+_DRAWN_BYTES = 100 * _CHANCE_BYTES
 
 
 class IdSource(Protocol):
@@ -24,11 +29,20 @@ class RandomIds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._chances: Iterator[int] = iter(())
 
     def new(self, kind: str) -> str:
-        value = (self._clock.now_ms() << 40) | secrets.randbits(40)
-        digits = []
-        for _ in range(18):
-            digits.append(_ALPHABET[value & 31])
-            value >>= 5
-        return f"{kind}-{''.join(reversed(digits))}"
+        value = (self._clock.now_ms() << 40) | self._chance()
+        digits = "".join([_PAIRS[value >> shift & 1023] for shift in range(80, -1, -10)])
+        return f"{kind}-{digits}"
+
+    def _chance(self) -> int:
+        """40 bits, each drawn once, whichever thread asks."""
+        for chance in self._chances:
+            return chance
+        drawn = secrets.token_bytes(_DRAWN_BYTES)
+        parts = range(0, _DRAWN_BYTES, _CHANCE_BYTES)
+        fresh = iter([int.from_bytes(drawn[at : at + _CHANCE_BYTES]) for at in parts])
+        chance = next(fresh)
+        self._chances = fresh
+        return chance
