@@ -74,8 +74,11 @@ class Tariff:
         A written prefix counts as kept for an hour, since nobody knows yet what the client will ask for.
         """
         row = self.row_at(at_ms)
-        kept = replace(usage, cache_write_1h_tokens=usage.cache_write_tokens)
-        return None if row is None else row.cost_microusd(kept, region=self.region)
+        if row is None:
+            return None
+        if usage.cache_write_tokens:
+            usage = replace(usage, cache_write_1h_tokens=usage.cache_write_tokens)
+        return row.cost_microusd(usage, region=self.region)
 
 
 def tariff(
