@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
-from typing import cast
+from functools import lru_cache
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -36,8 +36,7 @@ class WireError(Exception):
         """Not one byte of an answer came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where connections go to."""
 
     tls: bool
@@ -45,6 +44,7 @@ class Origin:
     port: int
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def of(cls, url: str) -> Origin:
         """The origin of an http(s) URL; ValueError for anything else."""
         parts = urlsplit(url)
@@ -90,9 +90,7 @@ class _Connection(asyncio.Protocol):
             self._begin()
         self.uses += 1
         self.reusable = False
-        self.transport.write(request)
-        if body:
-            self.transport.write(body)
+        self.transport.writelines((request, body))  # one call of the system where there were two
 
     async def head(self, timeout_s: float) -> None:
         """Returns once the head of the answer is there."""
