@@ -41,7 +41,7 @@ from mohist.gateway.route import Router
 from mohist.gateway.tally import Call, Observer, Prices, Tally
 from mohist.gateway.trace import carried
 from mohist.gateway.warden import Warden
-from mohist.gateway.watch import Patrol, Watch
+from mohist.gateway.watch import LINE, Line, Patrol, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ class Received:
     query: bytes
     headers: Headers
     body: bytes
+    line: Line | None
+    """None: the server does not show it."""
 
 
 class Door:
@@ -179,12 +181,13 @@ class Door:
         try:
             outgoing_query = query(scope["query_string"])
             outgoing_headers = carried(forwarded(headers), call.trace)
-            body = await read_body(named, receive, self._settings, share)
+            body = await read_body(named, receive, self._settings, share, scope.get(LINE))
             if body is None:
                 call.cancelled = True
                 return
             path = scope["path"]
-            await self._forward(call, who, Received(path, outgoing_query, outgoing_headers, body), receive, send, share)
+            received = Received(path, outgoing_query, outgoing_headers, body, scope.get(LINE))
+            await self._forward(call, who, received, receive, send, share)
         finally:
             self._admission.leave(who.key_id)
 
@@ -224,7 +227,7 @@ class Door:
         )
         inspection = Inspection(self._guard, self._settings, call) if self._guard is not None else None
         inspect = inspection.outgoing if inspection is not None else None
-        with Watch(receive, who, self.patrol) as watch:
+        with Watch(receive, received.line, who, self.patrol) as watch:
             try:
                 async with Lull(call, send, self._settings.early_ping_after_s, self._settings.ping_after_s):
                     call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append, inspect)

@@ -8,9 +8,12 @@ from mohist.gateway.asgi import Receive
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.request import RefusedError, bad_request, decoded, too_large
 from mohist.gateway.room import Share
+from mohist.gateway.watch import Line
 
 
-async def read_body(named: dict[bytes, bytes], receive: Receive, settings: DoorSettings, share: Share) -> bytes | None:
+async def read_body(
+    named: dict[bytes, bytes], receive: Receive, settings: DoorSettings, share: Share, line: Line | None = None
+) -> bytes | None:
     """The decoded body; None when the client left while sending it.
 
     Args:
@@ -18,6 +21,7 @@ async def read_body(named: dict[bytes, bytes], receive: Receive, settings: DoorS
         receive: where it comes from.
         settings: its largest size, as sent and decoded, and its longest time.
         share: counts it.
+        line: whose body it is; None: not known.
 
     Raises:
         RefusedError: too large, too slow, no room for it, or in a coding that can't be undone.
@@ -32,11 +36,14 @@ async def read_body(named: dict[bytes, bytes], receive: Receive, settings: DoorS
     deadline_s = loop.time() + settings.body_total_s
     more = True
     while more:
-        try:
-            async with asyncio.timeout_at(min(deadline_s, loop.time() + settings.body_timeout_s)):
-                message = await receive()
-        except TimeoutError:
-            raise bad_request("The body did not come in time.", 408) from None
+        if line is not None and line.has_whole_body:
+            message = await receive()
+        else:
+            try:
+                async with asyncio.timeout_at(min(deadline_s, loop.time() + settings.body_timeout_s)):
+                    message = await receive()
+            except TimeoutError:
+                raise bad_request("The body did not come in time.", 408) from None
         if message["type"] == "http.disconnect":
             return None
         part = message.get("body", b"")

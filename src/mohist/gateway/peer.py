@@ -7,12 +7,17 @@ hold a gateway's memory and sockets (https://owasp.org/www-community/attacks/Slo
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mohist.gateway.limit import ConnectionLimits
+from mohist.gateway.watch import LINE
+
+# As uvicorn writes it.
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Peers:
@@ -63,9 +68,29 @@ class PeerConnection(HttpToolsProtocol):
         self._in_body = False
         self._too_long = False
         self._refused = False
+        self._lost = False
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def has_whole_body(self) -> bool:
+        """That of the request that came last, and so of all before it."""
+        return not self._in_body
+
+    def listen(self, tell: Callable[[], None]) -> None:
+        """Has `tell` called when the connection closes; at once if it is closed."""
+        if self._lost:
+            tell()
+            return
+        self._listeners.add(tell)
+        self.flow.resume_reading()  # a large body stops it, and who does not read learns of no end
+
+    def leave(self, tell: Callable[[], None]) -> None:
+        """Ends that."""
+        self._listeners.discard(tell)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._outlet = _Outlet(transport)
         peer = self.client[0] if self.client else ""
         if not self._peers.enter(peer, self._limits):
             self._turn_away(503, "There are too many connections to this gateway; try again.", b"retry-after: 1\r\n")
@@ -81,6 +106,9 @@ class PeerConnection(HttpToolsProtocol):
             self._peer = None
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+        self._lost = True
+        for tell in list(self._listeners):
+            tell()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -90,6 +118,8 @@ class PeerConnection(HttpToolsProtocol):
             self._begin_head()  # its first bytes can be half of a request line, of which the parser tells nothing
         self._piece_bytes = len(data)
         super().data_received(data)
+        if self._in_head and (self.cycle is None or self.cycle.response_complete):
+            self._start_timer()
         if was_in_head and self._in_head and not self._refused:
             self._raw_bytes += len(data)
             if self._raw_bytes > self._limits.max_header_bytes:
@@ -114,11 +144,17 @@ class PeerConnection(HttpToolsProtocol):
         self._in_body = True
         self._stop_timer()
         super().on_headers_complete()
+        self.scope[LINE] = self  # type: ignore[literal-required]
+        self.cycle.transport = cast("asyncio.Transport", self._outlet)
 
     def on_message_complete(self) -> None:
         self._in_body = False
         self._stop_timer()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._outlet.end()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """An answer to what is no request."""
@@ -134,8 +170,6 @@ class PeerConnection(HttpToolsProtocol):
     def _begin_head(self) -> None:
         self._in_head = True
         self._raw_bytes = 0
-        if self.cycle is None or self.cycle.response_complete:
-            self._start_timer()
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -164,6 +198,42 @@ class PeerConnection(HttpToolsProtocol):
         head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n" + headers
         self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
         self.transport.close()
+
+
+class _Outlet:
+    """A connection as the answers on it see it: the head of one whose length is known takes the same call of the system
+    as its body, which comes right after it.
+
+    Args:
+        transport: the connection.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._begun = False
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        elif not self._begun and b"\r\ncontent-length: " in data:
+            self._begun = True
+            self._head = data
+        else:
+            self._begun = data != _CONTINUE
+            self._transport.write(data)
+
+    def end(self) -> None:
+        """The answer is over; the next one begins with its head."""
+        self._begun = False
+        if self._head:  # it has no body
+            self.write(b"")
+
+    def close(self) -> None:
+        self.end()
+        self._transport.close()
 
 
 class _TooLongError(Exception):
