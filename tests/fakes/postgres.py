@@ -56,14 +56,10 @@ class Postgres:
         )
         log.close()
         end_s = time.monotonic() + LIMIT_S
-        while True:
-            try:
-                psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
-                return
-            except psycopg.OperationalError:
-                assert self._process.poll() is None, (self.folder / "log").read_text(encoding="utf-8")
-                assert time.monotonic() < end_s
-                time.sleep(0.01)
+        while not self._answers():
+            assert self._process.poll() is None, (self.folder / "log").read_text(encoding="utf-8")
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """Stops it at once; connections break."""
@@ -87,6 +83,13 @@ class Postgres:
 
     def url(self, database: str) -> str:
         return f"postgresql://mohist@/{database}?host={self.folder}"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _dsn(self, database: str) -> str:
         return f"host={self.folder} user=mohist dbname={database}"

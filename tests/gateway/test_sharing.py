@@ -33,12 +33,14 @@ LIMIT = 60_000
 
 
 @contextmanager
-def hammering(address: Address, home: Path, secret: str, names: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that call until the budget is used up."""
+def hammering(
+    address: Address, home: Path, secret: str, names: str, runs: str = ""
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that call until the budget is used up; those of `runs` are runs of ann's own."""
     url = "" if address.path else address.url.render_as_string(hide_password=False)
     children = [
         subprocess.Popen(
-            [sys.executable, HERE / "hammer.py", home, url, secret, name],
+            [sys.executable, HERE / "hammer.py", home, url, "" if name in runs else secret, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -100,6 +102,25 @@ def test_processes_that_share_a_budget_overdraw_it_by_less_than_one_call(
     assert cost == summed
     assert LIMIT - len(names) * TASKS * RESERVED <= cost < LIMIT + RESERVED
     assert {call[0] for call in calls} == set(names)
+    spend_the_rest(address, secret)
+    assert LIMIT <= kept(address)[0] < LIMIT + RESERVED
+
+
+def test_runs_and_a_server_that_share_a_budget_overdraw_it_by_less_than_one_call(
+    address: Address, tmp_path: Path
+) -> None:
+    secret = add_key(address, Key("key-1", "ann"), Budget("user", "ann", "month", limit_microusd=LIMIT))
+    with hammering(address, tmp_path, secret, "abcd", runs="bcd") as children:
+        for child in children:
+            out, err = child.communicate(timeout=60)
+            assert (out.split()[-1], child.returncode) == ("done", 0), err
+    cost, summed, calls = kept(address)
+    assert cost == summed
+    callers = {call[0] for call in calls}
+    assert callers & set("bcd")
+    assert len(callers) > 1
+    # What one held when another was refused is left over, never more than asked for.
+    assert LIMIT - 4 * TASKS * RESERVED <= cost < LIMIT + RESERVED
     spend_the_rest(address, secret)
     assert LIMIT <= kept(address)[0] < LIMIT + RESERVED
 

@@ -94,6 +94,7 @@ class Keeper:
         *,
         on_loss: OnLoss = "closed",
         poll_s: float = POLL_S,
+        local: Principal | None = None,
     ) -> None:
         """Touches nothing yet.
 
@@ -103,12 +104,14 @@ class Keeper:
             clock: for expiry and periods (wall time), rates and leases (monotonic).
             on_loss: what budgets do while the database is away.
             poll_s: how often the database is asked for changed keys and budgets.
+            local: who may reserve without a key; no secret identifies them.
         """
         self._address = file_address(database_path(database)) if isinstance(database, Path) else database
         self._price = price
         self._clock = clock
         self._on_loss = on_loss
         self._poll_s = poll_s
+        self._local = Key(local.key_id, local.user, local.project, local.team) if local is not None else None
         self._lock = threading.Lock()
         self._policy = _Policy(-1, {}, {})
         self._pots = Pots()
@@ -137,18 +140,22 @@ class Keeper:
         writer.start()
         self._writer = writer
 
-    def stop(self) -> None:
+    def stop(self) -> int:
         """Stops the threads and puts all that was settled into the database; the journal keeps what fails.
 
         Stop serving first: a call that is settled later is not written down.
+
+        Returns:
+            How many calls are in neither.
         """
         writer, self._writer = self._writer, None
         if writer is None:
-            return
+            return 0
         writer.stop()
         lost = self._clerk.stop()
         if lost:
             _log.error("usage of %d calls is lost: neither the journal nor the database could be written", lost)
+        return lost
 
     def __enter__(self) -> Self:
         self.start()
@@ -331,11 +338,10 @@ class Keeper:
         """Reads keys and budgets; their revision."""
         revision, keys, kept, budgets = store.policy()
         by_key = {key.key_id: key for key in keys}
-        policy = _Policy(
-            revision,
-            {secret.hash: (by_key[secret.key_id], secret) for secret in kept},
-            {key.key_id: (key, Scope(key)) for key in keys},
-        )
+        by_hash = {secret.hash: (by_key[secret.key_id], secret) for secret in kept}
+        if self._local is not None:
+            by_key[self._local.key_id] = self._local
+        policy = _Policy(revision, by_hash, {key_id: (key, Scope(key)) for key_id, key in by_key.items()})
         with self._lock:
             self._pots.limit(budgets)
             self._policy = policy
