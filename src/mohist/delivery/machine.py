@@ -326,7 +326,8 @@ def _raise_bound(facts: Facts, gate: Gate, now_ms: int) -> Move:
     raised = {}
     for name in exhausted(facts):
         limit, said = getattr(bound, name), decision.answers.get(name, "")
-        raised[name] = max(limit, used[name]) + (int(said) if said.isdecimal() else limit)
+        more = int(said) if said.isdecimal() else limit
+        raised[name] = max(limit, used[name]) + max(1, more)
     told = ", ".join(f"{name} to {value}" for name, value in raised.items())
     return Move(
         changed(facts.delivery, now_ms, bound=dataclasses.replace(bound, **raised)),
