@@ -118,3 +118,12 @@ def test_budgets_are_set_listed_and_removed(mohist: Shell) -> None:
 )
 def test_a_wrong_word_is_told(mohist: Shell, argv: list[str], said: str) -> None:
     assert said in mohist.fails(*argv)
+
+
+def test_a_key_calls_models_unless_it_is_given_other_roles(mohist: Shell) -> None:
+    plain = json.loads(mohist("keys", "create", "--json", "--user", "ann"))
+    admin = json.loads(mohist("keys", "create", "--json", "--user", "ops", "--role", "admin", "--role", "auditor"))
+    assert plain["roles"] == ["caller"]
+    assert admin["roles"] == ["admin", "auditor"]
+    assert "(admin, auditor)" in mohist("keys", "list")
+    mohist.fails("keys", "create", "--user", "ann", "--role", "root")
