@@ -7,7 +7,7 @@ never administers by HTTP pays nothing for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
@@ -59,9 +59,9 @@ class Entrance:
     def beside(self, app: App) -> App:
         """An application that has `/admin` and passes everything else on."""
 
-        async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        def both(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             ours = scope["type"] == "http" and scope["path"].startswith(PREFIX) and scope["path"][6:7] in ("", "/")
-            await (self(scope, receive, send) if ours else app(scope, receive, send))
+            return self(scope, receive, send) if ours else app(scope, receive, send)
 
         return both
 

@@ -37,9 +37,9 @@ class Exposition:
     def beside(self, app: App) -> App:
         """An application that has `/metrics` and passes everything else on."""
 
-        async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        def both(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             ours = scope["type"] == "http" and scope["path"] == PATH
-            await (self.serve(scope, receive, send) if ours else app(scope, receive, send))
+            return self.serve(scope, receive, send) if ours else app(scope, receive, send)
 
         return both
 

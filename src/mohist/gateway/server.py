@@ -97,6 +97,7 @@ async def serve(
     config = uvicorn.Config(
         app if beside is None else beside(app),
         http=cast("type[asyncio.Protocol]", partial(PeerConnection, settings.connections, Peers())),
+        interface="asgi3",
         ws="none",
         lifespan="off",
         log_config=None,
