@@ -24,12 +24,11 @@ from mohist.gateway.translate import (
     translate_reply,
     translate_request,
 )
-from mohist.gateway.translate.reasoning import PREFIX, without_foreign
+from mohist.gateway.translate.reasoning import without_foreign
 
 # All others speak of the client's own dialect: its versions, betas and sessions.
 _CARRIED = frozenset({b"user-agent", b"traceparent", b"tracestate"})
 _RETURNED = frozenset({b"retry-after", b"retry-after-ms", b"request-id", b"x-request-id"})
-_MARK = b'"' + PREFIX.encode()
 # https://docs.claude.com/en/api/versioning
 _VERSION = (b"anthropic-version", b"2023-06-01")
 _JSON = (b"content-type", b"application/json")
@@ -62,7 +61,7 @@ def own(outgoing: Outgoing) -> Outgoing:
 
     A client that changes its model within a session hands it back to an upstream that would refuse it.
     """
-    if _MARK not in outgoing.envelope.body:
+    if not outgoing.envelope.has_foreign:
         return outgoing
     try:
         kept = without_foreign(orjson.loads(outgoing.envelope.body), outgoing.dialect)

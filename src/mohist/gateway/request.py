@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -23,6 +24,8 @@ from mohist.provider.transport import SESSION_HEADER
 Headers = list[tuple[bytes, bytes]]
 
 MAX_MODEL_CHARS = 256
+REASONING_PREFIX = "mohist1."
+"""Begins what translated answers leave in a client's history of another vendor's reasoning."""
 _BYTES_PER_TOKEN = 4
 _MAX_ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
 """What RFC 8878 section 3.1.1.1.2 advises every decoder to take."""
@@ -39,7 +42,7 @@ _NOT_FORWARDED = _CREDENTIALS | {
     # Belong to the client's own account or network.
     *(b"openai-organization", b"openai-project", b"forwarded", b"via", b"x-real-ip"),
 }
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _QUERY = re.compile(rb"[!-~]*")
 _SECRET_QUERY = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "token", "auth"})
@@ -50,9 +53,13 @@ _SESSION_HEADERS = (
 )
 _PRODUCT = re.compile(r"[!-~]{1,80}")
 
-# `"model":` as JSON may spell it; inside a string the quotes would stand behind backslashes.
+# `"model":` as JSON may spell it; inside a string the quotes would stand behind backslashes. What translated answers
+# left is looked for along with it: a large body takes long to go through.
 _MODEL_KEY = re.compile(
-    rb'"(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"[ \t\r\n]*:[ \t\r\n]*'
+    rb'"(?:(?P<left>'
+    + re.escape(REASONING_PREFIX.encode())
+    + rb")|(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"
+    + rb'"[ \t\r\n]*:[ \t\r\n]*)'
 )
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
@@ -91,6 +98,8 @@ class Envelope:
     """From the body; empty when it names none."""
     offer: Offer = NOTHING
     """The tools it offers."""
+    has_foreign: bool = True
+    """There may be reasoning in it that translated answers left."""
 
     def body_for(self, model: str, ask_usage: bool) -> bytes:
         """The body with the model's name replaced, and asking for usage where it can be asked for."""
@@ -128,17 +137,18 @@ def forwarded(headers: Headers) -> Headers:
     Raises:
         RefusedError: a header holds bytes that could start another one.
     """
-    dropped = set(_NOT_FORWARDED)
-    for name, value in headers:
-        if name == b"connection":
-            dropped.update(token.strip().lower() for token in value.split(b","))
-    kept = []
-    for name, value in headers:
-        if not _NAME.fullmatch(name) or _CONTROL.search(value):
-            raise bad_request("A header holds control characters.")
-        if name not in dropped and not name.startswith((b"x-forwarded-", b"x-mohist-")):
-            kept.append((name, value))
-    return kept
+    names, values = zip(*headers, strict=True) if headers else ((), ())
+    if b"" in names or not _NAMES.fullmatch(b"".join(names)) or _CONTROL.search(b" ".join(values)):
+        raise bad_request("A header holds control characters.")
+    dropped: AbstractSet[bytes] = _NOT_FORWARDED
+    if b"connection" in names:
+        said = [value for name, value in headers if name == b"connection"]
+        dropped = dropped | {token.strip().lower() for token in b",".join(said).split(b",")}
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in dropped and not name.startswith((b"x-forwarded-", b"x-mohist-"))
+    ]
 
 
 def query(raw: bytes) -> bytes:
@@ -212,16 +222,18 @@ def read_envelope(body: bytes, dialect: Dialect) -> Envelope:
         stream = False
     if not isinstance(stream, bool):
         raise bad_request("`stream` must be true or false.")
+    span, has_foreign = _model_span(body)
     return Envelope(
         body=body,
         model=model,
-        model_span=_model_span(body),
+        model_span=span,
         stream=stream,
         prompt_tokens=len(body) // _BYTES_PER_TOKEN,
         max_output_tokens=_output_limit(value),
         usage_at=body.index(b"{") + 1 if dialect == "openai-chat" and stream and "stream_options" not in value else -1,
         session_id=_body_session(value, dialect),
         offer=offered(value, dialect),
+        has_foreign=has_foreign,
     )
 
 
@@ -254,14 +266,16 @@ def _body_session(value: Mapping[str, Any], dialect: Dialect) -> str:
     return session[:200] if isinstance(session, str) else ""
 
 
-def _model_span(body: bytes) -> tuple[int, int]:
-    """Where the value of the top-level `model` stands.
+def _model_span(body: bytes) -> tuple[tuple[int, int], bool]:
+    """Where the value of the top-level `model` stands, and whether translated answers left something anywhere.
 
     Raises:
         RefusedError: there are two. Parsers differ in which one counts, so one model could be decided on
             and another one called.
     """
-    found = list(_MODEL_KEY.finditer(body))
+    keys = list(_MODEL_KEY.finditer(body))
+    found = [match for match in keys if match["left"] is None]
+    has_foreign = len(found) < len(keys)
     if len(found) > 1:
         found = [match for match in found if match.start() in _top_level_strings(body)]
     if len(found) != 1:
@@ -269,7 +283,7 @@ def _model_span(body: bytes) -> tuple[int, int]:
     value = _STRING.match(body, found[0].end())
     if value is None:
         raise bad_request("`model` must be the name of a model.")
-    return value.span()
+    return value.span(), has_foreign
 
 
 def _top_level_strings(body: bytes) -> set[int]:

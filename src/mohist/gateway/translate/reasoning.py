@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mohist.gateway.call import Dialect
+from mohist.gateway.request import REASONING_PREFIX
 from mohist.gateway.translate.form import Effort, Reasoning, Thinking
-
-PREFIX = "mohist1."
 
 _MAKERS = frozenset({"openai-chat", "openai-responses", "anthropic-messages"})
 
@@ -81,7 +80,7 @@ def wrap(thinking: Thinking, *, with_text: bool = False) -> str:
     if with_text and thinking.text:
         value["text"] = thinking.text
     raw = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
-    return PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return REASONING_PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def unwrap(carried: str, text: str = "") -> Thinking | None:
@@ -91,9 +90,9 @@ def unwrap(carried: str, text: str = "") -> Thinking | None:
         carried: signature or encrypted content as the client handed it back.
         text: the text that stood beside it; one within wins.
     """
-    if not carried.startswith(PREFIX):
+    if not carried.startswith(REASONING_PREFIX):
         return None
-    encoded = carried.removeprefix(PREFIX)
+    encoded = carried.removeprefix(REASONING_PREFIX)
     try:
         value = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except (ValueError, binascii.Error, RecursionError):
@@ -117,7 +116,7 @@ def without_foreign(body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]
         dialect: the client's and the upstream's.
 
     Returns:
-        The body without it; None when it holds none. Look for `PREFIX` in the bytes first.
+        The body without it; None when it holds none. Look for `REASONING_PREFIX` in the bytes first.
     """
     field = "input" if dialect == "openai-responses" else "messages"
     items = body.get(field)
@@ -148,4 +147,4 @@ def _is_foreign(block: Mapping[str, Any]) -> bool:
     carrier = {"thinking": "signature", "redacted_thinking": "data", "reasoning": "encrypted_content"}
     kind = block.get("type")
     carried = block.get(carrier[kind]) if isinstance(kind, str) and kind in carrier else None
-    return isinstance(carried, str) and carried.startswith(PREFIX)
+    return isinstance(carried, str) and carried.startswith(REASONING_PREFIX)
