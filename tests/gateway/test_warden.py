@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from operator import attrgetter
 
 import pytest
 
 from fakes.gateway import at, gateway
 from fakes.upstream import Reply, Upstream, chat_wire, messages_wire
+from mohist.gateway.call import Principal
 from mohist.gateway.offer import offered
+from mohist.gateway.request import read_envelope
 from mohist.gateway.route import Route
-from mohist.gateway.warden import Warden
-from mohist.policy import load_rulebook
+from mohist.gateway.tally import Call
+from mohist.gateway.warden import OF_CALL, OF_UPSTREAM, Warden, facts_of
+from mohist.policy import Facts, load_rulebook
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 RULES = """
@@ -166,3 +171,16 @@ async def test_health_says_when_the_newest_rules_are_not_in_force():
 def test_the_tools_that_a_call_offers_are_named(dialect, body, tools, vendor):
     offer = offered(body, dialect)
     assert (set(offer.tools), set(offer.vendor_tools)) == (tools, vendor)
+
+
+def test_rulings_are_remembered_by_every_fact_that_a_rule_can_read():
+    assert {field.name for field in fields(Facts)} == {*OF_CALL, *OF_UPSTREAM, "at_ms"}
+    call = Call("call-1", "openai-chat", 60_000, 0.0, False, client="c/3", session_id="s")
+    call.principal = Principal("key-1", "ann", "shop", "core")
+    call.envelope = read_envelope(b'{"model":"m","stream":true,"tools":[{"name":"t","type":"mcp"}]}', call.dialect)
+    end = at("http://u", name="eu", region="eu", provider="p", data_class="d", self_hosted=True)
+    facts = facts_of(call, end)
+    for name, path in OF_CALL.items():
+        assert attrgetter(path)(call) == getattr(facts, name)
+    for name, path in OF_UPSTREAM.items():
+        assert attrgetter(path)(end) == ("" if name == "served_model" else getattr(facts, name))

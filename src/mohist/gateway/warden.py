@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from operator import attrgetter
+from typing import Final
 
 from mohist.gateway.call import Refusal
 from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Route, Upstream
 from mohist.gateway.tally import Call
-from mohist.policy import Facts, Memo, Rulebook, Ruling, deciding
+from mohist.policy import MINUTE_MS, Facts, Memo, Rulebook, Ruling, deciding
 
 MAX_REASONS = 3
 """Told to a client; a route may have many upstreams, each refused for a reason of its own."""
@@ -23,7 +25,7 @@ class Warden:
     """
 
     def __init__(self, rulebook: Rulebook | None = None) -> None:
-        self._memo = None if rulebook is None else Memo(rulebook)
+        self._memo = None if rulebook is None else _Memory(rulebook)
         self.trouble = ""
         """Why the newest rules are not in force; empty when they are."""
         self.since_ms: int | None = None
@@ -36,7 +38,7 @@ class Warden:
 
     def take(self, rulebook: Rulebook, at_ms: int | None = None) -> None:
         """Puts other rules in force, from the next call on; those under way keep what was decided."""
-        self._memo = Memo(rulebook)
+        self._memo = _Memory(rulebook)
         self.trouble = ""
         self.since_ms = at_ms
 
@@ -49,13 +51,63 @@ class Warden:
         memo = self._memo
         if memo is None:
             return route
-        rulings = [memo.decide(facts_of(call, upstream)) for upstream in route.upstreams]
+        rulings = [memo.decide(call, upstream) for upstream in route.upstreams]
         kept = tuple(upstream for upstream, ruling in zip(route.upstreams, rulings, strict=True) if ruling.allowed)
         # A call that goes on names the rules that let it; which upstreams were left out, `policy explain` tells.
         call.rule = ",".join(deciding(ruling for ruling in rulings if ruling.allowed or not kept))
         if not kept:
             raise RefusedError(Refusal("policy", 403, refusal_text(rulings)))
         return route if len(kept) == len(rulings) else replace(route, upstreams=kept)
+
+
+# Where each fact is read; `facts_of` reads all of them.
+OF_CALL: Final = {
+    "user": "principal.user",
+    "team": "principal.team",
+    "project": "principal.project",
+    "key_id": "principal.key_id",
+    "client": "client",
+    "dialect": "dialect",
+    "model": "envelope.model",
+    "tools": "envelope.offer.tools",
+    "vendor_tools": "envelope.offer.vendor_tools",
+    "stream": "envelope.stream",
+    "prompt_tokens": "envelope.prompt_tokens",
+    "session": "session_id",
+    "served_model": "envelope.model",
+}
+OF_UPSTREAM: Final = {
+    "upstream": "name",
+    "vendor": "provider",
+    "region": "region",
+    "data_class": "data_class",
+    "self_hosted": "self_hosted",
+    "served_model": "model",
+}
+
+
+class _Memory:
+    """The rulings of one rulebook, remembered by what its rules read: most calls need no more facts than that."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._memo = Memo(rulebook)
+        self._of_call = _reader(OF_CALL[name] for name in rulebook.uses if name in OF_CALL)
+        self._of_upstream = _reader(OF_UPSTREAM[name] for name in rulebook.uses if name in OF_UPSTREAM)
+        self._timed = "at_ms" in rulebook.uses
+
+    @property
+    def rulebook(self) -> Rulebook:
+        return self._memo.rulebook
+
+    def decide(self, call: Call, upstream: Upstream) -> Ruling:
+        minute = call.started_at_ms // MINUTE_MS if self._timed else 0
+        key = self._of_call(call), self._of_upstream(upstream), minute
+        return self._memo.recall(key, lambda: facts_of(call, upstream))
+
+
+def _reader(paths: Iterable[str]) -> Callable[[object], object]:
+    found = sorted(paths)
+    return attrgetter(*found) if found else lambda _: None
 
 
 def facts_of(call: Call, upstream: Upstream) -> Facts:

@@ -5,6 +5,7 @@ table of built-in rules; rule files of others come in as text.
 """
 
 from mohist.policy.access import Access, Effect
+from mohist.policy.cedar import MINUTE_MS
 from mohist.policy.decision import Judgement, decide, judge
 from mohist.policy.errors import RuleError
 from mohist.policy.explain import Explanation, explain
@@ -19,6 +20,7 @@ from mohist.policy.source import builtin_rules, parse_rules
 from mohist.policy.verdict import Allow, Ask, Deny, Verdict
 
 __all__ = [
+    "MINUTE_MS",
     "MODES",
     "NO_GRANTS",
     "Access",

@@ -5,7 +5,7 @@ A `forbid` beats every `permit`, whatever the order of the rules. What can't be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Literal
@@ -165,10 +165,17 @@ class Memo:
         key: object = self._read(facts)
         if self._timed:
             key = key, facts.at_ms // MINUTE_MS
+        return self.recall(key, lambda: facts)
+
+    def recall(self, key: object, facts: Callable[[], Facts]) -> Ruling:
+        """The same for facts that are only made when nothing is remembered under a key of the caller's own.
+
+        Whoever brings keys brings them always; facts that some rule tells apart (`Rulebook.uses`) need different ones.
+        """
         # A dict keeps the order of insertion, so what is put back last is the youngest.
         ruling = self._kept.pop(key, None)
         if ruling is None:
-            ruling = self.rulebook.decide(facts)
+            ruling = self.rulebook.decide(facts())
             if len(self._kept) >= self._limit:
                 del self._kept[next(iter(self._kept))]
         self._kept[key] = ruling
