@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 
 from mohist.base import MohistError
 from mohist.gateway.answer import Answer
@@ -230,21 +231,24 @@ class Attempts:
 
     async def _whole(self, outgoing: Outgoing, upstream: Upstream, response: Response, key: bytes) -> Answer:
         """An answer that is not streamed, and every error."""
-        body = bytearray()
+        chunks: list[bytes] = []
+        size_bytes = 0
         while chunk := await response.next(upstream.idle_timeout_s):
             if not outgoing.share.grow(len(chunk)):
                 raise UnansweredError(outgoing.share.room.refusal())
-            body += chunk
-            if len(body) > MAX_WHOLE_BYTES:
+            chunks.append(chunk)
+            size_bytes += len(chunk)
+            if size_bytes > MAX_WHOLE_BYTES:
                 raise _FaultError("the answer is too long")
         if chunk is None:
             raise _FaultError("the answer stopped")
         response.close()
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         status = response.status
         tap = Tap(outgoing.dialect) if response.header(b"content-encoding") in (b"", b"identity") else None
         if tap is not None:
-            tap.read(bytes(body))
-        answer = Answer(upstream, status, response.headers, bytes(body), None, tap)
+            tap.read(body)
+        answer = Answer(upstream, status, response.headers, body, None, tap)
         if status in _ACCOUNT_STATUSES or 300 <= status < 400:
             raise _FaultError(f"status {status}", answer if upstream.own else None)
         if status != 200 and _quotes(body, key, upstream):
@@ -294,11 +298,7 @@ def _key(upstream: Upstream) -> bytes:
 
 def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, key: bytes, body_bytes: int) -> bytes:
     """Request line and headers, with the upstream's key in the place of the client's."""
-    base_url = upstream.base_url.rstrip("/")
-    if upstream.dialect == "anthropic-messages":
-        base_url = messages_url(base_url).removesuffix("/messages")
-    path = base_url.split("://", 1)[1].partition("/")[2]
-    prefix = f"/{path}" if path else ""
+    prefix = _prefix(upstream.base_url, anthropic=upstream.dialect == "anthropic-messages")
     lines = [
         b"POST " + (prefix + outgoing.path).encode() + outgoing.query + b" HTTP/1.1",
         b"host: " + origin.authority.encode(),
@@ -313,6 +313,16 @@ def _head(outgoing: Outgoing, upstream: Upstream, origin: Origin, key: bytes, bo
     lines.append(b"accept-encoding: identity")
     lines.append(b"content-length: %d\r\n\r\n" % body_bytes)
     return b"\r\n".join(lines)
+
+
+@lru_cache(maxsize=1024)
+def _prefix(base_url: str, *, anthropic: bool) -> str:
+    """What stands before the path of every call."""
+    base_url = base_url.rstrip("/")
+    if anthropic:
+        base_url = messages_url(base_url).removesuffix("/messages")
+    path = base_url.split("://", 1)[1].partition("/")[2]
+    return f"/{path}" if path else ""
 
 
 def _typed(headers: Headers) -> Iterable[tuple[bytes, bytes]]:

@@ -151,13 +151,17 @@ class Router:
         if not able:
             return []
         home = self.homes.get(session_id)
-        first = next((upstream for upstream in able if home is not None and upstream.name == home.upstream), None)
+        first = None
+        if home is not None:
+            first = next((upstream for upstream in able if upstream.name == home.upstream), None)
         if first is None:
             first = self._draw(able, session_id) if route.spread else able[0]
         others = [upstream for upstream in able if upstream is not first]
         ordered = [first, *sorted(others, key=lambda upstream: upstream.payer != first.payer)]
-        now_s = self._clock.monotonic_s()
-        return sorted(ordered, key=lambda upstream: not self._is_well(upstream.name, now_s))[:MAX_ATTEMPTS]
+        if self._circuits:
+            now_s = self._clock.monotonic_s()
+            ordered.sort(key=lambda upstream: not self._is_well(upstream.name, now_s))
+        return ordered[:MAX_ATTEMPTS]
 
     def may_retry(self) -> bool:
         """Takes one retry from the budget; False when it is spent."""
@@ -230,6 +234,8 @@ class Router:
 def _nearest_first(upstreams: Iterable[Upstream], dialect: Dialect, *, translated: bool) -> list[Upstream]:
     """In the route's order, but within an account those of the call's own dialect before those that need translation."""
     able = [upstream for upstream in upstreams if translated or upstream.dialect == dialect]
+    if len(able) < 2:
+        return able
     place = {upstream.payer: number for number, upstream in reversed(list(enumerate(able)))}
     return sorted(able, key=lambda upstream: (place[upstream.payer], upstream.dialect != dialect))
 
