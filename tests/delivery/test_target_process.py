@@ -88,7 +88,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     with anyio.CancelScope(shield=True):
         await target.end()
         with anyio.fail_after(20):
-            while target._kept():
+            while target._kept():  # noqa: ASYNC110 - another process's end
                 await anyio.sleep(0.02)
 
 

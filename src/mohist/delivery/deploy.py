@@ -102,9 +102,14 @@ async def take_back(
     """Rolls a release back because a person (or a cancel) says so: one under way, or the one that is active.
 
     What can't be taken back is theirs to think of: this does not ask.
+
+    Raises:
+        TargetError: it does not serve any more.
     """
     if release.status == "rolled-back":
         return release
+    if release.status == "committed" and (await target.status()).active != release.release_id:
+        raise TargetError(f"Release {release.release_id!r} does not serve in {environment.name} any more.")
     course = await _course(delivery, environment, release.commit, book, target, clock, 0, sleep)
     course.row = release
     course.facts = replace(course.facts, release_id=release.release_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from anyio import to_thread
 
@@ -82,8 +83,8 @@ class CommandTarget:
     steps: CommandSteps
     probing: ProbeSpec
 
-    kind = "command"
-    strategies: frozenset[Strategy] = frozenset({"in-place"})
+    kind: ClassVar[str] = "command"
+    strategies: ClassVar[frozenset[Strategy]] = frozenset({"in-place"})
 
     def plan(self, release: ReleaseFacts) -> Sequence[str]:
         named = (("prepare", self.steps.prepare), ("activate", self.steps.activate), ("commit", self.steps.commit))

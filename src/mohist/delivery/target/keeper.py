@@ -222,10 +222,7 @@ class Keeper:
 
     async def _stop(self, release_id: str, drain_s: float) -> dict[str, Any]:
         if any(name == release_id and weight > 0 for name, weight in self._shares):
-            if len(self._shares) > 1:
-                return {"error": f"{release_id} still serves"}
-            self._shares = ()
-            self._turn()
+            return {"error": f"{release_id} still serves"}
         await self._switch.drain(release_id, drain_s)
         self._services.pop(release_id, None)
         self._keep()

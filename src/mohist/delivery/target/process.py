@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 from anyio import to_thread
@@ -50,8 +50,8 @@ class ProcessTarget:
     path: str = ""
     """For a probe beside: path and query of the probe's address. Empty: the probe's own."""
 
-    kind = "process"
-    strategies: frozenset[Strategy] = frozenset({"blue-green", "canary"})
+    kind: ClassVar[str] = "process"
+    strategies: ClassVar[frozenset[Strategy]] = frozenset({"blue-green", "canary"})
 
     def plan(self, release: ReleaseFacts) -> Sequence[str]:
         return [
@@ -90,23 +90,19 @@ class ProcessTarget:
         return answer
 
     async def commit(self, release: ReleaseFacts) -> None:
-        await self._only(release.release_id)
+        await self._settle()
         await self._order({"do": "free", "owner": release.release_id})
         await to_thread.run_sync(self._tidy, release.release_id)
 
     async def rollback(self, release: ReleaseFacts, previous: str) -> None:
         standing = await self._order({"do": "claim", "owner": release.release_id})
-        strangers = {name for name, share in standing["shares"] if share > 0} - {release.release_id, previous}
-        if strangers:
-            await self._order({"do": "free", "owner": release.release_id})
-            raise TargetError(
-                f"Release {strangers.pop()!r} serves here: {release.release_id!r} is not the one to take back."
-            )
-        if previous:
-            if previous not in standing["services"]:
+        serving = {name for name, share in standing["shares"] if share > 0}
+        if release.release_id in serving or not serving:
+            if previous and previous not in standing["services"]:
                 await self._start(previous, owner=release.release_id)
-            await self._order({"do": "turn", "owner": release.release_id, "shares": [(previous, 100)]})
-        await self._only(previous)
+            shares = [(previous, 100)] if previous else []
+            await self._order({"do": "turn", "owner": release.release_id, "shares": shares})
+        await self._settle()
         await self._order({"do": "free", "owner": release.release_id})
 
     async def status(self) -> Standing:
@@ -124,10 +120,12 @@ class ProcessTarget:
         if address is not None and self._kept():
             await self._say(address, {"do": "end"})
 
-    async def _only(self, release_id: str) -> None:
+    async def _settle(self) -> None:
+        """Ends what does not serve."""
         standing = await self._order({"do": "status"})
+        serving = {name for name, share in standing["shares"] if share > 0}
         for name in standing["services"]:
-            if name != release_id:
+            if name not in serving:
                 await self._order({"do": "stop", "release_id": name, "drain_s": self.drain_s})
 
     async def _start(self, release_id: str, owner: str = "") -> None:
