@@ -78,6 +78,7 @@ class DbosEngine:
         where = file_address(address) if isinstance(address, Path) else address
         if not _one.acquire(blocking=False):
             raise EngineError("An engine is open in this process already.", audience="bug")
+        self._closed = False
         self._version = version
         self._lease: Lease | None = None
         self._journal: Journal | None = None
@@ -124,6 +125,9 @@ class DbosEngine:
         return keys
 
     def close(self, grace_s: float = 10.0) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._runner.stop(grace_s)
         self._tender.stop()
         self._let_go()

@@ -35,6 +35,7 @@ _STATES: Final[Mapping[str, SegmentState]] = {
 _LINK: Final = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 _POOL: Final = 5
 _QUIET_S: Final = 300.0
+_BRIEF_S: Final = 0.25
 
 
 def launch(address: Address, executor_id: str, version: str, run: Callable[[str], Json]) -> None:
@@ -66,6 +67,8 @@ def launch(address: Address, executor_id: str, version: str, run: Callable[[str]
         use_listen_notify=False,
         # Neither its messages nor its schedules are used.
         scheduler_polling_interval_sec=_QUIET_S,
+        # Looks at nothing where nobody waits; ends the sooner when it is told to.
+        notification_listener_polling_interval_sec=_BRIEF_S,
     )
     if address.path is None:
         config["db_engine_kwargs"] = {"connect_args": {"application_name": "mohist-engine", **_LINK}}
