@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -385,3 +386,62 @@ def test_each_value_says_where_it_comes_from(place: Place) -> None:
             {"layer": "user", "source": str(place.home / "state" / "mohist.toml"), "value": 7, "fate": "used"},
         ],
     }
+
+
+def test_the_managed_file_beats_the_variables_and_those_the_user_on_where_the_database_is(place: Place) -> None:
+    assert place.load().gateway.variables == {}
+    place.say("user", '[gateway]\ndatabase_url = "postgresql://ann@user/db"\non_database_loss = "open"')
+    gateway = place.load().gateway
+    assert gateway.variables == {"MOHIST_DATABASE_URL": "postgresql://ann@user/db"}
+    assert gateway.on_loss == "open"
+    said = {"MOHIST_DATABASE_URL": "sqlite:////env.db", "MOHIST_ON_DATABASE_LOSS": "closed"}
+    gateway = place.load(said).gateway
+    assert (gateway.database_url, gateway.on_loss) == ("sqlite:////env.db", "closed")
+    place.say("managed", '[gateway]\ndatabase_url = "postgresql://ann@machine/db"\ndatabase_password_file = "~/secret"')
+    gateway = place.load(said).gateway
+    assert gateway.database_url == "postgresql://ann@machine/db"
+    assert gateway.password_file == str(place.home / "secret")
+
+
+def test_a_project_has_no_say_in_where_the_database_is(place: Place) -> None:
+    place.say("project", '[gateway]\ndatabase_url = "sqlite:////elsewhere.db"\non_database_loss = "open"')
+    place.trust_it()
+    config = place.load()
+    assert (config.gateway.database_url, config.gateway.on_loss) == ("", "closed")
+    assert fates(config, "gateway.database_url")["project"] == NO_SAY
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:{}@host/db",
+        "postgresql://ann:x/{}@host/db",
+        "postgresql://host/db?user=ann&password={}",
+        "postgresql://host/db?password=x@{}",
+    ],
+)
+def test_a_database_password_has_no_place_in_a_file_and_the_environments_is_never_shown(place: Place, url: str) -> None:
+    secret = secrets.token_hex(8)
+    url = url.format(secret)
+    config = place.load({"MOHIST_DATABASE_URL": url})
+    assert config.gateway.database_url == url
+    assert secret not in repr(config.gateway)
+    [entry] = [entry.as_json() for entry in config.explained if entry.key == "gateway.database_url"]
+    assert entry["value"] in ("postgresql://host/db", "…")
+    assert secret not in json.dumps(entry)
+    place.say("user", f'[gateway]\ndatabase_url = "{url}"')
+    with pytest.raises(ConfigError, match="database_password_file") as refused:
+        place.load()
+    assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ['database_url = "http://host/db"', 'on_database_loss = "ajar"', 'url = "x"'])
+def test_what_the_gateway_table_can_not_mean_is_refused(place: Place, text: str) -> None:
+    place.say("user", f"[gateway]\n{text}")
+    with pytest.raises(ConfigError, match="gateway"):
+        place.load()
+
+
+def test_a_variable_of_the_gateway_that_means_nothing_is_named(place: Place) -> None:
+    with pytest.raises(ConfigError, match="MOHIST_ON_DATABASE_LOSS"):
+        place.load({"MOHIST_ON_DATABASE_LOSS": "ajar"})

@@ -26,11 +26,12 @@ def test_the_reference_is_as_the_code_says(request: pytest.FixtureRequest) -> No
 
 def test_the_reference_names_every_key_and_variable() -> None:
     text = configuration_manual()
-    for model in (setting.LimitsTable, setting.EndpointTable, setting.PriceTable):
+    for model in (setting.LimitsTable, setting.EndpointTable, setting.PriceTable, setting.GatewayTable):
         assert all(f"| `{name}` |" in text for name in model.model_fields)
     for name in setting.SettingFile.model_fields:
         assert f"| `{name}` |" in text or f"`[{name}" in text
         assert keys.KEYS[name].variable in text
+    assert all(f"`{variable}`" in text for variable in keys.VARIABLES.values())
 
 
 def test_the_keys_and_their_defaults_are_those_of_the_check() -> None:
@@ -39,8 +40,10 @@ def test_the_keys_and_their_defaults_are_those_of_the_check() -> None:
     table = setting.SettingFile.model_validate({}).model_dump()
     limits = {f"limits.{name}": value for name, value in table.pop("limits").items()}
     server = {f"server.{name}": value for name, value in table.pop("server").items()}
+    gateway = {f"gateway.{name}": value for name, value in table.pop("gateway").items()}
     assert table.pop("endpoints") == {}
-    assert keys.defaults() == table | server | limits
+    assert keys.defaults() == table | server | gateway | limits
+    assert set(keys.VARIABLES) == set(gateway)
 
 
 def test_the_example_of_the_reference_is_accepted() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway_call import price, record
 
 from mohist.base import SystemClock
-from mohist.gateway.address import home_address
+from mohist.gateway.address import URL_VARIABLE, home_address
 from mohist.gateway.call import Gatekeeper, Principal, Refusal, Reservation, Wait
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.resident import Resident
@@ -59,7 +59,7 @@ async def main(home: str, url: str, secret: str, name: str) -> None:
         keeper = Keeper(home_address(Path(home), {}, url), price, SystemClock(), poll_s=0.05)
     else:
         ann = Principal("local", "ann")
-        keeper = Resident(Path(home), {}, ann, lambda usage: price("m", usage), SystemClock(), url=url)
+        keeper = Resident(Path(home), {URL_VARIABLE: url}, ann, lambda usage: price("m", usage), SystemClock())
     keeper.start()
     hammer = Hammer(keeper, secret, name)
     print("ready", flush=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -68,14 +68,19 @@ class Explained:
     said: tuple[Said, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For `config show --json` and `config explain --json`; header values are hidden."""
+        """For `config show --json` and `config explain --json`; header values and passwords are hidden."""
         return {
             "key": self.key,
-            "value": _showable(self.value),
+            "value": _showable(self.key, self.value),
             "layer": self.layer,
             "source": self.source,
             "said": [
-                {"layer": said.layer, "source": said.source, "value": _showable(said.value), "fate": said.fate}
+                {
+                    "layer": said.layer,
+                    "source": said.source,
+                    "value": _showable(self.key, said.value),
+                    "fate": said.fate,
+                }
                 for said in self.said
             ],
         }
@@ -88,6 +93,27 @@ class Server:
     url: str
     key_env: str
     """The variable that holds the virtual key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where keys, budgets and usage are."""
+
+    database_url: str = field(repr=False)
+    """Empty: `gateway.db` in the state folder. From the environment it may hold a password."""
+    password_file: str
+    """Empty: none."""
+    on_loss: Literal["closed", "open"]
+    """What budgets do while the database is away."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The same as an environment, for `home_address`: what was settled, and not what a shell says."""
+        said = {
+            keys.VARIABLES["gateway.database_url"]: self.database_url,
+            keys.VARIABLES["gateway.database_password_file"]: self.password_file,
+        }
+        return {name: value for name, value in said.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +137,7 @@ class Config:
     endpoints: Mapping[str, Endpoint]
     server: Server | None
     """None: the gateway's pipeline runs in this process."""
+    gateway: Gateway
     explained: tuple[Explained, ...]
     project: Project | None
     """None: there is no project, or it has no file."""
@@ -180,6 +207,7 @@ def load_config(
         if entry.variable and (text := env.get(entry.variable, "").strip()):
             source = f"The environment variable {entry.variable}"
             layers.append(("environment", entry.variable, _checked({name: text}, source)))
+    layers += _variables_of_tables(env)
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     layers.append(("flags", "", _checked(given, "The command line")))
     layers.append(("managed", str(managed_file), _file(managed_file)))
@@ -261,6 +289,13 @@ def _config(
             {entry.key.partition(".")[2]: _endpoint(entry) for entry in held if entry.key.startswith("endpoints.")}
         ),
         server=Server(values["server.url"], values["server.key_env"]) if values["server.url"] else None,
+        gateway=Gateway(
+            values["gateway.database_url"] or "",
+            str(_folder(values["gateway.database_password_file"] or "", home))
+            if values["gateway.database_password_file"]
+            else "",
+            values["gateway.on_database_loss"],
+        ),
         explained=explained,
         project=project,
     )
@@ -312,12 +347,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _showable(value: Any) -> Any:
+def _showable(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: dict.fromkeys(inner, "…") if key == "headers" and isinstance(inner, Mapping) else _showable(inner)
-            for key, inner in value.items()
+            name: dict.fromkeys(inner, "…")
+            if name == "headers" and isinstance(inner, Mapping)
+            else _showable("", inner)
+            for name, inner in value.items()
         }
+    if key == "gateway.database_url" and isinstance(value, str):
+        # Only the environment's can hold a password: in the user's place, or in the query.
+        start, _, rest = value.partition("://")
+        place, _, query = rest.rpartition("@")[2].partition("?")
+        unsure = not rest or "?" in rest.rpartition("@")[0] or "@" in query
+        return "…" if unsure else f"{start}://{place}"
     return value
 
 
@@ -349,6 +392,18 @@ def _file(path: Path, within: Path | None = None) -> dict[str, Any]:
     from mohist.app.setting import parse
 
     return parse(data, shown)
+
+
+def _variables_of_tables(env: Mapping[str, str]) -> list[tuple[Layer, str, dict[str, Any]]]:
+    layers: list[tuple[Layer, str, dict[str, Any]]] = []
+    for key, variable in keys.VARIABLES.items():
+        if text := env.get(variable, "").strip():
+            table, _, name = key.partition(".")
+            # A URL may hold a password here, which a file's may not; whoever opens the database looks at it.
+            free = key == "gateway.database_url"
+            said = {key: text} if free else _checked({table: {name: text}}, f"The environment variable {variable}")
+            layers.append(("environment", variable, said))
+    return layers
 
 
 def _checked(said: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -58,9 +58,20 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             Key("endpoints", TRUST),
             # A repository must not send a run's calls elsewhere.
             Key("server", OWNER),
+            # Nor lead them out of the budgets that bind its user.
+            Key("gateway", OWNER),
         )
     }
 )
+
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "gateway.database_url": "MOHIST_DATABASE_URL",
+        "gateway.database_password_file": "MOHIST_DATABASE_PASSWORD_FILE",
+        "gateway.on_database_loss": "MOHIST_ON_DATABASE_LOSS",
+    }
+)
+"""The environment variables that say a key of a table."""
 
 _RUN = RunSettings()
 _TOOL = ToolLimits()
@@ -97,6 +108,9 @@ def defaults() -> dict[str, Any]:
         "readable": [],
         "server.url": None,
         "server.key_env": SERVER_KEY_ENV,
+        "gateway.database_url": None,
+        "gateway.database_password_file": None,
+        "gateway.on_database_loss": "closed",
     } | {f"limits.{name}": value for name, value in LIMITS.items()}
 
 

@@ -90,6 +90,9 @@ def configuration_manual() -> str:
         "## `[server]`\n",
         "A project has no say in these: a repository must not send the calls of a run elsewhere.\n",
         _table(setting.ServerTable),
+        "## `[gateway]`\n",
+        "A project has no say in these. The order is that of all keys: the managed file, the variable, the user's file.\n",
+        _table(setting.GatewayTable),
         _EXAMPLE,
     ]
     return "\n".join(parts)

@@ -36,6 +36,8 @@ from mohist.provider.transport import Timeouts
 if TYPE_CHECKING:
     import httpx2
 
+    from mohist.app.config import Gateway
+
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 POLICY_FILE: Final = "gateway-policy.toml"
 MANAGED_PRICES: Final = Path("/etc/mohist/prices.toml")
@@ -51,6 +53,7 @@ class Pipeline:
     Args:
         model: what is called.
         env: for the key, read at each call.
+        database: where budgets and usage are.
         home: the state folder, whose budgets bind and where usage goes.
         project: of the run.
         clock: time.
@@ -58,7 +61,14 @@ class Pipeline:
     """
 
     def __init__(
-        self, model: ResolvedModel, env: Mapping[str, str], home: Path, project: str, clock: Clock, ids: IdSource
+        self,
+        model: ResolvedModel,
+        env: Mapping[str, str],
+        database: Gateway,
+        home: Path,
+        project: str,
+        clock: Clock,
+        ids: IdSource,
     ) -> None:
         limits = Timeouts()
         key = model.key(env)
@@ -83,7 +93,8 @@ class Pipeline:
         self._clock = clock
         self._tariff = tariff(model.price, _contracts(home), provider=model.provider, model=model.wire)
         self._warden = Warden()
-        self._keeper = Resident(home, env, Principal(KEY_ID, user_name(), project), self._dearest, clock)
+        who = Principal(KEY_ID, user_name(), project)
+        self._keeper = Resident(home, database.variables, who, self._dearest, clock, on_loss=database.on_loss)
         # Nobody stands between this door and its client who could take silence for an end.
         settings = DoorSettings(ping_after_s=limits.idle_s)
         self._pool = _pool(model.base_url)

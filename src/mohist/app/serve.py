@@ -11,6 +11,7 @@ import anyio
 
 from mohist.admin.desk import Desk
 from mohist.admin.entrance import Entrance
+from mohist.app.database import gateway_settings
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
 from mohist.app.observation import Observation, Watch
@@ -20,7 +21,7 @@ from mohist.app.route import Served, from_file, from_keys
 from mohist.app.rulebook import PolicyFile, describe, policy_path
 from mohist.base import RandomIds, StatePaths, SystemClock
 from mohist.gateway.address import home_address
-from mohist.gateway.keeper import Keeper, OnLoss
+from mohist.gateway.keeper import Keeper
 from mohist.gateway.route import Router
 from mohist.gateway.server import ServerSettings, serve
 from mohist.gateway.warden import Warden
@@ -75,19 +76,20 @@ async def run_gateway(
     warden = Warden()
     rules = PolicyFile(policy_path(paths.home, policy), warden, tell)
     await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
-    address = home_address(paths.home, env)
+    settings = gateway_settings(env)
+    address = home_address(paths.home, settings.variables)
     keeper = Keeper(
         address,
         lambda model, usage: served.dearest(model, usage, clock.now_ms()),
         clock,
-        on_loss=on_database_loss(env),
+        on_loss=settings.on_loss,
     )
     await anyio.to_thread.run_sync(keeper.start)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
             group.start_soon(rules.watch)
-            settings = ServerSettings(host, port, served.limits.door(), served.limits.connections())
+            serving = ServerSettings(host, port, served.limits.door(), served.limits.connections())
             router = Router(served.table, clock)
             watch = Watch(observation or Observation(), env, router, keeper, tell)
             watch.begin(group)
@@ -100,7 +102,7 @@ async def run_gateway(
 
             try:
                 await serve(
-                    settings,
+                    serving,
                     keeper,
                     router,
                     served.price,
@@ -121,16 +123,6 @@ async def run_gateway(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(keeper.stop)
-
-
-def on_database_loss(env: Mapping[str, str]) -> OnLoss:
-    """What budgets do while the database is away; ConfigError when it is neither of the two."""
-    said = env.get("MOHIST_ON_DATABASE_LOSS", "").strip() or "closed"
-    if said == "closed":
-        return "closed"
-    if said == "open":
-        return "open"
-    raise ConfigError(f"MOHIST_ON_DATABASE_LOSS is {said!r}.", "Say closed or open.")
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:

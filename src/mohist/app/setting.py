@@ -35,6 +35,16 @@ def _url(value: str) -> str:
     return value
 
 
+def _database(value: str) -> str:
+    start, _, rest = value.partition("://")
+    if start not in ("sqlite", "postgresql", "postgres", "postgresql+psycopg") or not rest:
+        raise ValueError("must be postgresql://USER@HOST/DATABASE or sqlite:////PATH")
+    # A password may hold any sign but @, so this says no rather than guess.
+    if ":" in rest.rpartition("@")[0] or "password=" in rest.lower():
+        raise ValueError("must hold no password; name a file with database_password_file, or use PGPASSFILE")
+    return value
+
+
 def _variable(value: str) -> str:
     if not _KEY_NAME.fullmatch(value):
         raise ValueError("is the name of an environment variable, never a key itself")
@@ -144,6 +154,26 @@ class ServerTable(_Table):
     )
 
 
+class GatewayTable(_Table):
+    """`[gateway]`: where keys, budgets and usage are, for `mohist serve`, `keys`, `usage` and every run."""
+
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
+        None,
+        description="`postgresql://USER@HOST/DATABASE` or `sqlite:////PATH`, without a password. Left out: `gateway.db` in "
+        "the state folder. Variable: `MOHIST_DATABASE_URL`.",
+    )
+    database_password_file: Annotated[str, AfterValidator(_folder)] | None = Field(
+        None,
+        description="A file that holds the database's password and nothing else. Left out: libpq's own ways (`PGPASSFILE`, "
+        "`~/.pgpass`). Variable: `MOHIST_DATABASE_PASSWORD_FILE`.",
+    )
+    on_database_loss: Literal["closed", "open"] = Field(
+        _DEFAULTS["gateway.on_database_loss"],
+        description="What budgets do while the database is away: `closed`, calls pass as far as the process has room for "
+        "them; `open`, all pass and are counted later. Variable: `MOHIST_ON_DATABASE_LOSS`.",
+    )
+
+
 class SettingFile(_Table):
     """`mohist.toml`."""
 
@@ -190,6 +220,7 @@ class SettingFile(_Table):
         default_factory=dict, description=""
     )
     server: ServerTable = Field(default_factory=lambda: ServerTable.model_validate({}), description="")
+    gateway: GatewayTable = Field(default_factory=lambda: GatewayTable.model_validate({}), description="")
 
 
 def parse(data: bytes, source: str) -> dict[str, Any]:
@@ -219,7 +250,7 @@ def checked(table: Mapping[str, Any], source: str, *, strict: bool) -> dict[str,
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if key in ("limits", "endpoints", "server"):
+        if key in ("limits", "endpoints", "server", "gateway"):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             flat[key] = value
@@ -242,6 +273,8 @@ def _siblings(path: Iterable[str]) -> list[str]:
     match list(path):
         case ["server"]:
             return list(ServerTable.model_fields)
+        case ["gateway"]:
+            return list(GatewayTable.model_fields)
         case ["limits"]:
             return list(LimitsTable.model_fields)
         case ["endpoints", _]:

@@ -79,11 +79,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    from mohist.app.database import gateway_settings
     from mohist.gateway.address import home_address
     from mohist.gateway.change import Author
     from mohist.gateway.store import Store
 
-    address = home_address(StatePaths.from_env(os.environ).home, os.environ)
+    address = home_address(StatePaths.from_env(os.environ).home, gateway_settings(os.environ).variables)
     with Store(address, author=Author(_who(), door="command")) as store:
         match args.verb:
             case "create":

@@ -90,6 +90,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    from mohist.app.database import gateway_settings
     from mohist.gateway.address import home_address
     from mohist.gateway.clerk import catch_up
     from mohist.gateway.database import Session
@@ -101,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError("--by sums; --calls, --format parquet and --format focus have their own rows.")
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
         raise UsageError("Parquet is no text for a terminal.", "Name a file: --output FILE")
-    address = home_address(StatePaths.from_env(os.environ).home, os.environ)
+    address = home_address(StatePaths.from_env(os.environ).home, gateway_settings(os.environ).variables)
     catch_up(address)
     with Session(address) as session:
         if args.format == "focus":

@@ -61,7 +61,6 @@ class Resident:
         principal: whose calls these are.
         dearest: the largest cost of a call.
         clock: for periods.
-        url: the database as configured; empty: `gateway.db` in the state folder.
         on_loss: what budgets do while the database is away.
     """
 
@@ -73,7 +72,6 @@ class Resident:
         dearest: Dearest,
         clock: Clock,
         *,
-        url: str = "",
         on_loss: OnLoss = "closed",
     ) -> None:
         self._home = home
@@ -81,7 +79,6 @@ class Resident:
         self._principal = principal
         self._dearest = dearest
         self._clock = clock
-        self._url = url
         self._on_loss = on_loss
         self._keeper: Keeper | None = None
         """Once a budget binds."""
@@ -101,7 +98,7 @@ class Resident:
         Raises:
             StoreError: the database can't be used.
         """
-        if self._env.get("MOHIST_DATABASE_URL") or self._url:
+        if self._env.get("MOHIST_DATABASE_URL"):
             with self._open_store() as store:
                 bound = self._is_bound(store)
         else:
@@ -252,7 +249,7 @@ class Resident:
     def _address(self) -> Address:
         from mohist.gateway.address import home_address
 
-        return home_address(self._home, self._env, self._url)
+        return home_address(self._home, self._env)
 
     def _open_store(self) -> Store:
         # The database's library takes longer to load than all else of a run's start, so a thread of the start does it.
