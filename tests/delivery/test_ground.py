@@ -79,6 +79,14 @@ async def test_the_same_tree_gives_the_same_commit(user: Path, tmp_path: Path, s
     assert raw.endswith("Change a\n\nDelivery: d-1\nCriterion: AC-1\nRun: r-7")
 
 
+async def test_a_change_of_the_same_size_in_the_same_instant_is_seen(ground: GitGround) -> None:
+    base = await ground.resolve("HEAD")
+    for number in range(25):
+        tree = await ground.worktree(f"d/1/{number}", base)
+        write(tree, {"a.txt": "ONE\ntwo\nthree\n"})
+        assert await ground.changed(base, await ground.commit(tree, "change", {})) == ["a.txt"]
+
+
 async def test_what_git_is_told_by_the_worktree_runs_nothing(ground: GitGround, tmp_path: Path) -> None:
     evil = tmp_path / "evil.sh"
     evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/mark\n")

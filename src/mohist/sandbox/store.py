@@ -245,10 +245,13 @@ class GitStore:
         found: dict[str, bytes] = {}
         if not paths:
             return found
-        asked = b"".join(os.fsencode(f"{commit}:{path}") + b"\0" for path in paths)
-        text = await self._bytes("cat-file", "--batch", "-z", given=asked)
+        names = [os.fsencode(f"{commit}:{path}") for path in paths]
+        text = await self._bytes("cat-file", "--batch", "-z", given=b"\0".join(names) + b"\0")
         at = 0
-        for path in paths:
+        for path, name in zip(paths, names, strict=True):
+            if text.startswith(name + b" missing\n", at):  # a name may hold a newline
+                at += len(name) + len(b" missing\n")
+                continue
             end = text.index(b"\n", at)
             words = text[at:end].split(b" ")
             at = end + 1
@@ -346,7 +349,8 @@ class GitStore:
             leftover.unlink(missing_ok=True)
         own = admin / f"index.{secrets.token_hex(4)}"
         with suppress(FileNotFoundError):
-            shutil.copyfile(admin / "index", own)
+            # With its time: a file written in the same tick as the index is told from an unchanged one by it alone.
+            shutil.copy2(admin / "index", own)
         env = {"GIT_INDEX_FILE": str(own)}
         try:
             new = await self._run("ls-files", "-z", "--others", "--exclude-standard", at=(admin, folder), env=env)

@@ -1,0 +1,166 @@
+"""Verification by exit codes in clean copies, with real git and the real sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ground_room import PYTHON
+from verify_room import Case, case_of
+
+from mohist.delivery.state import Criterion
+from mohist.delivery.verify import VerifySettings
+from mohist.sandbox import Bubblewrap
+
+CODE = "def double(x):\n    return 2 * x\n"
+TESTS = """import unittest
+
+from app import double
+
+
+class TestDouble(unittest.TestCase):
+    def test_two(self):
+        self.assertEqual(double(2), 4)
+
+    def test_zero(self):
+        self.assertEqual(double(0), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
+"""
+FILES: dict[str, str | None] = {"app.py": CODE, "test_app.py": TESTS}
+TRIPLE = CODE + "\n\ndef triple(x):\n    return 3 * x\n"
+TRIPLE_TESTS = TESTS.replace("import double\n", "import double, triple\n").replace(
+    "    def test_zero", "    def test_triple(self):\n        self.assertEqual(triple(3), 9)\n\n    def test_zero"
+)
+RUN = f"{PYTHON} -m unittest -q"
+SETTINGS = VerifySettings(checks=(RUN,), repeats=2, timeout_s=60)
+Make = Callable[..., Awaitable[Case]]
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bubblewrap]:
+    backend = Bubblewrap(state=tmp_path_factory.mktemp("state"), grace_s=0.3)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path, sandbox: Bubblewrap) -> Make:
+    return lambda files=FILES: case_of(tmp_path, sandbox, files)
+
+
+async def test_a_good_change_holds_with_evidence_of_each_run(make: Make) -> None:
+    case = await make()
+    await case.change({"app.py": TRIPLE, "test_app.py": TRIPLE_TESTS})
+    check = f"{PYTHON} -m unittest -q test_app.TestDouble.test_triple"
+    verified = await case.verify([Criterion("AC-1", "WHEN 3 is tripled THE app SHALL give 9.", check)], SETTINGS)
+    assert (verified.ok, verified.reasons) == (True, ())
+    assert {(row.subject, row.phase, row.exit_code) for row in case.evidence} == {
+        ("AC-1", "before", 1), ("AC-1", "after", 0), ("AC-1/without-code", "before", 1),
+        ("tests", "before", 0), ("tests", "after", 0),
+    }  # fmt: skip
+    for row in case.evidence:
+        assert row.commit == (case.delivery.base_commit if row.phase == "before" else case.delivery.commit)
+        assert len(row.output_sha256) == 64
+    assert case.accused() == []
+    home = case.ground.readable[0].parent
+    assert list((home / "copies").iterdir()) == []
+
+
+async def test_asked_again_nothing_is_run_again(make: Make) -> None:
+    case = await make()
+    await case.change({"app.py": TRIPLE, "test_app.py": TRIPLE_TESTS})
+    criteria = [Criterion("AC-1", "", f"{PYTHON} -c 'import app; app.triple(1)'")]
+    first = await case.verify(criteria, SETTINGS)
+    rows = case.evidence
+    assert await case.verify(criteria, SETTINGS) == first
+    assert case.evidence == rows
+
+
+async def test_a_check_that_passes_before_the_change_is_named(make: Make) -> None:
+    case = await make()
+    await case.change({"app.py": TRIPLE})
+    criteria = [
+        Criterion("AC-1", "", f"{PYTHON} -c 'import app; app.double(1)'"),
+        Criterion("AC-2", "", f"{PYTHON} -c 'import app; app.triple(1)'"),
+        Criterion("AC-3", "", f"{PYTHON} -m compileall -q .", "quality"),
+        Criterion("AC-4", "", "", "manual"),
+    ]
+    verified = await case.verify(criteria, SETTINGS)
+    assert verified.reasons == ("AC-1: its check passes before the change, so it proves nothing",)
+    assert [row.holds for row in verified.matrix[:4]] == [False, True, True, None]
+
+
+async def test_a_test_that_passes_without_the_code_is_named(make: Make) -> None:
+    case = await make()
+    hollow = TESTS.replace(
+        "    def test_zero", "    def test_triple(self):\n        self.assertTrue(double)\n\n    def test_zero"
+    )
+    await case.change({"app.py": TRIPLE, "test_app.py": hollow})
+    check = f"{PYTHON} -m unittest -q test_app.TestDouble.test_triple"
+    verified = await case.verify([Criterion("AC-1", "", check)], SETTINGS)
+    assert verified.reasons == (
+        "AC-1: its check passes with the change's tests alone, without its code, so it proves nothing",
+    )
+
+
+async def test_a_failing_check_is_told_from_a_flaky_one_and_from_one_that_failed_before(make: Make) -> None:
+    flaky = "test -e .seen || { touch .seen; exit 1; }"
+    red = f"{PYTHON} -c 'import sys; sys.exit(1)'"
+    broken = f"{PYTHON} -c 'import app; app.double'"
+    case = await make()
+    await case.change({"app.py": "def other():\n    pass\n"})
+    verified = await case.verify([], VerifySettings((flaky, red, broken), repeats=2, timeout_s=60))
+    said = {row.command: (row.before, row.after, row.holds) for row in verified.matrix}
+    assert said == {
+        flaky: ("flaky", "flaky", None), red: ("fails", "fails", None), broken: ("passes", "fails", False),
+    }  # fmt: skip
+    assert verified.ok is False
+    assert [(row.runs, row.passes) for row in case.evidence if row.command == flaky] == [(3, 2), (3, 2)]
+    assert any("flaky: 2 of 3 runs pass" in text for text in verified.remarks)
+
+
+async def test_flakiness_that_the_change_brings_does_not_pass(make: Make) -> None:
+    case = await make({"check.sh": "exit 0\n"})
+    await case.change({"check.sh": "test -e .seen || { touch .seen; exit 1; }\n"})
+    verified = await case.verify(
+        [Criterion("AC-1", "", "sh check.sh new", "quality")], VerifySettings(("sh check.sh",), 2, 60)
+    )
+    assert not verified.ok
+    assert any("flaky" in reason for reason in verified.reasons)
+
+
+async def test_the_copy_is_clean_and_a_hanging_check_ends(make: Make) -> None:
+    case = await make({**FILES, ".gitignore": "*.cfg\n"})
+    tree = await case.ground.worktree("d/1/change", case.delivery.base_commit)
+    (tree / "local.cfg").write_text("x")
+    await case.change({"new.txt": "x"})
+    checks = ("test ! -e local.cfg", "test ! -e .git/HEAD", "test -e new.txt", "sleep 60")
+    verified = await case.verify([], VerifySettings(checks, repeats=3, timeout_s=1))
+    assert [row.after for row in verified.matrix] == ["passes", "passes", "passes", "fails"]
+    assert case.evidence[-1].exit_code is None
+    assert "killed after 1 s" in case.evidence[-1].output_tail
+
+
+async def test_checks_come_from_the_base_where_the_change_does_not_reach(make: Make) -> None:
+    case = await make({**FILES, "Makefile": "test:\n\tpython3 -m unittest -q\n"})
+    await case.change({"Makefile": "test:\n\t@true\nlint:\n\t@true\n", "app.py": "def double(x):\n    return x\n"})
+    verified = await case.verify()
+    assert [row.command for row in verified.matrix] == ["make test"]
+    told = [row.path for row in case.findings if row.finding_id.startswith("verify-check-changed")]
+    assert told == ["Makefile"]
+    assert any("told of 2 tests before the change, and tells of none now" in row.text for row in case.accused())
+
+
+async def test_what_a_later_attempt_mends_is_marked_as_fixed(make: Make) -> None:
+    case = await make()
+    await case.change({"test_app.py": TESTS.replace("(double(2), 4)", "(double(2), 4)  # noqa")}, "one")
+    await case.verify([], SETTINGS)
+    assert [row.finding_id.split("-")[1] for row in case.accused()] == ["silenced"]
+    await case.change({"app.py": TRIPLE}, "two")
+    await case.verify([], SETTINGS)
+    assert case.accused() == []
+    assert {row.status for row in case.store.findings("d-1") if "silenced" in row.finding_id} == {"fixed"}
