@@ -10,10 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mohist.app import rulebook
+from mohist.app.config import Gateway
+from mohist.app.errors import ConfigError
+from mohist.app.pipeline import BASE_URL, Pipeline, user_name
 from mohist.app.rulebook import MAX_FILE_BYTES, PolicyFile, describe, policy_path
 from mohist.app.serve import run_gateway
+from mohist.base import RandomIds, SystemClock
 from mohist.gateway.warden import Warden
 from mohist.policy import Facts, RuleError
+from mohist.provider.resolution import resolve
 
 GOOD = """
 default = "allow"
@@ -140,6 +146,57 @@ async def test_the_watch_takes_over_what_changes_while_it_runs(followed):
 def test_only_the_state_folder_and_the_command_line_name_the_file(tmp_path):
     assert policy_path(tmp_path, None) == tmp_path / "gateway-policy.toml"
     assert policy_path(tmp_path, Path("x.toml")) == Path("x.toml")
+
+
+@pytest.fixture
+def managed(tmp_path, monkeypatch):
+    path = tmp_path / "etc" / "gateway-policy.toml"
+    path.parent.mkdir()
+    monkeypatch.setattr(rulebook, "MANAGED_FILE", path)
+    return path
+
+
+def test_the_machines_file_wins_and_no_other_may_be_chosen(tmp_path, managed):
+    assert policy_path(tmp_path, None) == tmp_path / "gateway-policy.toml"
+    managed.write_text(GOOD.format(id="machine"), encoding="utf-8")
+    assert policy_path(tmp_path, None) == managed
+    assert policy_path(tmp_path, managed) == managed
+    with pytest.raises(ConfigError, match=r"--policy 'x\.toml' is refused") as refused:
+        policy_path(tmp_path, Path("x.toml"))
+    assert str(managed) in str(refused.value)
+
+
+def test_a_machines_file_that_can_not_be_read_does_not_count_as_none(tmp_path, managed):
+    managed.symlink_to(tmp_path / "nothing")
+    with pytest.raises(RuleError, match="can't be read"):
+        PolicyFile(policy_path(tmp_path, None), Warden(), lambda _line: None).begin(must_exist=False)
+
+
+def test_a_machines_file_that_comes_while_calls_are_served_takes_over_and_does_not_go_with_its_file(followed, managed):
+    followed.write(GOOD.format(id="own"))
+    followed.file.begin(must_exist=True)
+    managed.write_text(GOOD.format(id="machine"), encoding="utf-8")
+    followed.file.look()
+    assert followed.ids == ["machine"]
+    managed.unlink()
+    followed.file.look()
+    assert followed.ids == ["machine"]
+    assert "can't be read" in followed.told[-1]
+
+
+async def test_a_run_in_its_own_process_goes_by_the_machines_rules(tmp_path, managed):
+    (tmp_path / "gateway-policy.toml").write_text('default = "allow"', encoding="utf-8")
+    managed.write_text(
+        GOOD.format(id="machine").replace('"eve"', f'"{user_name()}"').replace("ann", "nobody-else"), "utf-8"
+    )
+    model = resolve("http://127.0.0.1:9/v1#m", {})
+    pipeline = Pipeline(model, {}, Gateway("", "", "closed"), tmp_path, "shop", SystemClock(), RandomIds(SystemClock()))
+    client = pipeline.start()
+    try:
+        answer = await client.post(f"{BASE_URL}/chat/completions", json={"model": "m", "messages": []})
+    finally:
+        await pipeline.close()
+    assert (answer.status_code, "(rule machine)" in answer.text) == (403, True)
 
 
 def test_what_is_in_force_is_said_in_a_line(followed):

@@ -12,7 +12,7 @@ from anyio import to_thread
 from mohist.app import machine as machines
 from mohist.app.config import Config, load_config
 from mohist.app.connect import load_rules
-from mohist.app.rulebook import describe, policy_path, read_text
+from mohist.app.rulebook import describe, is_there, policy_path, read_text
 from mohist.app.server import find_model
 from mohist.app.trust import TrustStore
 from mohist.base import MohistError
@@ -83,7 +83,7 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
 def _gateway_policy(home: Path) -> Finding:
     path = policy_path(home, None)
     try:
-        rulebook = load_rulebook(read_text(path), str(path)) if path.exists() else None
+        rulebook = load_rulebook(read_text(path), str(path)) if is_there(path) else None
     except RuleError as error:
         return Finding("gateway", "policy", "no", str(error), needed=False)
     return Finding("gateway", "policy", "yes" if rulebook else "weak", describe(rulebook), needed=False)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from mohist.app.rulebook import PolicyFile, policy_path
 from mohist.base import Clock, IdSource, MohistError
 from mohist.gateway.asgi import Receive, Scope, Send, refuse
 from mohist.gateway.attempt import Attempts
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from mohist.app.config import Gateway
 
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
-POLICY_FILE: Final = "gateway-policy.toml"
 MANAGED_PRICES: Final = Path("/etc/mohist/prices.toml")
 BASE_URL: Final = "http://in-process/v1"
 """Where the adapters post to; no name is looked up."""
@@ -143,10 +143,7 @@ class Pipeline:
 
     def _read(self) -> None:
         self._keeper.start()
-        if (path := self._home / POLICY_FILE).exists():
-            from mohist.app.rulebook import PolicyFile
-
-            PolicyFile(path, self._warden, lambda _line: None).begin(must_exist=True)
+        PolicyFile(policy_path(self._home, None), self._warden, lambda _line: None).begin(must_exist=False)
 
 
 def _pool(url: str) -> Pool:

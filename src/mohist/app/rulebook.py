@@ -9,19 +9,44 @@ from typing import Final
 
 import anyio
 
+from mohist.app.errors import ConfigError
 from mohist.base import SystemClock
 from mohist.gateway.warden import Warden
 from mohist.policy import Rulebook, RuleError, load_rulebook
 
 POLICY_FILE: Final = "gateway-policy.toml"
+MANAGED_FILE: Final = Path("/etc/mohist/gateway-policy.toml")
+"""The machine's; while it is there no other holds."""
 MAX_FILE_BYTES: Final = 1024 * 1024
 LOOK_S: Final = 1.0
 NO_RULES: Final = "no policy: everything that a key may do is allowed"
 
 
 def policy_path(home: Path, chosen: Path | None) -> Path:
-    """The one file that rules come from; a repository's has no say."""
-    return chosen or home / POLICY_FILE
+    """The one file that rules come from: the machine's, else the chosen one, else the state folder's; never a repository's.
+
+    Raises:
+        ConfigError: another was chosen than the machine's.
+    """
+    if not is_there(MANAGED_FILE):
+        return chosen or home / POLICY_FILE
+    if chosen is not None and Path.cwd() / chosen != MANAGED_FILE:
+        raise ConfigError(
+            f"--policy {str(chosen)!r} is refused: this machine's rules are those of {MANAGED_FILE}.",
+            "Leave --policy out, or have whoever looks after the machine change that file.",
+        )
+    return MANAGED_FILE
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has that name; True where it can't be told, so that reading fails and nobody goes without rules."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def describe(rulebook: Rulebook | None) -> str:
@@ -34,6 +59,8 @@ def describe(rulebook: Rulebook | None) -> str:
 
 class PolicyFile:
     """Keeps a warden at its file's newest good state. A bad file never replaces a good one, nor does a missing one.
+
+    When the machine's file comes into being, it is followed instead.
 
     Args:
         path: the file; it may come into being later.
@@ -54,13 +81,15 @@ class PolicyFile:
         Raises:
             RuleError: it is refused, or not there although it `must_exist`.
         """
-        if must_exist or self._path.exists():
+        if must_exist or is_there(self._path):
             text = read_text(self._path)
             self._seen = _digest(text)
             self._warden.take(load_rulebook(text, str(self._path)), SystemClock().now_ms())
 
     def look(self) -> None:
         """Takes over a file that changed, or says why not; blocks on the disk, never raises for what a file can be."""
+        if self._path != MANAGED_FILE and is_there(MANAGED_FILE):
+            self._path = MANAGED_FILE
         try:
             text = read_text(self._path)
         except RuleError as error:
@@ -85,7 +114,7 @@ class PolicyFile:
             await anyio.to_thread.run_sync(self.look)
 
     def _refuse(self, seen: str, why: str) -> None:
-        if seen == self._seen or (self._warden.rulebook is None and not self._path.exists()):
+        if seen == self._seen or (self._warden.rulebook is None and not is_there(self._path)):
             return
         self._seen = seen
         self._warden.trouble = why

@@ -47,7 +47,7 @@ async def run_gateway(
         port: 0 takes a free one.
         routes: the route file; None: that of the state folder.
         ready: told the base URL and what is served once calls are taken.
-        policy: the rule file, which must be there; None: that of the state folder, where there is one.
+        policy: the rule file, which must be there; None: the machine's, else that of the state folder, where there is one.
         tell: told which rules are in force, at the start and at every change, in one line.
         observation: metrics and traces; None: metrics that nobody may read.
         record: folder that a recording of the calls goes to.
@@ -55,7 +55,7 @@ async def run_gateway(
     Raises:
         RuleError: the rule file is refused.
         TapeError: a recording can't be read or written.
-        ConfigError: no route, or a file that says what it may not.
+        ConfigError: no route, other rules than the machine's, or a file that says what it may not.
         MohistError: the address is taken, or another process serves from this home.
     """
     paths, clock = StatePaths.from_env(env), SystemClock()

@@ -60,11 +60,12 @@ def main(args: argparse.Namespace) -> int:
 
 def _rules(chosen: Path | None) -> Rulebook | None:
     """The rulebook, its examples not tried; None where there is no file and none was named."""
-    from mohist.app.rulebook import policy_path, read_text
+    from mohist.app.rulebook import is_there, policy_path, read_text
     from mohist.policy import read_rulebook
 
-    path = policy_path(StatePaths.from_env(os.environ).home, chosen)
-    if chosen is None and not path.exists():
+    # A file that is named is looked at here, not put in force.
+    path = chosen or policy_path(StatePaths.from_env(os.environ).home, None)
+    if chosen is None and not is_there(path):
         return None
     return read_rulebook(read_text(path), str(path))
 

@@ -33,7 +33,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8484, help="0 takes a free one (default: 8484)")
     parser.add_argument("--routes", type=Path, metavar="FILE", help="routes (default: routes.toml of the state folder)")
     parser.add_argument(
-        "--policy", type=Path, metavar="FILE", help="rules (default: gateway-policy.toml of the state folder, if any)"
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="rules (default: gateway-policy.toml of /etc/mohist, else of the state folder, if any)",
     )
     parser.add_argument(
         "--metrics-port",
