@@ -1,0 +1,101 @@
+"""The tables of deliveries: made by steps, beside the gateway's or alone; newer ones are refused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from fakes.clock import FakeClock
+from fakes.postgres import Postgres
+from mohist.delivery.errors import BookError
+from mohist.delivery.migration import VERSION_TABLE
+from mohist.delivery.schema import METADATA
+from mohist.delivery.store import Store
+from mohist.gateway.address import Address, home_address
+from mohist.gateway.schema import METADATA as GATEWAY
+from mohist.gateway.store import Store as GatewayStore
+
+KINDS = pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+
+
+@KINDS
+def test_the_steps_make_what_the_tables_declare(
+    kind: str, new_address: Callable[[str], Address], clock: FakeClock
+) -> None:
+    address = new_address(kind)
+    Store(address, clock).close()
+    engine = create_engine(address.url)
+    with engine.connect() as db:
+        context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+@KINDS
+def test_they_live_beside_the_gateways_in_one_database(
+    kind: str, new_address: Callable[[str], Address], clock: FakeClock
+) -> None:
+    assert not set(METADATA.tables) & set(GATEWAY.tables)
+    address = new_address(kind)
+    for _ in range(2):
+        GatewayStore(address).close()
+        Store(address, clock).close()
+
+
+def test_a_fresh_postgresql_is_brought_up_by_several_at_once(
+    delivery_postgres: Postgres, tmp_path: Path, clock: FakeClock
+) -> None:
+    address = home_address(tmp_path, {}, delivery_postgres.url(delivery_postgres.new_database()))
+    failures: list[BaseException] = []
+
+    def open_it() -> None:
+        try:
+            Store(address, clock).close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+
+
+@KINDS
+def test_what_a_newer_program_made_is_refused(
+    kind: str, new_address: Callable[[str], Address], clock: FakeClock
+) -> None:
+    address = new_address(kind)
+    Store(address, clock).close()
+    engine = create_engine(address.url)
+    with engine.begin() as db:
+        db.execute(text("UPDATE delivery_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(BookError, match="newer program"):
+        Store(address, clock)
+
+
+def test_a_file_that_is_no_database_is_told_without_the_gateway(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "deliveries.db"
+    path.write_bytes(b"not a database, but long enough to be read as one" * 20)
+    with pytest.raises(BookError, match=r"The database of deliveries .* can't be used"):
+        Store(path, clock)
+
+
+def test_the_server_may_go_and_come_back(delivery_postgres: Postgres, tmp_path: Path, clock: FakeClock) -> None:
+    address = home_address(tmp_path, {}, delivery_postgres.url(delivery_postgres.new_database()))
+    store = Store(address, clock, busy_s=1.0)
+    assert store.effect("k", "push") is None
+    delivery_postgres.stop()
+    with pytest.raises(BookError):
+        store.begun("k")
+    delivery_postgres.start()
+    assert store.begun("k")
+    store.close()
