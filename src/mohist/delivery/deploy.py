@@ -12,6 +12,7 @@ step of a target may be repeated. `rolled-back` always means that what served be
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,7 +105,7 @@ async def take_back(
     What can't be taken back is theirs to think of: this does not ask.
 
     Raises:
-        TargetError: it does not serve any more.
+        TargetError: it does not serve any more, or another release is under way.
     """
     if release.status == "rolled-back":
         return release
@@ -163,7 +164,9 @@ class _Course:
             verdict = await self._watch(100, self.environment.probe.bake_s)
             if verdict.phase == "sick":
                 return await self._sick(verdict.reason)
-            await self._firmly(lambda: self.target.commit(self.facts))
+            # The target is ours until it is committed: where another has it, that happened before a kill.
+            with suppress(BusyError):
+                await self._firmly(lambda: self.target.commit(self.facts))
         except BusyError as error:  # the target is another's: nothing of ours is there to be taken back
             await self._put("rolled-back", f"Never activated: {error}")
             raise
@@ -251,10 +254,18 @@ class _Course:
     async def roll_back(self, reason: str) -> Release:
         """Takes it back, and asks whether what served before does again."""
         assert self.row is not None
+        before, previous = self.row, self.row.previous
         await self._put("rolling-back", reason)
-        previous = self.row.previous
         try:
             await self._firmly(lambda: self.target.rollback(self.facts, previous))
+        except BusyError as error:
+            if before.status in ("committed", "failed"):
+                await self._put(before.status, before.detail)
+                raise
+            if before.status in ("prepared", "rolling-back"):  # never had it, or gave it back before a kill
+                await self._put("rolled-back", reason)
+                return self.row
+            return await self._alarm(f"{reason} And the rollback failed: {error}")
         except TargetError as error:
             return await self._alarm(f"{reason} And the rollback failed: {error}")
         if previous:

@@ -156,7 +156,8 @@ def gates_for(stage: StageName, facts: Facts, change: Change | None, ruling: Rul
 
 def next_place(facts: Facts, places: Sequence[Place]) -> Place | None:
     """The first environment without a committed release of the merged change; None: it is everywhere."""
-    there = {release.environment for release in facts.releases if release.status == "committed"}
+    merged = facts.delivery.merged
+    there = {each.environment for each in facts.releases if each.status == "committed" and each.commit == merged}
     return next((place for place in places if place.name not in there), None)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from anyio import to_thread
 
-from mohist.delivery.errors import TargetError, UnreachableError
+from mohist.delivery.errors import BusyError, TargetError, UnreachableError
 from mohist.delivery.target.contract import Answer, ReleaseFacts, Standing, Strategy
 from mohist.delivery.target.probe import ProbeSpec, ask
 from mohist.sandbox import Network, Profile, Sandbox, SandboxError, run
@@ -26,7 +27,8 @@ class Shell:
 
     sandbox: Sandbox
     home: Path
-    """A folder of the target's own, kept between deploys; commands may write it (`$MOHIST_TARGET`)."""
+    """A folder of the target's own, kept between deploys; commands may write it (`$MOHIST_TARGET`). What the target
+    itself remembers lies beside it."""
     network: Network = "none"
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
@@ -91,6 +93,7 @@ class CommandTarget:
         return [f"{name} {release.release_id}: {command}" for name, command in named if command]
 
     async def prepare(self, release: ReleaseFacts) -> None:
+        await to_thread.run_sync(take_lock, self._folder, release.release_id)
         await self._step("prepare", self.steps.prepare, release)
 
     async def activate(self, release: ReleaseFacts, weight: int = 100) -> None:  # noqa: ARG002 - has no switch
@@ -105,32 +108,39 @@ class CommandTarget:
         return await ask(self.probing, runs=runs)
 
     async def commit(self, release: ReleaseFacts) -> None:
+        await to_thread.run_sync(take_lock, self._folder, release.release_id)
         await self._step("commit", self.steps.commit, release)
+        await to_thread.run_sync(free_lock, self._folder, release.release_id)
 
     async def rollback(self, release: ReleaseFacts, previous: str) -> None:
-        if release.release_id not in (await self._recall("touched"), await self._recall("active")):
-            return
-        await self._step("rollback", self.steps.rollback, release, {"MOHIST_PREVIOUS": previous})
-        await self._remember("active", previous)
-        await self._remember("touched", previous)
+        await to_thread.run_sync(take_lock, self._folder, release.release_id)
+        if release.release_id in (await self._recall("touched"), await self._recall("active")):
+            await self._step("rollback", self.steps.rollback, release, {"MOHIST_PREVIOUS": previous})
+            await self._remember("active", previous)
+            await self._remember("touched", previous)
+        await to_thread.run_sync(free_lock, self._folder, release.release_id)
 
     async def status(self) -> Standing:
         if self.steps.status:
             exit_code, output = await self.shell.run(["sh", "-c", self.steps.status])
             if exit_code != 0:
-                raise UnreachableError(f"The target's status command ended with {exit_code}.", _tail(output))
+                raise UnreachableError(f"The target's status command ended with {exit_code}.", tail(output))
             return Standing(output.decode("utf-8", "replace").strip())
         return Standing(await self._recall("active"))
 
     async def _recall(self, what: str) -> str:
-        return await to_thread.run_sync(_read, self._memory(what))
+        return await to_thread.run_sync(read_mark, self._memory(what))
 
     async def _remember(self, what: str, release_id: str) -> None:
-        await to_thread.run_sync(_replace, self._memory(what), release_id)
+        await to_thread.run_sync(write_mark, self._memory(what), release_id)
+
+    @property
+    def _folder(self) -> Path:
+        # Above the folder that the commands may write.
+        return self.shell.home.parent
 
     def _memory(self, what: str) -> Path:
-        # Beside the folder that the commands may write, not in it.
-        return self.shell.home.parent / f"{self.shell.home.name}.{what}"
+        return self._folder / what
 
     async def _step(
         self, name: str, command: str, release: ReleaseFacts, more: Mapping[str, str] | None = None
@@ -140,26 +150,53 @@ class CommandTarget:
         env = {**release.env(), **(more or {})}
         exit_code, output = await self.shell.run(["sh", "-c", command], release.folder, env)
         if exit_code == TRY_AGAIN:
-            raise UnreachableError(f"The {name} command asks to be tried again.", _tail(output))
+            raise UnreachableError(f"The {name} command asks to be tried again.", tail(output))
         if exit_code != 0:
             how = "took too long" if exit_code is None else f"ended with {exit_code}"
-            raise TargetError(f"The {name} command {how}.", _tail(output))
+            raise TargetError(f"The {name} command {how}.", tail(output))
 
 
-def _read(path: Path) -> str:
+def read_mark(path: Path) -> str:
+    """What `write_mark` put there; empty: nothing."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
 
 
-def _replace(path: Path, text: str) -> None:
+def write_mark(path: Path, text: str) -> None:
+    """Replaces a small file in one go."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
 
 
-def _tail(output: bytes) -> str:
+def take_lock(folder: Path, release_id: str) -> None:
+    """Makes the target this release's; a link, because making one is atomic and says whose it is. It belongs to the
+    release and not to the process, so that a killed deploy goes on. Raises BusyError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (folder / "lock").symlink_to(release_id)
+    try:
+        owner = (folder / "lock").readlink().name
+    except FileNotFoundError:  # freed just now
+        return take_lock(folder, release_id)
+    if owner != release_id:
+        raise BusyError(
+            f"Release {owner!r} is under way here.", "Wait for it, or cancel its delivery: that takes it back."
+        )
+    return None
+
+
+def free_lock(folder: Path, release_id: str) -> None:
+    """Lets others; nothing where it is another's."""
+    with suppress(FileNotFoundError):
+        if (folder / "lock").readlink().name == release_id:
+            (folder / "lock").unlink()
+
+
+def tail(output: bytes) -> str:
+    """The end of what a command said, for people."""
     text = output[-_TAIL:].decode("utf-8", "replace").strip()
     return f"It said: {text}" if text else ""

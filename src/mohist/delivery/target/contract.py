@@ -95,7 +95,10 @@ class Target(Protocol):
         ...
 
     async def commit(self, release: ReleaseFacts) -> None:
-        """It stays: what only a rollback of an earlier one would need may go."""
+        """It stays: what only a rollback of an earlier one would need may go, and others may have the target.
+
+        Raises BusyError where another has it: then this release was committed before.
+        """
         ...
 
     async def rollback(self, release: ReleaseFacts, previous: str) -> None:

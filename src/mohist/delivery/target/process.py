@@ -90,6 +90,7 @@ class ProcessTarget:
         return answer
 
     async def commit(self, release: ReleaseFacts) -> None:
+        await self._order({"do": "claim", "owner": release.release_id})
         await self._settle()
         await self._order({"do": "free", "owner": release.release_id})
         await to_thread.run_sync(self._tidy, release.release_id)
