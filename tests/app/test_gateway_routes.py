@@ -12,6 +12,8 @@ from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.provider.catalogue import catalogue
 from mohist.provider.message import Usage
 
+END = '[[routes.upstreams]]\nname = "a"\ndialect = "openai-chat"\nurl = "http://127.0.0.1:9/v1"\n'
+
 
 def _file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "routes.toml"
@@ -80,11 +82,22 @@ def test_a_price_that_is_not_known_is_not_taken_as_nothing(tmp_path: Path) -> No
         ('[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"\nprovider = "nobody"', "nobody"),
         ('[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "a"', "needs `provider`"),
         ("not toml", "can't be read"),
+        ('[[routes]]\nmodel = "m-*"\nnames = ["n-1"]\n' + END, "'n-1' of 'names' is no name that 'm-\\*' matches"),
+        ('[[routes]]\nmodel = "m-*"\nnames = ["m-?"]\n' + END, "'m-\\?' of 'names'"),
+        ('[[routes]]\nmodel = "m"\nnames = ["m"]\n' + END, "no glob"),
     ],
 )
 def test_a_file_that_says_what_it_may_not_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         from_file(_file(tmp_path, text), {}, catalogue())
+
+
+def test_the_names_of_a_glob_are_listed_where_its_upstreams_serve_them(tmp_path: Path) -> None:
+    claude = '[[routes]]\nmodel = "m-claude"\n' + END.replace("openai-chat", "anthropic-messages")
+    text = claude + '[[routes]]\nmodel = "m-*"\nnames = ["m-1", "m-2", "m-claude"]\n' + END
+    table = from_file(_file(tmp_path, text), {}, catalogue()).table
+    assert table.names(anthropic=False) == ["m-1", "m-2"]
+    assert table.names(anthropic=True) == ["m-claude"]  # an exact route serves it
 
 
 def test_one_key_at_one_host_is_one_account_in_every_dialect(tmp_path):
@@ -112,7 +125,8 @@ def test_a_key_in_a_file_is_read_anew_when_it_changes(tmp_path):
     path, key = tmp_path / "routes.toml", tmp_path / "key"
     path.write_text(
         '[[routes]]\nmodel = "m"\n[[routes.upstreams]]\nname = "one"\ndialect = "openai-chat"\n'
-        f'url = "https://a.example/v1"\nkey_file = "{key}"\n'
+        f'url = "https://a.example/v1"\nkey_file = "{key}"\n',
+        encoding="utf-8",
     )
     [route] = from_file(path, {}, catalogue()).table.routes
     [upstream] = route.upstreams
@@ -128,7 +142,8 @@ def test_what_a_route_says_of_an_upstream_wins_over_the_catalogue(tmp_path):
     path = tmp_path / "routes.toml"
     path.write_text(
         '[[routes]]\nmodel = "q"\n[[routes.upstreams]]\nname = "qwen"\nprovider = "qwen"\n'
-        'model = "qwen3.7-max"\n[routes.upstreams.can]\nmax_output_tokens = 7\nleave_out = ["web_search"]\n'
+        'model = "qwen3.7-max"\n[routes.upstreams.can]\nmax_output_tokens = 7\nleave_out = ["web_search"]\n',
+        encoding="utf-8",
     )
     [route] = from_file(path, {}, catalogue()).table.routes
     [upstream] = route.upstreams

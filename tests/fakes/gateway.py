@@ -40,6 +40,8 @@ class FakeKeeper:
         self.turned_away: list[CallRecord] = []
         self.revoked: Refusal | None = None
         """Why calls under way may not go on."""
+        self.unlisted: set[tuple[Dialect, str]] = set()
+        """What its key is not for."""
         self._changed = asyncio.Event()
 
     def identify(self, secret: str) -> Principal | Refusal:
@@ -49,6 +51,9 @@ class FakeKeeper:
 
     def holds(self, principal: Principal) -> Refusal | None:
         return self.revoked
+
+    def lists(self, principal: Principal, dialect: Dialect, model: str) -> bool:
+        return (dialect, model) not in self.unlisted
 
     def reserve(
         self,

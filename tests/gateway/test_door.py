@@ -321,6 +321,14 @@ async def test_models_probes_and_unknown_paths_answer_in_the_callers_dialect():
     assert json.loads(unknown_claude.body)["error"]["type"] == "not_found_error"
 
 
+async def test_models_that_a_key_is_not_for_are_not_listed():
+    chat = at("http://127.0.0.1:9")
+    async with gateway([Route("gpt", (chat,)), Route("qwen", (chat,)), Route("kimi", (chat,))]) as gate:
+        gate.keeper.unlisted = {("openai-chat", "gpt"), ("openai-responses", "gpt"), ("openai-chat", "kimi")}
+        listed = await _plain(gate, "GET /v1/models", f"authorization: Bearer {gate.keeper.key}")
+    assert [model["id"] for model in json.loads(listed.body)["data"]] == ["kimi", "qwen"]
+
+
 @pytest.mark.parametrize(
     ("dialect", "path", "ping"),
     [

@@ -16,7 +16,7 @@ from mohist.base import SystemClock
 from mohist.gateway import writer
 from mohist.gateway.address import Address
 from mohist.gateway.budget import Budget
-from mohist.gateway.call import Principal, Refusal, Reservation
+from mohist.gateway.call import Dialect, Principal, Refusal, Reservation
 from mohist.gateway.charge import UNLIMITED_OUTPUT_TOKENS
 from mohist.gateway.keeper import STALE_S, Keeper
 from mohist.gateway.key import Key, new_secret, secret_hash
@@ -50,6 +50,19 @@ def test_a_key_ends_when_it_expires(address: Address, clock: FakeClock) -> None:
         assert isinstance(answer, Refusal)
         assert answer.message == "Key key-1 expired at 2023-11-14 22:13 UTC."
         assert kind(keeper.reserve(principal, "openai-chat", "m", "", 1, 1)) == "auth"
+
+
+def test_a_key_lists_the_models_and_dialects_of_its_scope(address: Address, clock: FakeClock) -> None:
+    dialects: tuple[Dialect, ...] = ("openai-chat",)
+    add_key(address, Key("key-1", "ann", models=("claude-*",), clients=("claude-cli/*",), dialects=dialects))
+    add_key(address, Key("key-2", "ann", roles=("admin",)))
+    with Keeper(address, price, clock) as keeper:
+        ann, admin, stranger = (Principal(key_id, "ann") for key_id in ("key-1", "key-2", "key-3"))
+        assert keeper.lists(ann, "openai-chat", "claude-x")
+        assert not keeper.lists(ann, "openai-chat", "gpt")
+        assert not keeper.lists(ann, "anthropic-messages", "claude-x")
+        assert not keeper.lists(admin, "openai-chat", "claude-x")
+        assert not keeper.lists(stranger, "openai-chat", "claude-x")
 
 
 def test_a_call_outside_the_scope_is_refused(address: Address, clock: FakeClock) -> None:

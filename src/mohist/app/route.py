@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mohist.app.ability import Ability, options
 from mohist.app.errors import ConfigError
 from mohist.app.limit import LimitTable
 from mohist.app.recording import replay_url
-from mohist.gateway.route import Route, RouteTable, Upstream
+from mohist.gateway.route import Route, RouteTable, Upstream, is_glob
 from mohist.provider.catalogue import Catalogue, ProviderEntry
 from mohist.provider.message import Usage
 from mohist.provider.tariff import Contract, Tariff, tariff
@@ -53,7 +54,17 @@ class RouteEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str = Field(min_length=1)
     spread: bool = False
+    names: tuple[str, ...] = ()
     upstreams: tuple[UpstreamTable, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_of_the_glob(self) -> Self:
+        if self.names and not is_glob(self.model):
+            raise ValueError(f"{self.model!r} is one name and no glob, so it has no 'names'")
+        for name in self.names:
+            if is_glob(name) or not fnmatchcase(name, self.model):
+                raise ValueError(f"{name!r} of 'names' is no name that {self.model!r} matches")
+        return self
 
 
 class RouteFile(BaseModel):
@@ -119,7 +130,12 @@ def from_file(path: Path, env: Mapping[str, str], known: Catalogue, contracts: S
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {where!r}: {first['msg']}.", "See docs/gateway.md.") from None
     routes = [
-        Route(entry.model, tuple(_upstream(end, env, known, path.parent) for end in entry.upstreams), entry.spread)
+        Route(
+            entry.model,
+            tuple(_upstream(end, env, known, path.parent) for end in entry.upstreams),
+            entry.spread,
+            entry.names,
+        )
         for entry in table.routes
     ]
     return Served(RouteTable(routes), known, contracts, table.limits)

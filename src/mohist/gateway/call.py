@@ -121,6 +121,10 @@ class Gatekeeper(Protocol):
         """
         ...
 
+    def lists(self, principal: Principal, dialect: Dialect, model: str) -> bool:
+        """Whether the model is among those that this caller's key may be used for."""
+        ...
+
     def reserve(
         self,
         principal: Principal,

@@ -136,7 +136,13 @@ class Door:
             await refuse(send, asked, who)
             return
         anthropic = asked == "anthropic-messages"
-        await reply(send, 200, speech.models(self._router.table.names(anthropic), anthropic))
+        spoken: tuple[Dialect, ...] = ("anthropic-messages",) if anthropic else ("openai-chat", "openai-responses")
+        names = [
+            name
+            for name in self._router.table.names(anthropic)
+            if any(self._gatekeeper.lists(who, dialect, name) for dialect in spoken)
+        ]
+        await reply(send, 200, speech.models(names, anthropic))
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One model call, from its first byte to its record."""

@@ -183,6 +183,11 @@ class Keeper:
             return Refusal("auth", 401, "This key is not known here any more.")
         return self._ended(entry[0], None)
 
+    def lists(self, principal: Principal, dialect: Dialect, model: str) -> bool:
+        """Whether the model is among those that this caller's key may be used for."""
+        entry = self._policy.by_id.get(principal.key_id)
+        return entry is not None and entry[1].lists(dialect, model)
+
     def reserve(
         self,
         principal: Principal,

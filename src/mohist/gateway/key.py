@@ -105,6 +105,11 @@ class Scope:
             return f"This key may not be used by client {client or 'unknown'!r}."
         return ""
 
+    def lists(self, dialect: Dialect, model: str) -> bool:
+        """Whether some call in this dialect to this model is inside; clients may list models by another name than they call."""
+        named = self._models is None or self._models.match(model) is not None
+        return named and self._calls and (not self._dialects or dialect in self._dialects)
+
 
 def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile("|".join(f"(?:{translate(glob)})" for glob in globs)) if globs else None

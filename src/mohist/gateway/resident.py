@@ -131,6 +131,10 @@ class Resident:
         """Always: there is no key that could be revoked."""
         return None
 
+    def lists(self, principal: Principal, dialect: Dialect, model: str) -> bool:  # noqa: ARG002
+        """Always: there is no key that could be for some models alone."""
+        return True
+
     def reserve(
         self,
         principal: Principal,

@@ -87,6 +87,13 @@ class Route:
     """In the order in which they are tried."""
     spread: bool = False
     """New sessions are spread by weight instead of all going to the first."""
+    names: tuple[str, ...] = ()
+    """Names that a glob matches and that clients are to be shown."""
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether it serves more names than one."""
+        return is_glob(self.model)
 
 
 class RouteTable:
@@ -95,20 +102,23 @@ class RouteTable:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._exact = {route.model: route for route in reversed(self.routes)}
-        self._globs = tuple(route for route in self.routes if _is_glob(route.model))
+        self._globs = tuple(route for route in self.routes if route.is_glob)
 
     def find(self, model: str) -> Route | None:
         """The route of a model; None when there is none."""
-        if (route := self._exact.get(model)) is not None and not _is_glob(model):
+        if (route := self._exact.get(model)) is not None and not is_glob(model):
             return route
         return next((route for route in self._globs if fnmatchcase(model, route.model)), None)
 
     def names(self, anthropic: bool) -> list[str]:
-        """The model names that can be listed for a caller of either vendor's dialects; globs can't."""
+        """The model names that can be listed for a caller of either vendor's dialects; of globs, those they name."""
+        listed = dict.fromkeys(
+            name for route in self.routes for name in (route.names if route.is_glob else (route.model,))
+        )
         return [
-            route.model
-            for route in self._exact.values()
-            if not _is_glob(route.model)
+            name
+            for name in listed
+            if (route := self.find(name)) is not None
             and any((upstream.dialect == "anthropic-messages") == anthropic for upstream in route.upstreams)
         ]
 
@@ -240,5 +250,6 @@ def _nearest_first(upstreams: Iterable[Upstream], dialect: Dialect, *, translate
     return sorted(able, key=lambda upstream: (place[upstream.payer], upstream.dialect != dialect))
 
 
-def _is_glob(model: str) -> bool:
+def is_glob(model: str) -> bool:
+    """Whether the name stands for more than one."""
     return any(sign in model for sign in "*?[")
