@@ -92,7 +92,9 @@ def run(kind: str, workers: int, kills: int, chance: random.Random) -> Round:
                 server.start()
                 result.kills["database"] += 1
             else:
-                foreman.kill(alive[chance.choice(list(alive))], signal.SIGKILL)
+                victim = alive[chance.choice(list(alive))]
+                foreman.kill(victim, signal.SIGKILL)
+                foreman.wait(victim)
                 result.kills["worker"] += 1
         for slot in range(workers):
             if not foreman.running(alive[slot]):
@@ -133,6 +135,7 @@ def taken_over(foreman: Foreman, alive: dict[int, int], order: dict[str, object]
     foreman.kill(victim)
     killed_s = time.monotonic()
     heir = next(pid for pid in alive.values() if pid != victim)
+    assert foreman.running(heir), f"worker {heir} has ended by itself"
     foreman.until(f"waiting-{key.replace('/', '-')}-{heir}")
     taken_s = time.monotonic() - killed_s
     (foreman.folder / f"go-{key.replace('/', '-')}").touch()

@@ -11,7 +11,9 @@ import selectors
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from mohist.base import SystemClock
+from mohist.base import MohistError, SystemClock
 from mohist.delivery.engine.contract import ENDED, Body, Engine, StepRunner, parted
 from mohist.delivery.engine.dbos import DbosEngine
 from mohist.delivery.engine.journal import Journal
@@ -193,13 +195,15 @@ def sweep(engine: Engine, folder: Path, stop: threading.Event) -> None:
         over |= {line.rpartition(" ")[0] for line in path.read_text(encoding="utf-8").splitlines()}
     while not stop.wait(0.05):
         lines = (folder / "todo").read_text(encoding="utf-8").splitlines()
-        for key, status in engine.status([key for key in lines if key not in over]).items():
-            if status.state == "unknown":
-                engine.start(*parted(key))
-            elif status.state in ENDED:
-                over.add(key)
-                with (folder / f"over-{os.getpid()}").open("a", encoding="utf-8") as log:
-                    log.write(f"{key} {status.state}\n")
+        # A database that is away comes back.
+        with suppress(MohistError):
+            for key, status in engine.status([key for key in lines if key not in over]).items():
+                if status.state == "unknown":
+                    engine.start(*parted(key))
+                elif status.state in ENDED:
+                    over.add(key)
+                    with (folder / f"over-{os.getpid()}").open("a", encoding="utf-8") as log:
+                        log.write(f"{key} {status.state}\n")
 
 
 def main() -> None:
@@ -237,12 +241,11 @@ def main() -> None:
                     code = 1
                     try:
                         code = work(json.loads(line))
+                    except MohistError as error:
+                        print(f"worker {os.getpid()}: {error}", file=sys.stderr, flush=True)
+                    except BaseException:
+                        traceback.print_exc()
                     finally:
-                        sys.stderr.flush()
-                        if code:
-                            import traceback
-
-                            traceback.print_exc()
                         os._exit(code)
                 pids.add(pid)
                 print(pid, flush=True)

@@ -95,6 +95,8 @@ class Tender:
             with self._lease.taken(executor_id) as free:
                 if free:
                     transact.resume([row.workflow_id for row in current if row.executor_id == executor_id])
+                    # Should it start again and die before the next look, its patience begins anew.
+                    del self._dead[executor_id]
         nobody = {"", self._lease.executor_id, *dead}
         for row in rows:
             waits = row.status == "ENQUEUED" or row.executor_id in nobody
