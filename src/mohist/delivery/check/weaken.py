@@ -7,6 +7,7 @@ syntax (an expectation that moved to a wrong value) is named as changed, not as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,11 +44,12 @@ def weakened(files: Sequence[ChangedFile]) -> list[Finding]:
     new = [_Placed(path, case) for path, suite in new_suites.items() for case in suite.tests]
     moved = {file.old_path: file.path for file in files}
     pairs, gone, fresh = _pair(old, new, moved)
+    spare = _spare(pairs, fresh)
     found: list[Finding] = []
     for before, after in pairs:
-        found += _compare(before, after)
+        found += _compare(before, after, spare)
     for before in gone:
-        found += _gone(before, fresh, [after for _, after in pairs], moved)
+        found += _gone(before, fresh, [after for _, after in pairs], moved, spare)
     found += [
         finding("skipped-test", "minor", f"The new test {placed.case.name} does not run: {placed.case.skipped}.",
                 placed.path, placed.case.line)
@@ -113,7 +115,18 @@ def _likeness(before: TestCase, after: TestCase) -> float:
     return len(one & other) / len(one | other) if one and other else 0.0
 
 
-def _compare(before: _Placed, after: _Placed) -> list[Finding]:
+def _spare(pairs: Sequence[tuple[_Placed, _Placed]], fresh: Sequence[_Placed]) -> Counter[str]:
+    """Assertions that are new where they stand: one that is missed elsewhere may have moved there."""
+    spare = Counter(
+        assertion.text for placed in fresh if not placed.case.skipped for assertion in placed.case.assertions
+    )
+    for before, after in pairs:
+        if not after.case.skipped:
+            spare += Counter(a.text for a in after.case.assertions) - Counter(a.text for a in before.case.assertions)
+    return spare
+
+
+def _compare(before: _Placed, after: _Placed, spare: Counter[str]) -> list[Finding]:
     old, new = before.case, after.case
     found = []
     if old.leaf != new.leaf:
@@ -121,13 +134,14 @@ def _compare(before: _Placed, after: _Placed) -> list[Finding]:
     if new.skipped and not old.skipped:
         text = f"The test {new.name} does not run any more, or its failure counts no more: {new.skipped}."
         found.append(finding("skipped-test", "major", text, after.path, new.line))
-    if new.cases < old.cases and not any(assertion.repeated for assertion in new.assertions):
+    folded = any(a.repeated for a in new.assertions) and not any(a.repeated for a in old.assertions)
+    if new.cases < old.cases and not folded:
         text = f"The test {new.name} has {new.cases} cases and had {old.cases}."
         found.append(finding("fewer-cases", "major", text, after.path, new.line))
-    return found + _loosened(old, after)
+    return found + _loosened(old, after, spare)
 
 
-def _loosened(old: TestCase, after: _Placed) -> list[Finding]:
+def _loosened(old: TestCase, after: _Placed, spare: Counter[str]) -> list[Finding]:
     new = after.case
     left, free = list(old.assertions), list(new.assertions)
     for assertion in list(left):  # what stands there unchanged
@@ -139,6 +153,10 @@ def _loosened(old: TestCase, after: _Placed) -> list[Finding]:
     found = []
     several = new.cases > old.cases
     missing = []
+    for assertion in list(left):
+        if spare[assertion.text] > 0 and not any(a.text == assertion.text for a in free):
+            spare[assertion.text] -= 1
+            left.remove(assertion)
     for assertion in sorted(left, key=lambda a: -a.strength):
         # A loop, or a test with more cases, stands for several assertions at once.
         pool = [a for a in (*free, *(new.assertions if several else ())) if a.repeated or several or a in free]
@@ -153,7 +171,7 @@ def _loosened(old: TestCase, after: _Placed) -> list[Finding]:
         match = max(free, key=lambda a: a.strength, default=None)
         if match is not None:
             free.remove(match)
-        if match is None or match.strength == VACUOUS:
+        if match is None:
             text = f"The test {new.name} asserts no more: {_cut(assertion.text)}"
             found.append(finding("removed-assertion", "major", text, after.path, new.line))
         else:
@@ -182,8 +200,18 @@ def _weaker(before: Assertion, after: Assertion, where: _Placed) -> list[Finding
     return []
 
 
-def _gone(before: _Placed, fresh: list[_Placed], kept: list[_Placed], moved: dict[str, str]) -> list[Finding]:
-    """A test that is found nowhere; a note only where another one, with more cases now, does what it did."""
+def _gone(
+    before: _Placed, fresh: list[_Placed], kept: list[_Placed], moved: dict[str, str], spare: Counter[str]
+) -> list[Finding]:
+    """A test that is found nowhere; a note only where others assert what it did, or one with more cases does."""
+    texts = Counter(assertion.text for assertion in before.case.assertions)
+    if texts and texts <= spare:
+        spare.subtract(texts)
+        return [
+            finding(
+                "merged-test", "note", f"What the test {before.case.name} asserted stands in others now.", before.path
+            )
+        ]
     for placed in (*fresh, *kept):
         grown = placed.case.cases > 1 or any(a.repeated for a in placed.case.assertions) or placed in fresh
         strong = max((a.strength for a in placed.case.assertions), default=0)
