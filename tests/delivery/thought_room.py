@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ground_room import ground_over, repository
+
 from fakes.book import FakeBook
 from fakes.clock import FakeClock
 from fakes.mind import ScriptedMind
-from ground_room import ground_over, repository
 from mohist.delivery.ground import GitGround
 from mohist.delivery.stage import Context, Measure
-from mohist.delivery.state import Criterion, Decision, Delivery, Gate, StageName, StageRow, StageStatus
+from mohist.delivery.state import Decision, Delivery, Finding, Gate, Spec, StageName, StageRow, StageStatus
 from mohist.delivery.verify import Verify, VerifySettings
 from mohist.sandbox import Bubblewrap
 
@@ -77,10 +77,16 @@ class Room:
     def decide(self, verdict: Any, because: str = "", **answers: str) -> None:
         self.book.decide(self.gate.gate_id, Decision("ann", verdict, because, self.gate.digest, 5, answers))
 
-    def criteria(self) -> Sequence[Criterion]:
+    @property
+    def reviewed(self) -> list[Finding]:
+        """What the reviewer found."""
+        return [one for one in self.book.findings("d") if one.by.startswith("reviewer")]
+
+    @property
+    def spec(self) -> Spec:
         spec = self.book.spec("d")
         assert spec is not None
-        return spec.criteria
+        return spec
 
 
 async def room(

@@ -6,13 +6,12 @@ A model's answer proposes; it never approves, and never counts as a proof.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mohist.delivery.prompt import AGAIN, quoted
 
-ANSWER_FILE: Final = "mohist-answer.json"
 _ANSWER_CHARS = 20_000
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]

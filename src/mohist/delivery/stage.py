@@ -9,7 +9,7 @@ Run again with the same attempt, a stage comes to the same result: its runs are 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,13 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from mohist.base import Clock, MohistError
-from mohist.delivery.answer import ANSWER_FILE, Answer, told
+from mohist.delivery.answer import Answer, told
 from mohist.delivery.book import Book
 from mohist.delivery.errors import AnswerError, DeliveryError, RunEndedError
 from mohist.delivery.machine import exhausted
 from mohist.delivery.port import Ground, Job, Mind, Outcome
-from mohist.delivery.state import Criterion, Delivery, Facts, Gate, StageName, StageStatus
+from mohist.delivery.prompt import ANSWER_FILE
+from mohist.delivery.state import Criterion, Delivery, Facts, Gate, GateKind, StageName, StageStatus
 from mohist.delivery.verdict import Verified
 
 T = TypeVar("T")
@@ -105,6 +106,15 @@ _ENDS: Final = {
     "waiting": ("The run waits for a person's permission.", "See `mohist runs list`."),
     "failed": ("The run failed.", "See `mohist runs show`, then `mohist deliver retry`."),
 }
+_HEARD: Final[Mapping[StageName, frozenset[GateKind]]] = {
+    "clarify": frozenset({"questions"}),
+    "specify": frozenset({"questions", "spec", "irreversible"}),
+    "plan": frozenset({"plan"}),
+    "implement": frozenset({"conflict", "review", "merge"}),
+}
+"""Whose rejections a stage heeds when it is done again."""
+_STOPS: Final = frozenset({"budget", "no_model", "waiting", "cancelled"})
+_TURNS: Final = 100
 
 
 async def ask(call: Callable[..., T], *args: Any) -> T:
@@ -181,9 +191,18 @@ async def attempted(context: Context, stage: StageName, job: Job) -> Outcome:
         tokens=_least(job.tokens, bound.tokens, delivery.spent_tokens),
         seconds=job.seconds or context.measure.run_seconds,
     )
-    outcome = await context.mind.run(job)
+    if 0 in (job.cost_microusd, job.tokens):
+        return Outcome("", "budget", "", "", 0, 0, None)
+    # What stopped before its end is known by its key for ever; given more, it goes on under another.
+    for turn in range(_TURNS):
+        key = f"{job.key}~{turn}" if turn else job.key
+        if await ask(context.book.effect, f"{key}/stopped", "run") is None:
+            break
+    outcome = await context.mind.run(dataclasses.replace(job, key=key))
     cost = outcome.cost_microusd or 0
-    await ask(context.book.spend, context.delivery_id, stage, job.key, cost, outcome.tokens)
+    await ask(context.book.spend, context.delivery_id, stage, key, cost, outcome.tokens)
+    if outcome.status in _STOPS:
+        await ask(context.book.done, f"{key}/stopped", {"status": outcome.status})
     return outcome
 
 
@@ -199,7 +218,7 @@ async def heard(context: Context, stage: StageName) -> tuple[str, ...]:
         (decision.at_ms, f"{decision.by} rejected {gate.subject}: {decision.because}")
         for gate in facts.gates
         for decision in gate.decisions
-        if decision.verdict == "reject" and decision.because and (gate.stage == stage or stage == "implement")
+        if decision.verdict == "reject" and decision.because and gate.kind in _HEARD[stage]
     ]
     notes = await ask(context.book.notes, context.delivery_id)
     said += [
