@@ -9,6 +9,7 @@ from mohist.base.clock import Clock, SystemClock
 from mohist.base.errors import ExitCode, Halt, MohistError
 from mohist.base.ids import IdSource, RandomIds
 from mohist.base.paths import StatePaths
+from mohist.base.value import light_dataclass
 
 __all__ = [
     "Clock",
@@ -20,5 +21,6 @@ __all__ = [
     "StatePaths",
     "SystemClock",
     "canonical_json",
+    "light_dataclass",
     "sha256_hex",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mohist.base import light_dataclass
 from mohist.provider.message import Usage
 
 Dialect = Literal["openai-chat", "openai-responses", "anthropic-messages"]
@@ -43,7 +44,7 @@ class Principal:
     roles: tuple[Role, ...] = ("caller",)
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Reservation:
     """Room kept free in every budget that a call counts against, until it is settled."""
 
@@ -62,7 +63,7 @@ class Wait:
     """Waits for it, once; a few milliseconds, two seconds at most. May be cancelled."""
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class CallRecord:
     """One finished call, as usage knows it."""
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from mohist.base import Clock, IdSource
+from mohist.base import Clock, IdSource, light_dataclass
 from mohist.gateway import dialect as speech
 from mohist.gateway.admission import Admission
 from mohist.gateway.asgi import Receive, Scope, Send, refuse, reply
@@ -46,7 +45,7 @@ from mohist.gateway.watch import LINE, Line, Patrol, Watch
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Received:
     """A request that has come in."""
 

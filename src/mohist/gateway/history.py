@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from mohist.base import light_dataclass
 from mohist.gateway import thinking
 from mohist.gateway.call import Dialect
 from mohist.gateway.home import Homes
@@ -13,7 +14,7 @@ from mohist.gateway.route import Upstream
 from mohist.gateway.wire import Headers
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Outgoing:
     """What is sent, the same for every upstream but for address, key and model name."""
 

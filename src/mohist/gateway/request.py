@@ -10,13 +10,13 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
 import orjson
 import zstandard
 
+from mohist.base import light_dataclass
 from mohist.gateway.call import Dialect, Refusal
 from mohist.gateway.offer import NOTHING, Offer, offered
 from mohist.provider.transport import SESSION_HEADER
@@ -78,7 +78,7 @@ def bad_request(message: str, status: int = 400) -> RefusedError:
     return RefusedError(Refusal("too_large" if status == 413 else "bad_request", status, message))
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Envelope:
     """What the gateway reads of a body."""
 

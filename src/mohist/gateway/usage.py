@@ -7,11 +7,12 @@ told from a whole one wherever the cut falls.
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Final
 
 import orjson
 
+from mohist.base import light_dataclass
 from mohist.gateway.call import CallRecord, Principal
 from mohist.gateway.schema import USAGE, WHOLE
 from mohist.provider.message import Usage
@@ -23,7 +24,7 @@ _TEXT_CHARS: Final = 512
 _MAX_INT: Final = 2**53
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class UsageRow:
     """One call, who made it, and what its budgets were charged."""
 

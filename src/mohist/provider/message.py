@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from mohist.base import light_dataclass
+
 StopReason = Literal["end", "tool_calls", "length", "refusal", "stop_sequence"]
 FailureKind = Literal[
     "rate",
@@ -116,7 +118,7 @@ class Request:
     """Groups the calls of one run; sent where a provider routes its cache by it."""
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call in four classes that do not overlap; their sum is everything billed."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from mohist.base import Clock
+from mohist.base import Clock, light_dataclass
 from mohist.provider.message import Usage
 
 _PER = 1_000_000
@@ -22,7 +22,7 @@ _STANDARD = frozenset({"", "default", "standard", "on_demand", "auto"})
 _GLOBAL = frozenset({"", "global", "not_available"})
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Terms:
     """How one call was served, where that changes its price."""
 
@@ -48,7 +48,7 @@ PLAIN = Terms()
 """Nothing special."""
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Bill:
     """What one call cost and by which row."""
 
