@@ -7,7 +7,6 @@ its request was sent may have been billed by the upstream that failed; the clien
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
@@ -168,7 +167,7 @@ class Attempts:
             raise _FaultError("its address is not one") from error
         key = _key(upstream)
         first_byte_timeout_s = upstream.first_byte_timeout_s if envelope.stream else upstream.idle_timeout_s
-        deadline_s = asyncio.get_running_loop().time() + first_byte_timeout_s
+        deadline_s = time.monotonic() + first_byte_timeout_s
         try:
             response = await self._pool.request(
                 origin,
@@ -206,10 +205,9 @@ class Attempts:
         tap = Tap(outgoing.dialect)
         if response.header(b"content-encoding") not in (b"", b"identity"):
             return Answer(upstream, response.status, response.headers, b"", response, None)
-        loop = asyncio.get_running_loop()
         held = bytearray()
         while tap.sight == "preamble" and len(held) < MAX_HELD_BYTES:
-            left_s = max(0.0, deadline_s - loop.time())
+            left_s = max(0.0, deadline_s - time.monotonic())
             chunk = await response.next(min(left_s, self._hold_s) if held else left_s)
             if chunk is None:
                 if held:

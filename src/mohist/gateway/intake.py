@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from mohist.gateway.asgi import Receive
 from mohist.gateway.limit import DoorSettings
@@ -32,15 +33,15 @@ async def read_body(
         raise too_large(limit_bytes)
     parts: list[bytes] = []
     size_bytes = 0
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + settings.body_total_s
+    begun_s = time.monotonic()
     more = True
     while more:
         if line is not None and line.has_whole_body:
             message = await receive()
         else:
+            left_s = begun_s + settings.body_total_s - time.monotonic()
             try:
-                async with asyncio.timeout_at(min(deadline_s, loop.time() + settings.body_timeout_s)):
+                async with asyncio.timeout(min(left_s, settings.body_timeout_s)):
                     message = await receive()
             except TimeoutError:
                 raise bad_request("The body did not come in time.", 408) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from functools import lru_cache
 from typing import NamedTuple, cast
@@ -65,6 +66,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
+        # Asked once: whoever asks has the system asked, too, which process this is.
+        self._loop = asyncio.get_running_loop()
         self.closed = False
         self.reusable = False
         self.idle_since_s = 0.0
@@ -119,10 +122,9 @@ class _Connection(asyncio.Protocol):
         return chunk
 
     async def _wait(self, timeout_s: float) -> bool:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[bool] = loop.create_future()
+        waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiter = waiter
-        timer = loop.call_later(timeout_s, _settle, waiter, False)
+        timer = self._loop.call_later(timeout_s, _settle, waiter, False)
         try:
             return await waiter
         finally:
@@ -278,9 +280,11 @@ class Pool:
 
     def give_back(self, origin: Origin, connection: _Connection) -> None:
         """Keeps a connection whose answer is over; breaks any other."""
-        idle = self._idle.setdefault(origin, deque())
+        idle = self._idle.get(origin)
+        if idle is None:
+            idle = self._idle[origin] = deque()
         if connection.reusable and not connection.closed and len(idle) < MAX_IDLE_PER_ORIGIN:
-            connection.idle_since_s = asyncio.get_running_loop().time()
+            connection.idle_since_s = time.monotonic()
             idle.append(connection)
         else:
             self._drop(connection)
@@ -293,7 +297,7 @@ class Pool:
 
     def _take_idle(self, origin: Origin) -> _Connection | None:
         idle = self._idle.get(origin)
-        oldest_s = asyncio.get_running_loop().time() - IDLE_LIFE_S
+        oldest_s = time.monotonic() - IDLE_LIFE_S
         while idle:
             connection = idle.pop()
             if connection.closed or connection.transport.is_closing() or connection.idle_since_s < oldest_s:
