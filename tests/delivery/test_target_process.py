@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -15,9 +17,11 @@ import anyio
 import httpx2
 import pytest
 from deploy_room import NEW, OLD, FolderGround, MemoryBook, delivery, environment
+from deployer import Order
 
 from mohist.base import SystemClock
 from mohist.delivery.deploy import deploy
+from mohist.delivery.errors import BusyError, TargetError
 from mohist.delivery.state import Release
 from mohist.delivery.target import ReleaseFacts
 from mohist.delivery.target.probe import ProbeSpec
@@ -81,7 +85,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
         listen=listen,
         probing=ProbeSpec(url=f"http://{listen}/health", version="json:version"),
         readable=READABLE,
-        host_env=os.environ,
+        host_env=dict(os.environ),
         drain_s=2,
     )
     yield Host(tmp_path, target)
@@ -163,3 +167,79 @@ async def test_users_see_no_failed_request_while_a_broken_release_comes(host: Ho
     assert set(seen.versions) == {OLD}
     standing = await host.target.status()
     assert (standing.active, standing.detail) == (first.release_id, f"serving: {first.release_id}")
+
+
+@pytest.mark.parametrize("dies_at", ["prepared", "activating", "baking", "rolling-back"])
+async def test_a_deployer_killed_by_the_system_leaves_users_what_they_have_and_another_goes_on(
+    host: Host, dies_at: str
+) -> None:
+    first = await host.deploy(OLD)
+    host.modes[NEW] = "later" if dies_at == "rolling-back" else "well"
+    host.environment = environment(
+        target=f'kind = "process"\ncommand = "serve"\nlisten = "{host.target.listen}"',
+        probe="successes = 2\ninterval_s = 0.1\nbake_s = 1.5\nwithin_s = 15",
+    )
+    (host.folder / "book").write_bytes(pickle.dumps((host.book.rows, {})))
+    order = Order(host.target, host.environment, NEW, host.ground.root, host.folder / "book", dies_at=dies_at)
+    await host.ground.copy(f"del-1/1/artefact/{NEW}", NEW)
+    seen = Seen()
+    async with anyio.create_task_group() as group:
+        group.start_soon(users, host, seen)
+        await order.carry_out_killed()
+        row = await order.carry_out()
+        group.cancel_scope.cancel()
+    standing = await host.target.status()
+    if dies_at == "rolling-back":
+        assert (row.status, standing.active) == ("rolled-back", first.release_id), row
+        assert all(failure == "500" for failure in seen.failures)
+    else:
+        assert (row.status, row.previous, standing.active) == ("committed", first.release_id, row.release_id), row
+        assert seen.failures == []
+    assert standing.detail == f"serving: {standing.active}"
+
+
+async def test_a_killed_keeper_comes_back_with_what_it_kept(host: Host) -> None:
+    first = await host.deploy(OLD)
+    os.kill(int(json.loads((host.target.home / "address.json").read_text(encoding="utf-8"))["pid"]), signal.SIGKILL)
+    with anyio.fail_after(20):
+        while host.target._kept():  # noqa: ASYNC110 - another process's end
+            await anyio.sleep(0.02)
+        assert (await host.target.status()).active == first.release_id
+        facts = await host.facts(first.release_id, OLD)
+        while not (answer := await host.target.probe(facts)).ok:  # noqa: ASYNC110 - another process's start
+            await anyio.sleep(0.05)  # the service's own start
+    assert answer.version == OLD
+
+
+async def test_two_deployers_at_once_are_told_of_each_other(host: Host) -> None:
+    first, second = await host.facts("rel-1", OLD), await host.facts("rel-2", NEW)
+    await host.target.prepare(first)
+    with pytest.raises(BusyError, match="rel-1"):
+        await host.target.prepare(second)
+    await host.target.activate(first)
+    await host.target.commit(first)
+    await host.target.prepare(second)
+    with pytest.raises(BusyError, match="rel-2"):
+        await host.target.rollback(first, "")
+    await host.target.rollback(second, "rel-1")
+    assert (await host.target.status()).active == "rel-1"
+
+
+async def test_an_earlier_release_is_started_again_from_what_is_kept(host: Host) -> None:
+    first = await host.deploy(OLD)
+    second = await host.deploy(NEW)
+    facts = await host.facts(second.release_id, NEW)
+    for _ in range(2):
+        await host.target.rollback(facts, first.release_id)
+        assert (await host.target.status()).detail == f"serving: {first.release_id}"
+    with pytest.raises(TargetError, match="not kept"):
+        await host.target.rollback(await host.facts(first.release_id, OLD), "rel-gone")
+
+
+async def test_orders_without_the_token_are_not_obeyed(host: Host) -> None:
+    await host.deploy(OLD)
+    address = json.loads((host.target.home / "address.json").read_text(encoding="utf-8"))
+    assert (host.target.home / "address.json").stat().st_mode & 0o077 == 0
+    answer = await host.target._say({**address, "token": "guessed"}, {"do": "end"})
+    assert answer == {"error": "wrong token"}
+    assert host.target._kept()

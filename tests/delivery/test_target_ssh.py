@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -15,6 +16,7 @@ import anyio
 import asyncssh
 import pytest
 from deploy_room import NEW, OLD, FolderGround, MemoryBook, delivery, environment
+from deployer import Order
 from host import Link, Sshd, free_port
 
 from mohist.base import SystemClock
@@ -302,6 +304,23 @@ class CutAtActivation:
     async def activate(self, release: ReleaseFacts, weight: int = 100) -> None:
         self._link.cut()
         await self._target.activate(release, weight)
+
+
+@pytest.mark.parametrize("dies_at", ["prepared", "activating", "baking", "rolling-back"])
+async def test_another_deployer_goes_on_where_one_was_killed_by_the_system(host: Host, dies_at: str) -> None:
+    first = await host.deploy(OLD)
+    host.modes[NEW] = "later" if dies_at == "rolling-back" else "well"
+    host.environment = environment(probe="successes = 2\ninterval_s = 0.1\nbake_s = 1.5\nwithin_s = 5")
+    (host.folder / "book").write_bytes(pickle.dumps((host.book.rows, {})))
+    order = Order(host.target, host.environment, NEW, host.ground.root, host.folder / "book", dies_at=dies_at)
+    await host.ground.copy(f"del-1/1/artefact/{NEW}", NEW)
+    await order.carry_out_killed()
+    row = await order.carry_out()
+    if dies_at == "rolling-back":
+        assert (row.status, host.current()) == ("rolled-back", first.release_id), row
+    else:
+        assert (row.status, row.previous, host.current()) == ("committed", first.release_id, row.release_id), row
+    assert not host.left() & {"lock", "touched"}
 
 
 async def test_a_full_disk_leaves_what_serves_and_no_remains(tmp_path: Path) -> None:
