@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -281,18 +282,24 @@ def add_rows(db: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
 
 def charges_of(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, int], tuple[int, int]]:
     """What the accounts of these calls are charged, by subject, name and day."""
-    charges: dict[tuple[str, str, int], tuple[int, int]] = {}
+    callers: dict[tuple[str, str, str, str, int], tuple[int, int]] = {}
     for row in rows:
-        if not row["key_id"]:
+        caller = row["key_id"], row["user"], row["project"], row["team"], row["day"]
+        microusd, tokens = callers.get(caller, (0, 0))
+        callers[caller] = (microusd + row["charged_microusd"], tokens + row["charged_tokens"])
+    charges: dict[tuple[str, str, int], tuple[int, int]] = {}
+    for (key_id, user, project, team, day), (of_caller_microusd, of_caller_tokens) in callers.items():
+        if not key_id:
             continue
-        for subject, name in subjects_of(Principal(row["key_id"], row["user"], row["project"], row["team"])):
-            microusd, tokens = charges.get((subject, name, row["day"]), (0, 0))
-            charges[subject, name, row["day"]] = (microusd + row["charged_microusd"], tokens + row["charged_tokens"])
+        for subject, name in subjects_of(Principal(key_id, user, project, team)):
+            microusd, tokens = charges.get((subject, name, day), (0, 0))
+            charges[subject, name, day] = (microusd + of_caller_microusd, tokens + of_caller_tokens)
     return charges
 
 
 # SQLAlchemy's own insert takes some 15 times as long a row, and can't say which rows were new.
 _INSERT_IN_FILE: Final = f"INSERT OR IGNORE INTO usage ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - fixed names
+_in_order: Final = itemgetter(*COLUMNS)
 _QUOTED: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _INSERT_ON_SERVER: Final = (
     f"INSERT INTO usage ({_QUOTED}) SELECT {_QUOTED} FROM json_populate_recordset(NULL::usage, %(rows)s::json) "  # noqa: S608 - fixed names
@@ -304,7 +311,7 @@ def _insert_in_file(db: Connection, rows: Sequence[Mapping[str, Any]]) -> list[M
     cursor = db.connection.cursor()
     fresh = []
     for row in rows:
-        cursor.execute(_INSERT_IN_FILE, [row[name] for name in COLUMNS])
+        cursor.execute(_INSERT_IN_FILE, _in_order(row))
         if cursor.rowcount == 1:
             fresh.append(row)
     return fresh

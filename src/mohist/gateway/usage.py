@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -47,19 +48,32 @@ _BLANK: Final[dict[str, Any]] = {
 }
 _NEEDED: Final = {column.name for column in USAGE.columns if not column.nullable and column.server_default is None}
 # Where a column's value is taken from: the field of that name.
-_SOURCES: Final = tuple((kind, {field.name for field in fields(kind)} & set(COLUMNS)) for kind in (CallRecord, Principal, Usage, UsageRow))  # fmt: skip
-_OF_PRINCIPAL: Final = _SOURCES[1][1]
+_SOURCES: Final = tuple(
+    (names, attrgetter(*names))
+    for kind in (CallRecord, Principal, Usage, UsageRow)
+    if (names := tuple(field.name for field in fields(kind) if field.name in COLUMNS))
+)
+_OF_PRINCIPAL: Final = _SOURCES[1][0]
+_NUMBERS: Final = tuple(str(column.name) for column in USAGE.columns if column.type is WHOLE)
+_TEXTS: Final = tuple(name for name in COLUMNS if name not in _NUMBERS)
 
 
 def flat(row: UsageRow) -> dict[str, Any]:
     """The row as one level of plain values that the database can hold, whatever a client sent."""
     values = dict(_BLANK)
-    for part, (_, names) in zip((row.record, row.principal, row.record.usage, row), _SOURCES, strict=True):
+    for part, (names, read) in zip((row.record, row.principal, row.record.usage, row), _SOURCES, strict=True):
         if part is not None:
-            for name in names:
-                values[name] = _plain(getattr(part, name))
+            values.update(zip(names, read(part), strict=True))
     if row.principal is None:
         values |= dict.fromkeys(_OF_PRINCIPAL, "")
+    # Together, and one by one only where one of them is odd.
+    texts = "".join([values[name] for name in _TEXTS])
+    if not texts.isascii() or "\0" in texts or len(texts) > _TEXT_CHARS:
+        values.update((name, _text(values[name])) for name in _TEXTS)
+    for name in _NUMBERS:
+        number = values[name]
+        if type(number) is not int or not -_MAX_INT <= number <= _MAX_INT:
+            values[name] = None if number is None else max(-_MAX_INT, min(int(number), _MAX_INT))
     return values
 
 
@@ -92,23 +106,17 @@ def _row_of(line: bytes) -> dict[str, Any] | None:
         values = orjson.loads(body)
     except ValueError:
         return None
-    if not isinstance(values, dict) or values.pop("v", None) != LINE_VERSION or not values.keys() >= _NEEDED:
+    if not isinstance(values, dict) or values.pop("v", None) != LINE_VERSION:
         return None
     if values.keys() == _BLANK.keys():
         return values
+    if not values.keys() >= _NEEDED:
+        return None
     # A journal of another version lacks columns, or has more of them.
     return _BLANK | {name: value for name, value in values.items() if name in _BLANK}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        if value.isascii() and len(value) <= _TEXT_CHARS and "\0" not in value:
-            return value
-        # A lone surrogate would fail in the database, later and for the whole batch.
-        # PostgreSQL's texts hold no NUL.
-        return value[:_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int):
-        return max(-_MAX_INT, min(value, _MAX_INT))
-    return value
+def _text(value: str) -> str:
+    # A lone surrogate would fail in the database, later and for the whole batch.
+    # PostgreSQL's texts hold no NUL.
+    return value[:_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
