@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,7 +27,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 from mohist.delivery.book import Book
 from mohist.delivery.engine.contract import Body, Cancelled, Ended, HandedBack, Json, Segments, parted
 from mohist.delivery.engine.journal import Journal, Run, encoded
-from mohist.delivery.errors import EngineError, LostError
+from mohist.delivery.errors import BookError, EngineError, LostError
 
 T = TypeVar("T")
 Cause = Literal["", "cancelled", "lost", "stopping"]
@@ -34,7 +35,11 @@ Cause = Literal["", "cancelled", "lost", "stopping"]
 IDLE_LIMIT: Final = 20
 """A segment that was begun so often and never recorded a step ends its workers, and is not begun again."""
 WATCH_S: Final = 1.0
+PATIENCE_S: Final = 30.0
+"""How long an effect waits for a book whose database is away."""
 _LOOK_S: Final = 0.05
+_PAUSE_S: Final = 0.2
+_LOG: Final = logging.getLogger(__name__)
 
 
 def nothing(_: str) -> None:
@@ -121,6 +126,11 @@ class Runner:
         except Ended:
             self._stopped(key)
             raise
+        except BookError as error:
+            # Not the body's failure: the database was away for longer than anybody waits. Begun again, it goes on.
+            _LOG.warning("Segment %s is handed back: %s", key, error)
+            self._stopped(key)
+            raise HandedBack from error
         finally:
             with self._guard:
                 self._running[key].remove(running)
@@ -260,8 +270,8 @@ class Steps:
 
     async def effect(self, key: str, kind: str, fn: Callable[[bool], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         await self.guard()
-        begun = await to_thread.run_sync(self._book.begun, key)
-        known = await to_thread.run_sync(self._book.effect, key, kind)
+        begun = await _patiently(self._book.begun, key)
+        known = await _patiently(self._book.effect, key, kind)
         if known is not None:
             return known
         self._runner.at(f"intended:{self.key}:{key}")
@@ -269,7 +279,7 @@ class Steps:
         result = await fn(begun)
         self._runner.at(f"effected:{self.key}:{key}")
         with CancelScope(shield=True):
-            await to_thread.run_sync(self._book.done, key, result)
+            await _patiently(self._book.done, key, result)
         return result
 
     async def guard(self) -> None:
@@ -281,6 +291,17 @@ class Steps:
 
     async def signals(self, name: str) -> Sequence[Json]:
         return await to_thread.run_sync(self._journal.signals, self.key, name, abandon_on_cancel=True)
+
+
+async def _patiently(ask: Callable[..., T], *args: Any) -> T:
+    """What the book says; a database that is away is waited for a while. Its calls may be made twice."""
+    with anyio.move_on_after(PATIENCE_S):
+        while True:
+            try:
+                return await to_thread.run_sync(ask, *args)
+            except BookError:
+                await anyio.sleep(_PAUSE_S)
+    return await to_thread.run_sync(ask, *args)
 
 
 async def called(fn: Callable[[], Awaitable[T] | T]) -> T:
