@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import anyio
@@ -16,9 +17,9 @@ from mohist.base import MohistError
 from mohist.delivery import prompt
 from mohist.delivery.answer import Ranked
 from mohist.delivery.build import Build, step_of, told_paths
-from mohist.delivery.errors import DeliveryError
+from mohist.delivery.errors import BookError, DeliveryError
 from mohist.delivery.port import Job, Outcome
-from mohist.delivery.stage import attempted, heard, think
+from mohist.delivery.stage import attempted, heard, side_by_side, think
 from mohist.delivery.state import PlanTask
 
 MOST_CANDIDATES: Final = 8
@@ -57,23 +58,22 @@ async def attempt(build: Build, task: PlanTask, alone: Sequence[str], limiter: a
         return Made(chosen["name"], chosen["base"], chosen["commit"])
     asked = int(build.delivery.options.get("candidates") or 1)
     names = [f"C{number}" for number in range(1, min(max(asked, 1), MOST_CANDIDATES) + 1)]
-    done: dict[str, Made | Stopped] = {}
 
-    async def one(name: str) -> None:
+    async def one(name: str) -> Made | Stopped:
         async with limiter:
             try:
-                done[name] = await _Work(build, task, alone, name).do()
+                return await _Work(build, task, alone, name).do()
+            except BookError:
+                raise
             except MohistError as error:
-                if isinstance(error, DeliveryError) and error.audience == "bug":
+                if error.audience == "bug":
                     raise
-                done[name] = Stopped("failed", f"{task.task_id}: {error}")
+                return Stopped("failed", f"{task.task_id}: {error}")
 
-    async with anyio.create_task_group() as group:
-        for name in names:
-            group.start_soon(one, name)
-    made = [row for name in names if isinstance(row := done[name], Made)]
+    done = await side_by_side([partial(one, name) for name in names])
+    made = [row for row in done if isinstance(row, Made)]
     if not made:
-        return next(row for name in names if isinstance(row := done[name], Stopped))
+        return next(row for row in done if isinstance(row, Stopped))
     best = await _best(build, task, alone, made) if len(made) > 1 else made[0]
     chosen = await context.settle(f"{step_of(task)}/chosen", dataclasses.asdict(best))
     for name in names:
@@ -137,7 +137,6 @@ class _Work:
 
     async def _stopped(self, outcome: Outcome, commit: str) -> Stopped:
         """Keeps what there is of the work for the next attempt."""
-        await self.build.context.settle(f"{self.step}/kept/{commit[:12]}", {"commit": commit})
         await self.build.context.settle(f"{self.step}/kept", {"commit": commit})
         return Stopped(outcome.status, f"{self.task.task_id}: the run ended with {outcome.status!r}; its work is kept.")
 

@@ -17,6 +17,7 @@ from mohist.base import canonical_json, sha256_hex
 from mohist.delivery import desk
 from mohist.delivery.errors import DeliveryError, PlanError
 from mohist.delivery.port import Outcome
+from mohist.delivery.spec import SPEC_FILE, folder_of
 from mohist.delivery.stage import Context, ask
 from mohist.delivery.state import Delivery, Facts, Finding, Plan, PlanTask, Spec
 from mohist.delivery.task import outside
@@ -52,7 +53,12 @@ class Build:
         build = cls(context, delivery, spec, folder)
         if await build.head() == delivery.base_commit:
             await ask(desk.lay_out, folder, delivery.delivery_id, spec)
-            await context.ground.commit(folder, f"Specify: {build.title}", build.trailers())
+            head = await context.ground.commit(folder, f"Specify: {build.title}", build.trailers())
+            if await context.ground.show(head, f"{folder_of(delivery.delivery_id)}/{SPEC_FILE}") is None:
+                raise DeliveryError(
+                    "The repository ignores `.mohist/deliveries`, so its checks can't go with the change.",
+                    "Add a line `!.mohist/deliveries/` to its .gitignore.",
+                )
         return build
 
     @property

@@ -60,14 +60,14 @@ def take_spec(desk: Path, book: Book, delivery_id: str) -> Spec | None:
     return spec
 
 
-def take_plan(desk: Path, book: Book, delivery_id: str, begun: Sequence[str]) -> Plan | None:
-    """What a person made of the plan, as a new version in the book; None: nothing was changed.
+def read_plan(desk: Path, book: Book, delivery_id: str, begun: Sequence[str] = ()) -> tuple[Plan, str] | None:
+    """What a person made of the plan, with the file's text; None: nothing was changed. The book is not told.
 
     Args:
         begun: ids of tasks that have begun: these stay as they are.
 
     Raises:
-        PlanError: it can't be used as it is; the book keeps the version before.
+        PlanError: it can't be used as it is.
     """
     newest, spec = book.plan(delivery_id), book.spec(delivery_id)
     data = _read(desk / PLAN_FILE)
@@ -83,8 +83,16 @@ def take_plan(desk: Path, book: Book, delivery_id: str, begun: Sequence[str]) ->
     ]
     if wrong:
         raise PlanError(f"{PLAN_FILE} can't be used: {'; '.join(wrong)}.")
-    book.put_plan(delivery_id, plan)
-    return plan
+    return plan, data.decode("utf-8-sig")
+
+
+def take_plan(desk: Path, book: Book, delivery_id: str, begun: Sequence[str] = ()) -> Plan | None:
+    """What a person made of the plan, as a new version in the book; as `read_plan`."""
+    found = read_plan(desk, book, delivery_id, begun)
+    if found is None:
+        return None
+    book.put_plan(delivery_id, found[0])
+    return found[0]
 
 
 def _with_edited_files(desk: Path, data: bytes, newest: Spec) -> bytes:

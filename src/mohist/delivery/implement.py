@@ -7,6 +7,7 @@ merged stays collected and what was not is kept: the next attempt goes on from t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -18,7 +19,7 @@ from mohist.delivery.build import Build, step_of, told_paths
 from mohist.delivery.errors import DeliveryError
 from mohist.delivery.machine import exhausted
 from mohist.delivery.port import Job
-from mohist.delivery.stage import Context, Ended, ask, attempted, bounded, opened, work
+from mohist.delivery.stage import Context, Ended, ask, attempted, bounded, opened, side_by_side, work
 from mohist.delivery.state import Gate, Plan, PlanTask
 from mohist.delivery.task import outside
 from mohist.sandbox import GitError
@@ -93,22 +94,18 @@ async def _wave(build: Build, plan: Plan, merged: frozenset[str], ready: Sequenc
     """Does tasks side by side and merges them in order; how the stage ends, None: it goes on."""
     context = build.context
     limiter = anyio.CapacityLimiter(max(1, context.measure.parallel))
-    done: dict[str, Made | Stopped] = {}
 
-    async def one(task: PlanTask) -> None:
+    async def one(task: PlanTask) -> Made | Stopped:
         with_it = merged | {task.task_id}
         alone = [
             name
             for name in task.criteria
             if with_it.issuperset(other.task_id for other in plan.tasks if name in other.criteria)
         ]
-        done[task.task_id] = await attempt(build, task, alone, limiter)
+        return await attempt(build, task, alone, limiter)
 
-    async with anyio.create_task_group() as group:
-        for task in ready:
-            group.start_soon(one, task)
-    for task in ready:
-        made = done[task.task_id]
+    done = await side_by_side([partial(one, task) for task in ready])
+    for task, made in zip(ready, done, strict=True):
         if isinstance(made, Made):
             paths = await build.add(task, made.commit)
             if paths:
@@ -116,7 +113,7 @@ async def _wave(build: Build, plan: Plan, merged: frozenset[str], ready: Sequenc
                 if ended is not None:
                     return ended
             await context.ground.drop(context.key(f"{step_of(task)}/{made.name}"))
-    stopped = [row for task in ready if isinstance(row := done[task.task_id], Stopped)]
+    stopped = [row for row in done if isinstance(row, Stopped)]
     if not stopped:
         return None
     what = " ".join(row.what for row in stopped)

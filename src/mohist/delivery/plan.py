@@ -36,13 +36,20 @@ async def run(context: Context) -> Ended:
     step = f"{_STEP}/{facts.spec.digest[:12]}"
     known = await context.known(step)
     if known is None:
-        tasks = _one(facts.spec) if short else await _tasks(context, step, facts.delivery, facts.spec)
+        # What a person wrote is the plan; nobody plans over it.
+        theirs = await ask(desk.read_plan, context.desk, context.book, context.delivery_id)
+        if theirs is not None:
+            text = theirs[1]
+        else:
+            text = render(_one(facts.spec) if short else await _tasks(context, step, facts.delivery, facts.spec))
         after = facts.plan.version if facts.plan else 0
-        known = await context.settle(step, {"text": render(tasks), "after": after})
+        known = await context.settle(step, {"text": text, "after": after, "edited": theirs is not None})
     plan = plan_of(known["text"].encode(), known["after"] + 1)
     if facts.plan is None or facts.plan.version <= known["after"]:
         await ask(context.book.put_plan, context.delivery_id, plan)
         await ask(desk.put_plan, context.desk, known["text"])
+    if known["edited"]:
+        return Ended("done", f"{len(plan.tasks)} tasks, as edited")
     if short:
         return Ended("skipped", "short way: one task for all criteria")
     return Ended("done", f"{len(plan.tasks)} tasks")

@@ -85,6 +85,8 @@ async def _try(context: Context, one: Criterion, copy: Path, base: str, digest: 
 
 async def _write(context: Context, delivery: Delivery) -> dict[str, Any]:
     """Has the spec written, and its checks tried; once more where some prove nothing."""
+    # What a person saved is not written over.
+    await ask(desk.take_spec, context.desk, context.book, context.delivery_id)
     newest = await ask(context.book.spec, context.delivery_id)
     older = await ask(_versions, context, newest)
     found = await clarified(context)

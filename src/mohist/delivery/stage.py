@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import anyio.to_thread
+import anyio
+from anyio import to_thread
 from pydantic import ValidationError
 
 from mohist.base import Clock, MohistError
 from mohist.delivery.answer import Answer, told
 from mohist.delivery.book import Book
-from mohist.delivery.errors import AnswerError, DeliveryError, RunEndedError
+from mohist.delivery.errors import AnswerError, BookError, DeliveryError, RunEndedError
 from mohist.delivery.machine import exhausted
 from mohist.delivery.port import Ground, Job, Mind, Outcome
 from mohist.delivery.prompt import ANSWER_FILE
@@ -119,7 +120,7 @@ _TURNS: Final = 100
 
 async def ask(call: Callable[..., T], *args: Any) -> T:
     """Calls the book, which is synchronous, in a thread."""
-    return await anyio.to_thread.run_sync(partial(call, *args))
+    return await to_thread.run_sync(partial(call, *args))
 
 
 def bounded(stage: Callable[[Context], Awaitable[Ended]]) -> Stage:
@@ -128,6 +129,8 @@ def bounded(stage: Callable[[Context], Awaitable[Ended]]) -> Stage:
     async def run(context: Context) -> Ended:
         try:
             return await stage(context)
+        except BookError:
+            raise  # Nothing could be recorded; the engine does it again.
         except RunEndedError as error:
             if error.status == "budget" and exhausted(await context.facts()):
                 return Ended("waiting", error.what)
@@ -204,6 +207,25 @@ async def attempted(context: Context, stage: StageName, job: Job) -> Outcome:
     if outcome.status in _STOPS:
         await ask(context.book.done, f"{key}/stopped", {"status": outcome.status})
     return outcome
+
+
+async def side_by_side(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Waits for all of them, and gives what they gave, in order; the first error is raised once the others have ended."""
+    done: dict[int, T] = {}
+    errors: list[MohistError] = []
+
+    async def one(number: int) -> None:
+        try:
+            done[number] = await calls[number]()
+        except MohistError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for number in range(len(calls)):
+            group.start_soon(one, number)
+    if errors:
+        raise errors[0]
+    return [done[number] for number in range(len(calls))]
 
 
 async def opened(context: Context, gate: Gate) -> Gate:
