@@ -16,10 +16,12 @@ from mohist.delivery.state import STAGES, Decision, Delivery, Facts, Gate, Plan,
 
 
 def unknown_delivery(delivery_id: str) -> UnknownDeliveryError:
+    """The error that says so."""
     return UnknownDeliveryError(f"There is no delivery {delivery_id!r}.", "`mohist deliver list` shows them.")
 
 
 def rows_of(db: Connection, query: Any) -> Sequence[Row]:
+    """What a query finds, columns by name."""
     found: Sequence[Row] = db.execute(query).mappings().all()
     return found
 
@@ -34,6 +36,11 @@ def held_delivery(db: Connection, delivery_id: str) -> Delivery:
 
 
 def write_delivery(db: Connection, before: Delivery, after: Delivery) -> Delivery:
+    """Writes a held delivery that was changed, and counts; what did not change is not written.
+
+    Raises:
+        ConflictError: the change began from another revision.
+    """
     if after == before:
         return before
     if (after.delivery_id, after.revision) != (before.delivery_id, before.revision):
@@ -70,6 +77,7 @@ def next_number(db: Connection, table: Table, delivery_id: str) -> int:
 
 
 def close_gates(db: Connection, gate_ids: Sequence[str], **values: Any) -> None:
+    """Makes gates a matter of record."""
     if gate_ids:
         db.execute(update(GATES).where(GATES.c.gate_id.in_(gate_ids)).values(closed=True, **values))
 
@@ -90,11 +98,13 @@ def add_version(db: Connection, table: Table, delivery_id: str, value: Spec | Pl
 
 
 def withdraw_older(db: Connection, delivery_id: str, kind: str, digest: str) -> None:
+    """Takes back the question about what a new version replaces."""
     older = and_(GATES.c.delivery_id == delivery_id, GATES.c.kind == kind, GATES.c.digest != digest)
     db.execute(update(GATES).where(older, GATES.c.status == "open").values(status="withdrawn", closed=True))
 
 
 def read_facts(db: Connection, delivery: Delivery) -> Facts:
+    """All that decides what comes next."""
     delivery_id = delivery.delivery_id
     return Facts(
         delivery,
@@ -107,17 +117,20 @@ def read_facts(db: Connection, delivery: Delivery) -> Facts:
 
 
 def read_spec(db: Connection, delivery_id: str, version: int = 0) -> Spec | None:
+    """A version of the spec; 0: the newest."""
     query = select(SPECS).where(SPECS.c.delivery_id == delivery_id).order_by(desc("version")).limit(1)
     rows = rows_of(db, query.where(SPECS.c.version == version) if version else query)
     return spec_of(rows[0]) if rows else None
 
 
 def read_plan(db: Connection, delivery_id: str) -> Plan | None:
+    """The newest plan."""
     rows = rows_of(db, select(PLANS).where(PLANS.c.delivery_id == delivery_id).order_by(desc("version")).limit(1))
     return plan_of(rows[0]) if rows else None
 
 
 def read_stages(db: Connection, delivery_id: str) -> list[StageRow]:
+    """All rows by attempt and stage, each with what its runs cost."""
     cost, tokens = func.sum(SPENDINGS.c.cost_microusd), func.sum(SPENDINGS.c.tokens)
     paid = select(SPENDINGS.c.stage, SPENDINGS.c.attempt, cost, tokens).where(SPENDINGS.c.delivery_id == delivery_id)
     # PostgreSQL sums whole numbers as decimals.
@@ -136,6 +149,7 @@ def read_stages(db: Connection, delivery_id: str) -> list[StageRow]:
 
 
 def read_gates(db: Connection, delivery_id: str) -> list[Gate]:
+    """All gates as they were opened, with their decisions."""
     mine = GATES.c.delivery_id == delivery_id
     said: dict[str, list[Decision]] = {}
     query = select(DECISIONS).join(GATES, DECISIONS.c.gate_id == GATES.c.gate_id).where(mine)
@@ -148,6 +162,7 @@ def read_gates(db: Connection, delivery_id: str) -> list[Gate]:
 
 
 def read_releases(db: Connection, delivery_id: str = "", environment: str = "") -> list[Release]:
+    """Releases by time, of a delivery or in an environment, where one is named."""
     query = select(RELEASES).order_by("at_ms", "delivery_id", "environment", "release_id")
     if delivery_id:
         query = query.where(RELEASES.c.delivery_id == delivery_id)

@@ -25,24 +25,29 @@ def value_of(kind: type[T], row: Row) -> T:
 
 
 def delivery_of(row: Row) -> Delivery:
+    """The delivery of a row."""
     return value_of(Delivery, {**row, "bound": Bound(**row["bound"])})
 
 
 def spec_of(row: Row) -> Spec:
+    """The version of a spec of a row."""
     criteria = tuple(Criterion(**criterion) for criterion in row["criteria"])
     return value_of(Spec, {**row, "criteria": criteria, "irreversible": tuple(row["irreversible"])})
 
 
 def plan_of(row: Row) -> Plan:
+    """The version of a plan of a row."""
     return value_of(Plan, {**row, "tasks": tuple(_task(task) for task in row["tasks"])})
 
 
 def gate_of(row: Row, decisions: tuple[Decision, ...]) -> Gate:
+    """The gate of a row, with its decisions."""
     needs = tuple(tuple(group) for group in row["needs"])
     return value_of(Gate, {**row, "needs": needs, "decisions": decisions})
 
 
 def decision_of(row: Row) -> Decision:
+    """The decision of a row."""
     return value_of(Decision, {**row, "teams": tuple(row["teams"])})
 
 
