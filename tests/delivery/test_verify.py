@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ground_room import PYTHON
+from ground_room import PYTHON, git
 from verify_room import Case, case_of
 
-from mohist.delivery.state import Criterion
-from mohist.delivery.verify import VerifySettings
+from fakes.clock import FakeClock
+from mohist.delivery.state import Criterion, Evidence, Finding
+from mohist.delivery.verify import Verify, VerifySettings
 from mohist.sandbox import Bubblewrap
 
 CODE = "def double(x):\n    return 2 * x\n"
@@ -164,3 +166,93 @@ async def test_what_a_later_attempt_mends_is_marked_as_fixed(make: Make) -> None
     await case.verify([], SETTINGS)
     assert case.accused() == []
     assert {row.status for row in case.store.findings("d-1") if "silenced" in row.finding_id} == {"fixed"}
+
+
+async def test_a_change_that_spoils_its_tests_is_shown_in_each_place(make: Make) -> None:
+    more = "    def test_three(self):\n        self.assertEqual(double(3), 6)\n\n"
+    case = await make(
+        {
+            **FILES,
+            "test_app.py": TESTS.replace("    def test_zero", more + "    def test_zero"),
+            "Makefile": "test:\n\tpython3 -m unittest -q\n",
+        }
+    )
+    spoiled = TESTS.replace("    def test_two", "    @unittest.skip('later')\n    def test_two")
+    spoiled = spoiled.replace("assertEqual(double(0), 0)", "assertIsNotNone(double(0))")
+    await case.change({"test_app.py": spoiled, "Makefile": "test:\n\tpython3 -m unittest -q || true\n"})
+    verified = await case.verify()
+    assert verified.ok, "nothing fails: that is why it must be shown"
+    told = {(row.finding_id.split("-")[1], row.path, row.line) for row in case.accused()}
+    lines = spoiled.splitlines()
+    assert told == {
+        ("removed", "test_app.py", 10),
+        ("skipped", "test_app.py", 1 + next(n for n, text in enumerate(lines) if "test_two" in text)),
+        ("loosened", "test_app.py", 1 + next(n for n, text in enumerate(lines) if "assertIsNotNone" in text)),
+        ("swallowed", "Makefile", 2), ("check", "Makefile", 2), ("fewer", "", 0),
+    }  # fmt: skip
+    assert any("findings to be weighed" in text for text in verified.remarks)
+
+
+async def test_a_pass_that_was_interrupted_goes_on_where_it_was(make: Make) -> None:
+    case = await make()
+    await case.change({"app.py": TRIPLE, "test_app.py": TRIPLE_TESTS})
+    criteria = [Criterion("AC-1", "", f"{PYTHON} -c 'import app; app.triple(1)'")]
+    limit = 2
+    put = case.store.put_evidence
+
+    def put_some(delivery_id: str, row: Evidence) -> None:
+        nonlocal limit
+        if not limit:
+            raise KeyboardInterrupt
+        limit -= 1
+        put(delivery_id, row)
+
+    case.store.put_evidence = put_some  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        await case.verify(criteria, SETTINGS)
+    half = case.evidence
+    case.store.put_evidence = put  # type: ignore[method-assign]
+    assert (await case.verify(criteria, SETTINGS)).ok
+    assert [row.evidence_id for row in case.evidence[:2]] == [row.evidence_id for row in half]
+    assert case.evidence[:2] == half
+
+
+async def test_the_guard_speaks_when_it_is_there_and_its_absence_is_said(make: Make) -> None:
+    case = await make()
+    await case.change({"app.py": TRIPLE})
+    await case.verify([], SETTINGS)
+    assert [row.text for row in case.findings if "guard" in row.finding_id] == [
+        "No guard is there: the diff was not inspected for secrets and data."
+    ]
+    seen: list[str] = []
+
+    async def guard(diff: str) -> list[Finding]:
+        seen.append(diff)
+        return [Finding("guard-1", "blocker", "A key stands here.", "app.py", 6)]
+
+    await Verify(case.ground, case.store, FakeClock(), SETTINGS, guard)(case.delivery, [])
+    assert "+def triple(x):" in seen[0]
+    assert [row.finding_id for row in case.accused()] == ["guard-1"]
+
+
+async def test_the_licences_that_are_allowed_are_read_from_the_base(make: Make) -> None:
+    case = await make({**FILES, ".mohist/deliver.toml": '[licences]\nallow = ["MIT"]\n'})
+    gpl = "# SPDX-License-Identifier: GPL-3.0-only\n"
+    await case.change({"new.py": gpl, ".mohist/deliver.toml": '[licences]\nallow = ["GPL-3.0-only"]\n'})
+    await case.verify([], SETTINGS)
+    assert [(row.severity, row.path) for row in case.accused()] == [("major", "new.py")]
+
+
+async def test_tests_are_never_laid_over_through_a_link(make: Make, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    case = await make({**FILES, "data.txt": "x"})
+    (case.user / "tests").symlink_to(outside)
+    git(case.user, "add", "--all")
+    git(case.user, "commit", "--quiet", "-m", "link")
+    case.delivery = dataclasses.replace(case.delivery, base_commit=git(case.user, "rev-parse", "HEAD"))
+    tree = await case.ground.worktree("d/1/link", case.delivery.base_commit)
+    (tree / "tests").unlink()
+    await case.change({"tests/test_new.py": "assert True\n"}, "link")
+    await case.verify([Criterion("AC-1", "", "test -e tests/test_new.py")], SETTINGS)
+    assert list(outside.iterdir()) == []

@@ -228,7 +228,8 @@ def _version(value: Any) -> str:
 
 
 def _line_of(file: ChangedFile, name: str) -> int:
-    wanted = re.compile(rf"(?<![\w-]){re.escape(name).replace('-', '[-_.]')}(?![\w-])", re.IGNORECASE)
+    spelled = "[-_.]+".join(re.escape(part) for part in name.split("-"))
+    wanted = re.compile(rf"(?<![\w-]){spelled}(?![\w-])", re.IGNORECASE)
     for line in file.added:
         if wanted.search(line.text):
             return line.number
