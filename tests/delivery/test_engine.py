@@ -30,26 +30,31 @@ from mohist.delivery.engine.journal import KEPT_MS, Journal
 from mohist.delivery.engine.lease import AdvisoryLease, FileLease
 from mohist.delivery.engine.plain import PlainEngine
 from mohist.delivery.engine.runner import IDLE_LIMIT
-from mohist.delivery.errors import EngineError, LostError
+from mohist.delivery.errors import BookError, EngineError, LostError
 from mohist.gateway.address import Address
 
 LIMIT_S = 30.0
+TEMPORAL = pytest.param("temporal", marks=pytest.mark.enable_socket)
 Start = Callable[..., Engine]
 
 
-@pytest.fixture(params=["plain", "dbos-sqlite", "dbos-postgresql"])
+@pytest.fixture(params=["plain", "dbos-sqlite", "dbos-postgresql", TEMPORAL])
 def start(
     request: pytest.FixtureRequest, new_engine_address: Callable[[str], Address], clock: FakeClock
 ) -> Iterator[Start]:
     """Opens an engine; again on the same database, where the last one was closed."""
     adapter, _, kind = request.param.partition("-")
     where = new_engine_address(kind or "sqlite")
+    server = request.getfixturevalue("temporal_server") if adapter == "temporal" else None
+    space = server.new_space() if server else ""
     opened: list[Engine] = []
 
     def make(segments: Segments, stopped: Callable[[str], None] = lambda _: None) -> Engine:
         if adapter == "plain":
             journal = Journal(where, clock)
             engine: Engine = PlainEngine(segments, journal, FakeBook(), stopped=stopped, watch_s=0.05)
+        elif server:
+            engine = until(lambda: temporal(server.target, space, segments, Journal(where, clock), stopped))
         else:
             quick = {"tick_s": 0.1, "patience_s": 0.2, "poll_s": 0.02}
             engine = DbosEngine(where, segments, FakeBook(), clock, stopped=stopped, **quick)
@@ -59,6 +64,18 @@ def start(
     yield make
     for engine in opened:
         engine.close(0.0)
+
+
+def temporal(target: str, space: str, segments: Segments, journal: Journal, stopped: Callable[[str], None]) -> Any:
+    """None: the server has not made its namespace yet."""
+    from mohist.delivery.engine.temporal import TemporalEngine
+
+    try:
+        return TemporalEngine(
+            target, segments, journal, FakeBook(), namespace=space, stopped=stopped, watch_s=0.05, heartbeat_s=1.0
+        )
+    except EngineError:
+        return None
 
 
 def finished(engine: Engine, key: str) -> Any:
@@ -241,6 +258,46 @@ def test_a_segment_that_never_gets_further_is_given_up(tmp_path: Path, clock: Fa
     engine.close()
     assert status.state == "failed"
     assert "never got further" in status.error
+
+
+def test_a_book_whose_database_is_away_fails_no_segment(tmp_path: Path, clock: FakeClock) -> None:
+    class AwayBook(FakeBook):
+        """Twice away when it is asked, and once when it is to write."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.away = ["facts", "begun", "begun", "done"]
+
+        def begun(self, key: str) -> bool:
+            self._answer("begun")
+            return super().begun(key)
+
+        def done(self, key: str, result: dict[str, Any]) -> None:
+            self._answer("done")
+            super().done(key, result)
+
+        def _answer(self, what: str) -> None:
+            if what in self.away:
+                self.away.remove(what)
+                raise BookError("The database of deliveries can't be used.")
+
+    book, sent = AwayBook(), []
+
+    async def body(steps: StepRunner, delivery_id: str, turn: int) -> str:
+        async def send(begun: bool) -> dict[str, Any]:
+            sent.append(begun)
+            return {"number": 7}
+
+        await steps("first", lambda: 1)
+        book._answer("facts")
+        return (await steps("send", lambda: steps.effect("d-1/1/send", "message", send)))["number"]
+
+    engine = PlainEngine({"spec": body}, Journal(tmp_path / "engine.db", clock), book)
+    engine.start("spec", "d-1", 1)
+    until(lambda: engine.status(["d-1/1/spec"])["d-1/1/spec"].state == "unknown")
+    assert finished(engine, engine.start("spec", "d-1", 1)).result == 7
+    engine.close()
+    assert (sent, book.away) == ([False], [])
 
 
 class TestJournal:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine_room import Foreman, Shop
 
-ADAPTERS = [("plain", "sqlite"), ("dbos", "sqlite"), ("dbos", "postgresql")]
+ADAPTERS = [("plain", "sqlite"), ("dbos", "sqlite"), ("dbos", "postgresql"), ("temporal", "sqlite")]
 MOST_POINTS = 60
 
 
@@ -28,19 +28,32 @@ def shop() -> Iterator[Shop]:
 @pytest.mark.enable_socket
 @pytest.mark.parametrize(("adapter", "kind"), ADAPTERS)
 def test_a_kill_at_any_point_loses_no_segment_and_repeats_no_effect(
-    adapter: str, kind: str, foreman: Foreman, shop: Shop, new_places: Callable[[str], dict[str, str]]
+    request: pytest.FixtureRequest,
+    adapter: str,
+    kind: str,
+    foreman: Foreman,
+    shop: Shop,
+    new_places: Callable[[str], dict[str, str]],
 ) -> None:
     where: dict[str, Any] = {"adapter": adapter, "port": shop.port, **new_places(kind)}
+    if adapter == "temporal":
+        server = request.getfixturevalue("temporal_server")
+        where |= {"target": server.target, "space": server.new_space()}
     keys: list[str] = []
     for number in range(1, MOST_POINTS):
-        # What the last one left is brought to its end first, then this one is killed at its point.
+        # What the last one left is brought to its end first, then this one is killed at its point. Where the server waits
+        # for the heartbeats of the dead, what is left is brought to its end beside it.
         left, key = keys[-1:], f"d-{number}/1/spec"
         keys.append(key)
-        code = foreman.wait(foreman.start(keys=[left, [key]], kill_key=key, kill_at=number, **where))
-        assert foreman.told() == {one: ["done", result(one), ""] for one in (left if code else [key])}
+        first = [] if adapter == "temporal" else left
+        code = foreman.wait(foreman.start(keys=[first, [key]], kill_key=key, kill_at=number, **where))
+        assert foreman.told() == {one: ["done", result(one), ""] for one in (first if code else [key])}
         if code == 0:
             break
         assert code == -signal.SIGKILL
+    if adapter != "plain":
+        assert foreman.wait(foreman.start(keys=[keys], **where)) == 0
+        assert foreman.told() == {key: ["done", result(key), ""] for key in keys}
     names = Counter(key.split("/")[0] for key in keys)
     assert Counter(foreman.lines("effects")) == names
     assert shop.orders == names
