@@ -7,6 +7,7 @@ which are kept: `rollout undo` would bring back the pods and leave configuration
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from typing import ClassVar
 from anyio import to_thread
 
 from mohist.delivery.errors import BusyError, TargetError, UnreachableError
-from mohist.delivery.target.command import Shell, tail
+from mohist.delivery.target.command import Shell, tail, write_mark
 from mohist.delivery.target.contract import Answer, ReleaseFacts, Standing, Strategy
 from mohist.delivery.target.probe import ProbeSpec, ask
 
@@ -98,7 +99,7 @@ class KubernetesTarget:
 
     async def _lock(self, release_id: str) -> None:
         try:
-            await self._kubectl("create", "configmap", _LOCK, f"--from-literal=owner={release_id}")
+            await self._kubectl("create", "-f", await self._config_map(_LOCK, owner=release_id))
         except TargetError as error:
             if "already exists" not in str(error):
                 raise
@@ -126,15 +127,15 @@ class KubernetesTarget:
         return active, touched
 
     async def _mark(self, active: str, touched: str) -> None:
-        mark = self.shell.home / f"{_MARK}.yaml"
-        text = (
-            f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {_MARK}\n"
-            f'data:\n  active: "{active}"\n  touched: "{touched}"\n'
-        )
-        await to_thread.run_sync(lambda: mark.write_text(text, encoding="utf-8"))
-        await self._kubectl(
-            "apply", "--server-side", f"--field-manager={_MANAGER}", "--force-conflicts", "-f", str(mark)
-        )
+        mark = await self._config_map(_MARK, active=active, touched=touched)
+        await self._kubectl("apply", "--server-side", f"--field-manager={_MANAGER}", "--force-conflicts", "-f", mark)
+
+    async def _config_map(self, name: str, **data: str) -> str:
+        """Writes one for kubectl to read; returns its path."""
+        value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        path = self.shell.home / f"{name}.json"
+        await to_thread.run_sync(write_mark, path, json.dumps(value))
+        return str(path)
 
     async def _apply(self, release_id: str, *more: str) -> None:
         # Conflicts are not forced: a field that somebody else owns is theirs until a person decides.
