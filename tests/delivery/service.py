@@ -15,6 +15,7 @@ BEGAN_S = time.monotonic()
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536
 
     def do_GET(self) -> None:
         sick = MODE == "broken" or (MODE == "later" and time.monotonic() - BEGAN_S > 1.0)

@@ -77,6 +77,7 @@ class FakeCluster:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 65536  # head and body in one segment, or each waits for an acknowledgement
 
             def _do(self) -> None:
                 size = int(self.headers.get("content-length") or 0)

@@ -158,7 +158,8 @@ class KubernetesTarget:
         ]
         if arguments[0] == "rollout":
             argv.remove("--request-timeout=30s")  # it would end the watch
-        exit_code, output = await self.shell.run(argv)
+        # What the API server offers is asked once and not for each command.
+        exit_code, output = await self.shell.run(argv, env={"KUBECACHEDIR": str(self.shell.home / "cache")})
         if exit_code == 0:
             return output
         if _AWAY.search(output):
