@@ -16,6 +16,9 @@ LINE = "mohist.line"
 class Line(Protocol):
     """The connection that a request came by. A server that shows it spares every call a task that listens."""
 
+    loop: asyncio.AbstractEventLoop
+    """That it lives in; to look for it takes a call of the system."""
+
     @property
     def has_whole_body(self) -> bool:
         """The request's body has come, so that `receive` gives it without waiting."""
@@ -47,7 +50,7 @@ class Watch:
         """Why the call was ended; None unless it was."""
 
     def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._line.loop if self._line is not None else None)
         if self._line is None:
             self._listener = asyncio.ensure_future(self._receive())
             self._listener.add_done_callback(self._heard)
