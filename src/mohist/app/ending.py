@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 
 import anyio
@@ -13,7 +14,12 @@ from mohist.base import Halt, MohistError
 
 
 async def cancel_on_signal(scope: anyio.CancelScope) -> None:
-    """Ctrl-C, TERM and HUP cancel the run in an orderly way; a second one does not wait for it."""
+    """Ctrl-C, TERM and HUP cancel the run in an orderly way; a second one does not wait for it.
+
+    Beside the main thread, where a delivery's worker runs, signals are the worker's and nothing is waited for here.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for _ in signals:
             scope.cancel()

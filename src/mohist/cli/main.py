@@ -15,6 +15,7 @@ from mohist.base import ExitCode, MohistError
 COMMANDS = {
     "run": "let an agent work on a task in this repository",
     "demo": "watch an agent fix a bug in a sample repository",
+    "deliver": "from a requirement to a deployed change, under control",
     "runs": "list, show, resume, undo or export runs",
     "trust": "let a repository's own settings take effect",
     "serve": "the gateway for model traffic of any coding client",

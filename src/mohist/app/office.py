@@ -1,0 +1,226 @@
+"""What deliveries are made of on this machine: tables, ground, agent, sandbox, targets, rules. Built once a process.
+
+$MOHIST_HOME/deliveries.db              the tables (or the database that [gateway] names)
+$MOHIST_HOME/deliveries/ID/ground/      worktrees and clean copies
+$MOHIST_HOME/deliveries/ID/desk/        spec.md, plan.toml, report.md, report.html: for people
+$MOHIST_HOME/deliveries/ID/jobs/        outcomes of agent runs
+$MOHIST_HOME/targets/                   what deploy targets keep
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from mohist.agent.errors import TreeBusyError
+from mohist.agent.log import hold_lock
+from mohist.app import machine as machines
+from mohist.app.config import Config
+from mohist.app.database import gateway_settings
+from mohist.app.launch import settings
+from mohist.app.machine import Machine
+from mohist.app.mind import AgentMind
+from mohist.app.ruling import Rulings
+from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
+from mohist.delivery.book import Book
+from mohist.delivery.environment import Environment
+from mohist.delivery.ground import GitGround, Room, name_of
+from mohist.delivery.means import Means, make_target
+from mohist.delivery.port import Job
+from mohist.delivery.ship import Ship
+from mohist.delivery.stage import Context
+from mohist.delivery.state import Delivery, Facts, Gate
+from mohist.delivery.store import Store, delivery_address
+from mohist.delivery.target.contract import Target
+from mohist.delivery.verify import Verify, VerifySettings
+from mohist.event import Event, EventSink
+from mohist.sandbox import Author
+
+AUTHOR = "mohist"
+MAIL = "mohist@localhost"
+
+
+def silent(_: Event) -> None:
+    """Where nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All that one delivery is worked on with, in one event loop."""
+
+    context: Context
+    ground: GitGround
+    ship: Ship
+    machine: Machine
+
+
+@dataclass(slots=True)
+class Office:
+    """The composition root of deliveries; `close` ends what it owns."""
+
+    env: Mapping[str, str]
+    emit: EventSink = silent
+    paths: StatePaths = field(init=False)
+    clock: Clock = field(init=False)
+    ids: IdSource = field(init=False)
+    book: Store = field(init=False)
+    rulings: Rulings = field(init=False)
+    variables: Mapping[str, str] = field(init=False)
+    """What the settings say of the database."""
+    is_file: bool = field(init=False)
+    """Whether the tables are a file of this machine."""
+
+    def __post_init__(self) -> None:
+        self.paths = StatePaths.from_env(self.env)
+        self.clock = SystemClock()
+        self.ids = RandomIds(self.clock)
+        self.paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.variables = gateway_settings(self.env).variables
+        address = delivery_address(self.paths.home, self.variables)
+        self.is_file = address.path is not None
+        self.book = Store(address, self.clock)
+        self.rulings = Rulings(self.paths.home, self._reading_ground)
+
+    def close(self) -> None:
+        self.book.close()
+
+    def folder(self, delivery_id: str) -> Path:
+        return self.paths.home / "deliveries" / delivery_id
+
+    def desk(self, delivery_id: str) -> Path:
+        """Where people read and edit spec and plan."""
+        return self.folder(delivery_id) / "desk"
+
+    def config(self, machine: Machine, repository: str) -> tuple[Config, Machine]:
+        """The settings that hold in a repository, and the machine confined by them."""
+        config, _ = settings(machine, Path(repository), {})
+        return config, machines.confined_by(machine, config.sandbox, config.readable)
+
+    @asynccontextmanager
+    async def machine(self) -> AsyncIterator[Machine]:
+        made = machines.build(self.env, self.emit, None, None)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    @asynccontextmanager
+    async def study(self, delivery: Delivery, book: Book | None = None) -> AsyncIterator[Study]:
+        """Opens a delivery for work in this event loop."""
+        book = book or self.book
+        async with self.machine() as bare:
+            config, machine = self.config(bare, delivery.repository)
+            ground = await self.ground(delivery, machine)
+            ruling = await self.rulings.know(delivery, ground)
+            packages = tuple(path for path in machine.readable if path.name in ("site-packages", "dist-packages"))
+            verify = Verify(
+                ground,
+                book,
+                self.clock,
+                VerifySettings(checks=config.checks, network=config.network == "full", packages=packages),
+            )
+            mind = AgentMind(
+                self.folder(delivery.delivery_id) / "jobs", self.emit, model_of=partial(_model_of, delivery)
+            )
+            context = Context(
+                delivery.delivery_id,
+                delivery.attempt,
+                book,
+                mind,
+                ground,
+                self.clock,
+                self.desk(delivery.delivery_id),
+                verify,
+            )
+
+            def gates(facts: Facts) -> tuple[Gate, ...]:
+                return tuple(self.rulings.known(facts)["deploy"])
+
+            make = self._make_target(delivery, machine, config.sandbox)
+            plan = self.rulings.plan(delivery.delivery_id)
+            if not ruling.places:
+                plan = plan.model_copy(update={"environments": ()})
+            yield Study(context, ground, Ship(plan, make, gates), machine)
+
+    async def ground(self, delivery: Delivery, machine: Machine) -> GitGround:
+        """The delivery's own ground."""
+        room = Room(machine.sandbox, machine.readable, machine.shell, {"PYTHONDONTWRITEBYTECODE": "1"})
+        author = Author(AUTHOR, MAIL, delivery.created_at_ms // 1000)
+        home = self.folder(delivery.delivery_id) / "ground"
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return await GitGround.open(Path(delivery.repository), home, room, author)
+
+    def clear(self, delivery_id: str) -> None:
+        """Removes the work folders of a delivery that is over; the desk and the outcomes stay."""
+        shutil.rmtree(self.folder(delivery_id) / "ground", ignore_errors=True)
+
+    async def _reading_ground(self, delivery: Delivery) -> GitGround:
+        async with self.machine() as machine:
+            return await self.ground(delivery, machine)
+
+    def _make_target(self, delivery: Delivery, machine: Machine, backend: str) -> Callable[[Environment], Target]:
+        means = Means(
+            machine.sandbox,
+            self.paths.home / "targets" / name_of(delivery.repository),
+            self.env,
+            machine.readable,
+            backend,
+            self.env,
+        )
+        return partial(make_target, means=means)
+
+
+class HeldStore(Store):
+    """The tables, of which one process runs what it holds the lock of: for engines that don't share work out themselves."""
+
+    def take(self, office: Office, only: str = "") -> HeldStore:
+        """Binds it to an office.
+
+        Args:
+            office: whose folders the locks are in.
+            only: the one delivery that is run; empty: all that nobody else holds.
+        """
+        self._office, self._only, self._held = office, only, dict[str, object]()
+        return self
+
+    def running(self) -> list[Delivery]:
+        """Deliveries with a segment that are this process's to run."""
+        rows = [row for row in super().running() if self._only in ("", row.delivery_id)]
+        for name in self._held.keys() - {row.delivery_id for row in rows}:
+            self._held.pop(name).close()  # type: ignore[attr-defined]
+        return [row for row in rows if self._hold(row.delivery_id)]
+
+    def close(self) -> None:
+        for lock in self._held.values():
+            lock.close()  # type: ignore[attr-defined]
+        self._held.clear()
+        super().close()
+
+    def _hold(self, delivery_id: str) -> bool:
+        if delivery_id in self._held:
+            return True
+        try:
+            lock = hold_lock(self._office.folder(delivery_id) / "lock", "Another process works on it.")
+        except TreeBusyError:
+            return False
+        self._held[delivery_id] = lock
+        return True
+
+
+def _model_of(delivery: Delivery, job: Job) -> str | None:
+    """The model for a job: of a recording its step's file, of the reviewer its own where one was named."""
+    named = str(delivery.options.get("model") or "")
+    if named.startswith("replay:"):
+        return f"{named}/{name_of_step(job.key)}.jsonl"
+    if job.role == "reviewer" and delivery.options.get("reviewer_model"):
+        return str(delivery.options["reviewer_model"])
+    return named or None
+
+
+def name_of_step(key: str) -> str:
+    """The file name of a job's step: `delivery/attempt/implement/T1` gives `1-implement-T1`."""
+    return key.partition("/")[2].replace("/", "-").replace("~", "-")

@@ -1,0 +1,135 @@
+"""What the base commit, the company's file and the user's say about a delivery's gates; read once a delivery and commit.
+
+.mohist/deliver.toml at the base commit   the project's, which may loosen
+/etc/mohist/deliver.toml                  the company's, which only tightens
+$MOHIST_HOME/deliver.toml                 the user's, which only tightens
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from mohist.delivery.environment import DELIVER_FILE, DeployPlan, load_environments
+from mohist.delivery.errors import RuleError
+from mohist.delivery.gate import Change, Place, Ruling, required
+from mohist.delivery.ground import GitGround
+from mohist.delivery.machine import OVER, Required
+from mohist.delivery.owner import PLACES, first_owners
+from mohist.delivery.rule import Rules, load_rules, tighten
+from mohist.delivery.state import Delivery, Facts
+
+COMPANY_FILE: Final = Path("/etc/mohist/deliver.toml")
+USER_FILE: Final = "deliver.toml"
+"""In the state folder."""
+
+Opener = Callable[[Delivery], Awaitable[GitGround]]
+
+
+class Rulings:
+    """Remembers what was read; safe to use from several threads.
+
+    Args:
+        home: the state folder.
+        ground_of: opens a delivery's ground.
+        company: the company's file.
+    """
+
+    def __init__(self, home: Path, ground_of: Opener, company: Path = COMPANY_FILE) -> None:
+        self._files = (company, home / USER_FILE)
+        self._ground_of = ground_of
+        self._rulings: dict[str, Ruling] = {}
+        self._plans: dict[str, DeployPlan] = {}
+        self._changes: dict[tuple[str, str], Change] = {}
+        self._guard = threading.Lock()
+
+    def required(self, facts: Facts) -> Required:
+        """The gates that the rules demand. Belongs in a thread: what is not known yet is read from git first."""
+        delivery = facts.delivery
+        if delivery.status in OVER:
+            return {}
+        if not self._knows(delivery):
+            anyio.run(self._look, delivery)
+        return self.known(facts)
+
+    def known(self, facts: Facts) -> Required:
+        """As `required`, where `know` was awaited before."""
+        delivery = facts.delivery
+        change = self._changes.get((delivery.delivery_id, delivery.commit))
+        return required(facts, change, self._rulings[delivery.delivery_id])
+
+    async def know(self, delivery: Delivery, ground: GitGround) -> Ruling:
+        """Reads what is not known yet.
+
+        Raises:
+            RuleError, EnvironmentsError: a file is not as it must be; nothing of it is in force.
+        """
+        name = delivery.delivery_id
+        if name not in self._rulings:
+            contents = await ground.contents(delivery.base_commit, [DELIVER_FILE, *PLACES])
+            text = contents.get(DELIVER_FILE, b"").decode("utf-8", "replace")
+            texts: dict[str, str | None] = {path: data.decode("utf-8", "replace") for path, data in contents.items()}
+            plan = load_environments(text)
+            ruling = Ruling(await self.rules(text), first_owners(texts), _places(plan, delivery))
+            with self._guard:
+                self._rulings[name], self._plans[name] = ruling, plan
+        if delivery.commit and (name, delivery.commit) not in self._changes:
+            paths = await ground.changed(delivery.base_commit, delivery.commit)
+            lines = (await ground.diff(delivery.base_commit, delivery.commit)).splitlines()
+            count = sum(line[:1] in "+-" and not line.startswith(("+++ ", "--- ")) for line in lines if line)
+            with self._guard:
+                self._changes[name, delivery.commit] = Change(tuple(paths), count)
+        return self._rulings[name]
+
+    def teams(self, facts: Facts, person: str) -> tuple[str, ...]:
+        """The teams that a person is in, by the rules of this delivery. Belongs in a thread."""
+        if not self._knows(facts.delivery):
+            anyio.run(self._look, facts.delivery)
+        return self._rulings[facts.delivery.delivery_id].rules.teams_of(person)
+
+    def plan(self, delivery_id: str) -> DeployPlan:
+        """Environments and build, where `know` was awaited before."""
+        return self._plans[delivery_id]
+
+    async def rules(self, project: str) -> Rules:
+        """The project's rules, tightened by the company's and the user's."""
+        rules = load_rules(project)
+        for path in self._files:
+            rules = tighten(rules, await anyio.to_thread.run_sync(_read_rules, path))
+        return rules
+
+    def _knows(self, delivery: Delivery) -> bool:
+        name = delivery.delivery_id
+        return name in self._rulings and (not delivery.commit or (name, delivery.commit) in self._changes)
+
+    async def _look(self, delivery: Delivery) -> None:
+        await self.know(delivery, await self._ground_of(delivery))
+
+
+def _read_rules(path: Path) -> Rules:
+    return load_rules(read_text(path), str(path), may_loosen=False)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of settings; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise RuleError(f"{path} can't be read: {error}.", "It may hold rules that bind; nothing goes on.") from None
+
+
+def _places(plan: DeployPlan, delivery: Delivery) -> tuple[Place, ...]:
+    """The environments that it goes to: those that were named, else all; each must be known."""
+    if delivery.options.get("no_deploy"):
+        return ()
+    named = delivery.options.get("environments") or [each.name for each in plan.environments]
+    for name in named:
+        plan.get(name)
+    chosen = [each for each in plan.environments if each.name in named]
+    return tuple(Place(each.name, each.needs, each.four_eyes, each.gated) for each in chosen)

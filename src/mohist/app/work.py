@@ -1,0 +1,154 @@
+"""Runs deliveries: one in the foreground until it stands, or all of them until somebody ends the worker."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from mohist.app.office import HeldStore, Office
+from mohist.app.segment import segments
+from mohist.delivery.consent import by_yes
+from mohist.delivery.engine import Engine
+from mohist.delivery.engine.journal import Journal
+from mohist.delivery.engine.plain import PlainEngine
+from mohist.delivery.machine import OVER, advance
+from mohist.delivery.stage import ask
+from mohist.delivery.state import Delivery, Facts, Move, Note
+from mohist.delivery.store import Store, delivery_address
+from mohist.delivery.worker import run_worker
+from mohist.gateway.address import file_address
+
+LOOK_S: Final = 0.2
+GRACE_S: Final = 1.0
+ENGINE_FILE: Final = "engine.db"
+Watch = Callable[[Delivery, Sequence[Note]], None]
+
+
+async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) -> tuple[Delivery, bool]:
+    """Works on one delivery until nothing of it runs.
+
+    Where another process works on it, it only watches. A signal ends this: what was done is kept, and the delivery goes on
+    with the next worker.
+
+    Args:
+        office: what it is made of.
+        delivery_id: the whole id.
+        watch: told of each note, and how the delivery is then.
+        after: number of the last note that was told before.
+
+    Returns:
+        The delivery, and whether it stands (False: a signal ended this).
+    """
+    stop = anyio.Event()
+    book, engine = _engine(office, delivery_id)
+    delivery = await ask(office.book.get, delivery_id)
+    stood = False
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_signal, stop)
+            worker = partial(
+                run_worker,
+                engine,
+                book,
+                office.clock,
+                stop=stop,
+                required=office.rulings.required,
+                round_s=LOOK_S,
+                grace_s=GRACE_S,
+            )
+            group.start_soon(worker)
+            while not stop.is_set():
+                delivery = await ask(office.book.get, delivery_id)
+                notes = await ask(office.book.notes, delivery_id, after)
+                after = notes[-1].number if notes else after
+                watch(delivery, notes)
+                if stands(delivery) and not notes and not await to_thread.run_sync(say_yes, office, delivery):
+                    stood = True
+                    break
+                with anyio.move_on_after(LOOK_S):
+                    await stop.wait()
+            stop.set()
+            group.cancel_scope.cancel()
+    finally:
+        book.close()
+    return delivery, stood
+
+
+async def work(office: Office, told: Callable[[str], None]) -> None:
+    """Works on whatever is to be done until a signal comes."""
+    stop = anyio.Event()
+    book, engine = _engine(office, "")
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_signal, stop)
+            group.start_soon(_consenting, office, stop)
+            told(f"works on deliveries as {engine.executor_id}; end it with Ctrl-C")
+            await run_worker(
+                engine, book, office.clock, stop=stop, required=office.rulings.required, grace_s=GRACE_S * 10
+            )
+            group.cancel_scope.cancel()
+    finally:
+        book.close()
+
+
+def stands(delivery: Delivery) -> bool:
+    """Whether nothing of it runs or is about to."""
+    return not delivery.segment and delivery.status != "working"
+
+
+def say_yes(office: Office, delivery: Delivery) -> bool:
+    """What the requester's `--yes` says at open gates; whether it said anything."""
+    if delivery.status != "waiting" or not delivery.options.get("yes"):
+        return False
+    now_ms = office.clock.now_ms()
+    facts = office.book.facts(delivery.delivery_id)
+    teams = office.rulings.teams(facts, delivery.requested_by)
+    said = by_yes(facts, delivery.requested_by, teams, now_ms)
+    for gate_id, decision in said:
+        office.book.decide(gate_id, decision)
+    if said:
+        press_on(office, delivery.delivery_id)
+    return bool(said)
+
+
+def press_on(office: Office, delivery_id: str) -> Delivery:
+    """Has the machine look what comes next."""
+
+    def move(facts: Facts) -> Move:
+        return advance(facts, office.clock.now_ms())
+
+    return office.book.move(delivery_id, move)
+
+
+def _engine(office: Office, only: str) -> tuple[Store, Engine]:
+    address = delivery_address(office.paths.home, office.variables)
+    book = HeldStore(address, office.clock).take(office, only)
+    journal = Journal(file_address(office.paths.home / ENGINE_FILE), office.clock)
+    return book, PlainEngine(segments(office, book), journal, book)
+
+
+async def _consenting(office: Office, stop: anyio.Event) -> None:
+    """Says what `--yes` says of deliveries whose gates opened while this worker ran."""
+    seen: dict[str, int] = {}
+    while not stop.is_set():
+        for delivery in await ask(office.book.list, "waiting"):
+            if delivery.options.get("yes") and seen.get(delivery.delivery_id) != delivery.revision:
+                seen[delivery.delivery_id] = delivery.revision
+                await to_thread.run_sync(say_yes, office, delivery)
+        await anyio.sleep(1.0)
+
+
+async def _until_signal(stop: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            stop.set()
+            return
+
+
+def is_over(delivery: Delivery) -> bool:
+    return delivery.status in OVER

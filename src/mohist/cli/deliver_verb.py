@@ -1,0 +1,253 @@
+"""The verbs of `mohist deliver` that act on one delivery, and how one is shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mohist.base import ExitCode
+
+if TYPE_CHECKING:
+    from mohist.app.office import Office
+    from mohist.delivery.state import Delivery, Gate
+
+
+def show(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    from mohist.app.deliver import as_json
+
+    if args.follow:
+        return _follow(office, delivery, args)
+    if args.json:
+        print(json.dumps(as_json(office, delivery), indent=2))
+    else:
+        _print(describe(office, delivery))
+    return ExitCode.DONE
+
+
+def answer(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    given = {}
+    for pair in args.answers:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            print(f"mohist: {pair!r} is not QUESTION=TEXT", file=sys.stderr)
+            return ExitCode.USAGE
+        given[name] = text
+    return _decide(office, delivery, args, "answer", answers=given)
+
+
+def approve(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    return _decide(office, delivery, args, "approve", args.because, gate=args.gate)
+
+
+def reject(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    if not args.because.strip():
+        print("mohist: say why: --because TEXT", file=sys.stderr)
+        return ExitCode.USAGE
+    answers = {"roll_back": "yes"} if args.roll_back else {}
+    return _decide(office, delivery, args, "reject", args.because, answers, args.gate)
+
+
+def comment(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    from mohist.app.deliver import actor
+    from mohist.delivery import order
+
+    by = actor(office, args.person)
+    return _said(
+        office, office.book.move(delivery.delivery_id, lambda facts: order.comment(facts, by, args.text)), args
+    )
+
+
+def pause(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    from mohist.app.deliver import actor, ordered
+    from mohist.delivery import order
+
+    return _said(office, ordered(office, delivery.delivery_id, order.pause, actor(office, args.person)), args)
+
+
+def cancel(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    import anyio
+
+    from mohist.app.deliver import actor, ordered, tidy
+    from mohist.app.work import go_on
+
+    by = actor(office, args.person)
+    delivery = ordered(office, delivery.delivery_id, order_cancel, by, args.because)
+    if delivery.segment:
+        # Whoever runs it ends it; where nobody does, this process settles it.
+        delivery, _ = anyio.run(go_on, office, delivery.delivery_id, lambda *_: None)
+    trouble = anyio.run(tidy, office, delivery, by)
+    for line in trouble:
+        print(f"mohist: not taken back: {line}", file=sys.stderr)
+    _said(office, delivery, args)
+    return ExitCode.FAILED if trouble else ExitCode.DONE
+
+
+def order_cancel(*args: Any) -> Any:
+    from mohist.delivery import order
+
+    return order.cancel(*args)
+
+
+def retry(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    from mohist.app.deliver import actor, stage_of
+    from mohist.delivery import order
+
+    stage, by = stage_of(args.stage), actor(office, args.person)
+    now_ms = office.clock.now_ms()
+    after = office.book.move(delivery.delivery_id, lambda facts: order.retry(facts, stage, by, now_ms))
+    return _said(office, after, args)
+
+
+def take_over(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    import anyio
+
+    from mohist.app.deliver import actor, ordered, until_ended, worktree
+    from mohist.delivery import order
+
+    after = ordered(office, delivery.delivery_id, order.take_over, actor(office, args.person))
+    if after.segment:
+        after = anyio.run(until_ended, office, delivery.delivery_id, 15.0)
+    folder = anyio.run(worktree, office, after)
+    if args.json:
+        print(json.dumps({"delivery_id": after.delivery_id, "folder": str(folder), "segment": after.segment}))
+    else:
+        print(folder)
+        print(f"when you are through: mohist deliver hand-back {after.delivery_id}", file=sys.stderr)
+    return ExitCode.DONE
+
+
+def hand_back(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    import anyio
+
+    from mohist.app.deliver import actor
+    from mohist.app.deliver import hand_back as give
+
+    return _said(office, anyio.run(give, office, delivery, actor(office, args.person)), args)
+
+
+def report(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    import anyio
+
+    from mohist.app.deliver import report as make
+    from mohist.delivery.account import as_json
+    from mohist.delivery.report import PAGE_FILE, markdown
+
+    made, folder = anyio.run(make, office, delivery)
+    if args.json:
+        print(json.dumps(as_json(made), indent=2))
+    elif args.markdown:
+        print(markdown(made), end="")
+    else:
+        print(folder / PAGE_FILE)
+    return ExitCode.DONE
+
+
+def describe(office: Office, delivery: Delivery) -> Iterator[str]:
+    """A delivery for people, on one screen."""
+    from mohist.delivery.machine import state_of
+    from mohist.terminal.style import money, plain
+
+    facts = office.book.facts(delivery.delivery_id)
+    delivery = facts.delivery
+    yield f"{delivery.delivery_id}  {delivery.status}" + (f": {plain(delivery.detail)}" if delivery.detail else "")
+    yield f"  {' '.join(plain(delivery.requirement).split())[:110]}"
+    for stage, row in state_of(facts).items():
+        if row.status != "pending" or row.attempt == delivery.attempt:
+            yield f"  {stage:9} {row.status:8} {plain(row.detail)[:100]}".rstrip()
+    yield f"  cost {money(delivery.spent_microusd)}, {delivery.spent_tokens} tokens"
+    folder = office.desk(delivery.delivery_id)
+    for name in ("spec.md", "plan.toml", "report.html"):
+        if (folder / name).is_file():
+            yield f"  {folder / name}"
+    if delivery.merged:
+        yield f"  merged into {plain(delivery.base_branch)}: {delivery.merged[:12]}"
+    for release in facts.releases:
+        yield f"  {release.environment}: {release.release_id} {release.status}: {plain(release.detail)[:100]}"
+    from mohist.app.deliver import open_gates
+
+    for gate in open_gates(facts):
+        yield from _gate(gate, delivery)
+
+
+def _gate(gate: Gate, delivery: Delivery) -> Iterator[str]:
+    from mohist.delivery.consent import who_may
+    from mohist.terminal.style import plain
+
+    yield f"  waits for a person: {plain(gate.subject)}  [{gate.gate_id}]"
+    risk = gate.facts.get("risk")
+    if risk:
+        yield f"    risk {risk}: {plain('; '.join(map(str, gate.facts.get('reasons', ()))))[:120]}"
+    yield f"    {plain(who_may(gate, delivery.requested_by))}"
+    if gate.kind == "questions":
+        for one in gate.facts.get("questions", ()):
+            yield f"    {one['id']}: {plain(str(one['question']))}"
+            yield f"        recommended: {plain(str(one.get('recommended') or 'nothing; you must say'))}"
+        yield f'    mohist deliver answer {delivery.delivery_id} Q1="…"'
+    else:
+        yield f"    mohist deliver approve {delivery.delivery_id}, or reject {delivery.delivery_id} --because TEXT"
+
+
+def _decide(
+    office: Office,
+    delivery: Delivery,
+    args: argparse.Namespace,
+    verdict: str,
+    because: str = "",
+    answers: dict[str, str] | None = None,
+    gate: str = "",
+) -> int:
+    from mohist.app.deliver import actor, decide
+    from mohist.terminal.style import plain
+
+    gates = decide(office, delivery.delivery_id, actor(office, args.person), verdict, because, answers, gate)
+    if not args.json:
+        for one in gates:
+            print(f"{verdict}: {plain(one.subject)} is {one.status}", file=sys.stderr)
+    return _said(office, office.book.get(delivery.delivery_id), args)
+
+
+def _said(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    """What became of an order; the delivery itself goes on with a worker."""
+    from mohist.app.deliver import as_json
+
+    if args.json:
+        print(json.dumps(as_json(office, delivery), indent=2))
+        return ExitCode.DONE
+    print(f"{delivery.delivery_id}  {delivery.status}" + (f": {delivery.detail}" if delivery.detail else ""))
+    if delivery.segment and delivery.status == "working":
+        print(f"  a worker goes on with it, or: mohist deliver resume {delivery.delivery_id}", file=sys.stderr)
+    return ExitCode.DONE
+
+
+def _follow(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    import os
+    import time
+    from dataclasses import asdict
+
+    from mohist.app.deliver import ENDS
+    from mohist.app.work import stands
+    from mohist.terminal.delivery import DeliveryProgress
+    from mohist.terminal.style import Style
+
+    progress = DeliveryProgress(sys.stdout, Style.of(sys.stdout, os.environ))
+    after = 0
+    while True:
+        delivery = office.book.get(delivery.delivery_id)
+        notes = office.book.notes(delivery.delivery_id, after)
+        after = notes[-1].number if notes else after
+        if args.json:
+            for note in notes:
+                print(json.dumps(asdict(note)), flush=True)
+        else:
+            progress.notes(delivery, notes)
+        if stands(delivery) and not notes:
+            return ENDS[delivery.status]
+        time.sleep(0.2)
+
+
+def _print(lines: Iterator[str]) -> None:
+    for line in lines:
+        print(line)
