@@ -33,13 +33,13 @@ class Means:
     sandbox: Sandbox
     home: Path
     """Where targets keep what is theirs; a folder for each repository, so that two projects' `staging` don't meet."""
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     """Whence the secrets that a spec names are taken."""
     readable: tuple[Path, ...] = ()
     """Toolchains that commands may read."""
     backend: str = "bubblewrap"
     """What a kept service is confined by: `bubblewrap` or `landlock`."""
-    host_env: Mapping[str, str] = field(default_factory=dict)
+    host_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def make_target(environment: Environment, means: Means) -> Target:

@@ -33,7 +33,7 @@ class Shell:
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
     """Sockets and folders that a command needs, named by a person."""
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secrets of this target, by name; never on a command line."""
     timeout_s: float = 600.0
 

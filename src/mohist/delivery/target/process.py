@@ -40,12 +40,12 @@ class ProcessTarget:
     listen: str
     """Address of the switch, `127.0.0.1:8080`."""
     probing: ProbeSpec
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     readable: tuple[Path, ...] = ()
     backend: str = "bubblewrap"
     drain_s: float = 10.0
     keep: int = 3
-    host_env: Mapping[str, str] = field(default_factory=dict)
+    host_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """PATH and the like for the keeper itself."""
     path: str = ""
     """For a probe beside: path and query of the probe's address. Empty: the probe's own."""

@@ -19,7 +19,7 @@ import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -116,7 +116,7 @@ class Login:
     user: str = ""
     known_hosts: Path = Path("~/.ssh/known_hosts")
     key: Path | None = None
-    passphrase: str | None = None
+    passphrase: str | None = field(default=None, repr=False)
     agent: str = ""
     """Path of the agent's socket; asked where no key file is named."""
 
