@@ -44,6 +44,9 @@ EVASIONS = [
     ("jest.config.js", "x = {coverageThreshold: {global: {\nbranches: 80\n}}}\n", "x = {coverageThreshold: {global: {\nbranches: 40\n}}}\n", "lowered-threshold", 2),
     (".eslintrc.json", '{"rules": {\n"eqeqeq": "error"\n}}\n', '{"rules": {\n"eqeqeq": "off"\n}}\n', "lax-linter", 2),
     ("tsconfig.json", '{"compilerOptions": {\n"strict": true\n}}\n', '{"compilerOptions": {\n"strict": false\n}}\n', "lax-linter", 2),
+    ("tests/conftest.py", "", "import os\n\n\ndef pytest_sessionfinish():\n    os._exit(0)\n", "hidden-tests", 5),
+    ("tests/conftest.py", "", "collect_ignore = ['test_a.py']\n", "hidden-tests", 1),
+    ("a_test.go", "package a\n", "//go:build ignore\n\npackage a\n", "hidden-tests", 1),
     ("tox.ini", "[testenv]\ncommands = pytest\n", "[testenv]\ncommands = pytest --ignore=tests/slow\n", "swallowed-failure", 2),
     ("package.json", '{"scripts": {"test": "jest"}}\n', '{"scripts": {"test": "echo ok"}}\n', "check-changed", 1),
 ]  # fmt: skip

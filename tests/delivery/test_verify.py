@@ -11,6 +11,7 @@ from ground_room import PYTHON, git
 from verify_room import Case, case_of
 
 from fakes.clock import FakeClock
+from mohist.delivery.port import Ran
 from mohist.delivery.state import Criterion, Evidence, Finding
 from mohist.delivery.verify import Verify, VerifySettings
 from mohist.sandbox import Bubblewrap
@@ -157,13 +158,23 @@ async def test_checks_come_from_the_base_where_the_change_does_not_reach(make: M
     assert any("told of 2 tests before the change, and tells of none now" in row.text for row in case.accused())
 
 
-async def test_what_a_later_attempt_mends_is_marked_as_fixed(make: Make) -> None:
+async def test_what_a_later_attempt_mends_is_marked_as_fixed_and_the_base_is_not_run_again(make: Make) -> None:
     case = await make()
+    ran: list[str] = []
+    run = case.ground.run
+
+    async def counted(folder: Path, command: str, timeout_s: float, network: bool = False) -> Ran:
+        ran.append(folder.name)
+        return await run(folder, command, timeout_s, network)
+
+    case.ground.run = counted  # type: ignore[method-assign]
     await case.change({"test_app.py": TESTS.replace("(double(2), 4)", "(double(2), 4)  # noqa")}, "one")
     await case.verify([], SETTINGS)
     assert [row.finding_id.split("-")[1] for row in case.accused()] == ["silenced"]
     await case.change({"app.py": TRIPLE}, "two")
     await case.verify([], SETTINGS)
+    assert sum("before" in name for name in ran) == 1, "the base is the same, so what it showed still holds"
+    assert [row.attempt for row in case.evidence if row.phase == "before"] == [1, 2]
     assert case.accused() == []
     assert {row.status for row in case.store.findings("d-1") if "silenced" in row.finding_id} == {"fixed"}
 

@@ -43,7 +43,7 @@ def dependency_findings(
     """New dependencies, and ones in another version from another source, a finding each; those of locks in one.
 
     Args:
-        packages: folders of installed Python packages whose metadata tell licences.
+        packages: folders of installed Python packages, or environments with such a folder; their metadata tell licences.
     """
     before: dict[tuple[str, str], Dependency] = {}
     after: dict[tuple[str, str], tuple[Dependency, str, int]] = {}
@@ -210,7 +210,8 @@ _READERS: dict[str, Callable[[str], list[Dependency]]] = {
 
 def _installed(name: str, packages: Sequence[Path]) -> str:
     """The licence that an installed package names; empty: not installed, or it names none."""
-    for found in importlib.metadata.distributions(name=name, path=[str(path) for path in packages]) if packages else ():
+    folders = [str(folder) for path in packages for folder in (path, *path.glob("lib/python3*/site-packages"))]
+    for found in importlib.metadata.distributions(name=name, path=folders) if folders else ():
         told = found.metadata
         if told["License-Expression"]:
             return str(told["License-Expression"])

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mohist.delivery.check.diff import ChangedFile, Line, Severity, finding
+from mohist.delivery.check.suite import is_test
 from mohist.delivery.state import Finding
 
 _CI = re.compile(
@@ -46,6 +47,16 @@ _SWALLOWED = (
     (r"\b(skipTests|maven\.test\.skip)\b\s*[=>]\s*true|-DskipTests\b", "leaves tests out"),
     (r"^\t-\w", "goes on after a failure"),
 )
+_HIDING = (
+    (r"\b(os\._exit|process\.exit|os\.Exit|System\.exit)\(0\)", "ends a test run as if it had passed"),
+    (
+        r"\b(collect_ignore(_glob)?|pytest_ignore_collect|pytest_collection_modifyitems|pytest_sessionfinish)\b",
+        "decides which tests run",
+    ),
+    (r"\b(testPathIgnorePatterns|modulePathIgnorePatterns)\b", "leaves tests out"),
+    (r"^\s*//go:build\s+(ignore|!)", "leaves tests out"),
+)
+"""In a file of tests, or one that steers them."""
 _SILENCED = (
     (r"#\s*noqa\b", "noqa"), (r"#\s*type:\s*ignore\b", "type: ignore"), (r"#\s*pyright:\s*ignore\b", "pyright: ignore"),
     (r"#\s*pylint:\s*disable", "pylint: disable"), (r"#\s*ruff:\s*noqa", "ruff: noqa"), (r"#\s*nosec\b", "nosec"),
@@ -100,6 +111,10 @@ def evasions(files: Sequence[ChangedFile]) -> list[Finding]:
         came = [line for line in file.added if not _moved(line, gone)]
         if _RUNS.search(file.path) or _CI.match(file.path):
             found += _matched(file, came, _SWALLOWED, "swallowed-failure", "major")
+        if is_test(file.path) or PurePosixPath(file.path).name.startswith(
+            ("jest.config", "vitest.config", "package.json")
+        ):
+            found += _matched(file, came, _HIDING, "hidden-tests", "minor")
         found += _silenced(file, came)
         found += _defined(file)
         if _LINTER.search(file.path) or _RUNS.search(file.path) or _CI.match(file.path):
