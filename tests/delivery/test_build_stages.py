@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from fakes.mind import stops, writes
 from mohist.delivery import clarify, implement, plan, review, specify
 from mohist.delivery.port import Job
 from mohist.delivery.state import Bound
-from mohist.sandbox import Bubblewrap
 
 T1 = writes({"greet.sh": GOODBYE})
 T2 = writes({"bye.sh": "echo bye\n"})
@@ -26,18 +25,11 @@ STILL: dict[str, Any] = {"findings": [{**FAULT["findings"][0], "id": "F1"}]}
 
 
 @pytest.fixture
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bubblewrap]:
-    backend = Bubblewrap(state=tmp_path_factory.mktemp("state"), grace_s=0.3)
-    yield backend
-    backend.close()
-
-
-@pytest.fixture
-def planned(tmp_path: Path, sandbox: Bubblewrap) -> Callable[..., Any]:
+def planned(tmp_path: Path) -> Callable[..., Any]:
     """A delivery up to its plan."""
 
     async def make(script: dict[str, Any], tasks: Any = PLANNED, **changes: Any) -> Room:
-        at = await room(tmp_path, sandbox, {"plan": tasks, **script}, **changes)
+        at = room(tmp_path, {"plan": tasks, **script}, **changes)
         for stage in (clarify, specify, plan):
             await at.stage(stage)
         return at
@@ -194,8 +186,7 @@ async def test_of_several_candidates_the_best_by_checks_is_kept(planned: Callabl
     commit = at.book.get("d").commit
     assert await at.ground.show(commit, "greet.sh") == GOODBYE.encode()
     assert b"a long way" in (await at.ground.show(commit, "bye.sh") or b"")
-    trees = {path.name for path in (Path(at.ground.readable[0]).parent / "trees").iterdir()}
-    assert not [name for name in trees if "implement" in name]
+    assert not [name for name in at.ground.worktrees if "implement" in name]
 
 
 async def test_a_persons_change_of_the_plan_counts_until_the_task_begins(planned: Callable[..., Any]) -> None:

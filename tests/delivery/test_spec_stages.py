@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ground_room import git
 from hypothesis import given
 from hypothesis import strategies as st
 from thought_room import PLANNED, SPECIFIED, UNDERSTOOD, room
@@ -18,24 +15,16 @@ from mohist.base import sha256_hex
 from mohist.delivery import clarify, plan, specify
 from mohist.delivery.state import Bound, Gate, PlanTask
 from mohist.delivery.task import outside, plan_of, render
-from mohist.sandbox import Bubblewrap
 
 QUESTION = {"question": "In which language?", "recommended": "English", "why": "Its text differs.", "options": []}
-
-
-@pytest.fixture
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bubblewrap]:
-    backend = Bubblewrap(state=tmp_path_factory.mktemp("state"), grace_s=0.3)
-    yield backend
-    backend.close()
 
 
 def asking(**changes: Any) -> dict[str, Any]:
     return {"clarify": {**UNDERSTOOD, "questions": [QUESTION], **changes}}
 
 
-async def test_from_a_requirement_to_a_plan(tmp_path: Path, sandbox: Bubblewrap) -> None:
-    at = await room(tmp_path, sandbox, {"plan": PLANNED})
+async def test_from_a_requirement_to_a_plan(tmp_path: Path) -> None:
+    at = room(tmp_path, {"plan": PLANNED})
     await at.stage(clarify)
     assert await at.stage(specify) == "2 criteria"
     assert await at.stage(plan) == "2 tasks"
@@ -53,10 +42,8 @@ async def test_from_a_requirement_to_a_plan(tmp_path: Path, sandbox: Bubblewrap)
     assert at.book.get("d").spent_microusd == 30
 
 
-async def test_questions_wait_for_a_person_and_their_answers_go_into_the_spec(
-    tmp_path: Path, sandbox: Bubblewrap
-) -> None:
-    at = await room(tmp_path, sandbox, asking())
+async def test_questions_wait_for_a_person_and_their_answers_go_into_the_spec(tmp_path: Path) -> None:
+    at = room(tmp_path, asking())
     await at.stage(clarify, "waiting")
     assert at.gate.facts["questions"][0]["recommended"] == "English"
     await at.stage(clarify, "waiting")
@@ -69,8 +56,8 @@ async def test_questions_wait_for_a_person_and_their_answers_go_into_the_spec(
     assert at.mind.steps == ["clarify", "specify"]
 
 
-async def test_told_to_go_on_it_goes_on_with_the_recommendations(tmp_path: Path, sandbox: Bubblewrap) -> None:
-    at = await room(tmp_path, sandbox, asking(), options={"yes": True})
+async def test_told_to_go_on_it_goes_on_with_the_recommendations(tmp_path: Path) -> None:
+    at = room(tmp_path, asking(), options={"yes": True})
     await at.stage(clarify)
     await at.stage(specify)
     assert not at.book.gates("d")
@@ -78,73 +65,71 @@ async def test_told_to_go_on_it_goes_on_with_the_recommendations(tmp_path: Path,
     assert "English" in at.mind.task("specify")
 
 
-async def test_no_more_is_asked_than_allowed(tmp_path: Path, sandbox: Bubblewrap) -> None:
-    at = await room(tmp_path, sandbox, asking(questions=[QUESTION] * 5))
+async def test_no_more_is_asked_than_allowed(tmp_path: Path) -> None:
+    at = room(tmp_path, asking(questions=[QUESTION] * 5))
     at.measure(questions=2)
     await at.stage(clarify, "waiting")
     assert [one["id"] for one in at.gate.facts["questions"]] == ["Q1", "Q2"]
 
 
-async def test_a_requirement_that_contradicts_itself_is_never_guessed(tmp_path: Path, sandbox: Bubblewrap) -> None:
+async def test_a_requirement_that_contradicts_itself_is_never_guessed(tmp_path: Path) -> None:
     script = asking(questions=[], contradictions=["It must be red; it must be blue."])
-    at = await room(tmp_path, sandbox, script, options={"yes": True})
+    at = room(tmp_path, script, options={"yes": True})
     assert "It must be red; it must be blue." in await at.stage(clarify, "failed")
-    other = await room(tmp_path / "other", sandbox, script)
+    other = room(tmp_path / "other", script)
     await other.stage(clarify, "waiting")
     other.decide("answer")
     assert "No answer was given to Q1" in await other.stage(clarify, "failed")
 
 
 @pytest.mark.parametrize("requirement", ["", "  \n", "..."])
-async def test_an_empty_requirement_is_refused_without_a_run(
-    tmp_path: Path, sandbox: Bubblewrap, requirement: str
-) -> None:
-    at = await room(tmp_path, sandbox, {}, requirement)
+async def test_an_empty_requirement_is_refused_without_a_run(tmp_path: Path, requirement: str) -> None:
+    at = room(tmp_path, {}, requirement)
     assert "empty" in await at.stage(clarify, "failed")
     assert not at.mind.jobs
 
 
-async def test_an_answer_that_can_not_be_used_is_told_back_once(tmp_path: Path, sandbox: Bubblewrap) -> None:
+async def test_an_answer_that_can_not_be_used_is_told_back_once(tmp_path: Path) -> None:
     bad = {**UNDERSTOOD, "size": "huge", "note": "x"}
-    at = await room(tmp_path, sandbox, {"clarify": bad, "clarify/again": UNDERSTOOD})
+    at = room(tmp_path, {"clarify": bad, "clarify/again": UNDERSTOOD})
     await at.stage(clarify)
     told = at.mind.task("clarify/again")
     assert "size: Input should be 'tiny', 'small' or 'large'" in told
     assert "note: Extra inputs are not permitted" in told
-    other = await room(tmp_path / "other", sandbox, {"clarify": None, "clarify/again": "no json"})
+    other = room(tmp_path / "other", {"clarify": None, "clarify/again": "no json"})
     assert "can't be used" in await other.stage(clarify, "failed")
     assert other.mind.steps == ["clarify", "clarify/again"]
 
 
-async def test_a_check_that_passes_before_is_sent_back_once_then_shown(tmp_path: Path, sandbox: Bubblewrap) -> None:
+async def test_a_check_that_passes_before_is_sent_back_once_then_shown(tmp_path: Path) -> None:
     idle = copy.deepcopy(SPECIFIED)
     idle["criteria"][1]["check"] = "true"
-    at = await room(tmp_path, sandbox, {"specify": idle, "specify/prove": SPECIFIED})
+    at = room(tmp_path, {"specify": idle, "specify/prove": SPECIFIED})
     await at.stage(clarify)
     assert await at.stage(specify) == "2 criteria"
     assert "- AC-2: true" in at.mind.task("specify/prove")
-    other = await room(tmp_path / "other", sandbox, {"specify": idle, "specify/prove": idle})
+    other = room(tmp_path / "other", {"specify": idle, "specify/prove": idle})
     await other.stage(clarify)
     assert "proves nothing, for it passes before the change: AC-2" in await other.stage(specify)
     rows = [row for row in other.book.evidence("d") if row.subject == "AC-2"]
     assert rows[-1].exit_code == 0
 
 
-async def test_a_criterion_that_is_no_sentence_of_ears_is_told_back(tmp_path: Path, sandbox: Bubblewrap) -> None:
+async def test_a_criterion_that_is_no_sentence_of_ears_is_told_back(tmp_path: Path) -> None:
     vague = copy.deepcopy(SPECIFIED)
     vague["criteria"][0]["text"] = "Be nice."
-    at = await room(tmp_path, sandbox, {"specify": vague, "specify/again": SPECIFIED})
+    at = room(tmp_path, {"specify": vague, "specify/again": SPECIFIED})
     await at.stage(clarify)
     await at.stage(specify)
     assert "AC-1 must read `WHEN … THE SYSTEM SHALL …`" in at.mind.task("specify/again")
 
 
-async def test_a_rejected_spec_is_written_anew_with_its_ids_kept(tmp_path: Path, sandbox: Bubblewrap) -> None:
+async def test_a_rejected_spec_is_written_anew_with_its_ids_kept(tmp_path: Path) -> None:
     swapped = copy.deepcopy(SPECIFIED)
     swapped["criteria"].reverse()
     swapped["criteria"][0]["id"], swapped["criteria"][1]["id"] = "AC-1", "AC-2"
     better = {**copy.deepcopy(SPECIFIED), "title": "Say goodbye, better"}
-    at = await room(tmp_path, sandbox, {"specify": [SPECIFIED, swapped], "specify/again": better})
+    at = room(tmp_path, {"specify": [SPECIFIED, swapped], "specify/again": better})
     await at.stage(clarify)
     await at.stage(specify)
     at.book.open_gate("d", Gate("", "spec", "plan", "spec v1", at.spec.digest, (), False))
@@ -157,8 +142,8 @@ async def test_a_rejected_spec_is_written_anew_with_its_ids_kept(tmp_path: Path,
     assert at.spec.text.startswith("# Say goodbye, better")
 
 
-async def test_a_persons_edit_of_the_spec_is_a_new_version(tmp_path: Path, sandbox: Bubblewrap) -> None:
-    at = await room(tmp_path, sandbox, {"plan": PLANNED})
+async def test_a_persons_edit_of_the_spec_is_a_new_version(tmp_path: Path) -> None:
+    at = room(tmp_path, {"plan": PLANNED})
     await at.stage(clarify)
     await at.stage(specify)
     path = at.context.desk / "spec.md"
@@ -174,8 +159,8 @@ async def test_a_persons_edit_of_the_spec_is_a_new_version(tmp_path: Path, sandb
     assert "'AC 2' is no id" in await at.stage(plan, "failed")
 
 
-async def test_a_tiny_change_takes_the_short_way_and_says_so(tmp_path: Path, sandbox: Bubblewrap) -> None:
-    at = await room(tmp_path, sandbox, {"clarify": {**UNDERSTOOD, "size": "tiny"}})
+async def test_a_tiny_change_takes_the_short_way_and_says_so(tmp_path: Path) -> None:
+    at = room(tmp_path, {"clarify": {**UNDERSTOOD, "size": "tiny"}})
     await at.stage(clarify)
     assert "delta" in await at.stage(specify)
     assert "The change is tiny" in at.mind.task("specify")
@@ -183,22 +168,20 @@ async def test_a_tiny_change_takes_the_short_way_and_says_so(tmp_path: Path, san
     made = at.book.plan("d")
     assert made is not None
     assert [task.criteria for task in made.tasks] == [("AC-1", "AC-2")]
-    other = await room(tmp_path / "other", sandbox, {}, options={"short": True})
+    other = room(tmp_path / "other", {}, options={"short": True})
     assert "short way" in await other.stage(clarify, "skipped")
     assert not other.mind.jobs
-    full = await room(tmp_path / "full", sandbox, {"clarify": {**UNDERSTOOD, "size": "tiny"}}, options={"short": False})
+    full = room(tmp_path / "full", {"clarify": {**UNDERSTOOD, "size": "tiny"}}, options={"short": False})
     await full.stage(clarify)
     await full.stage(specify)
     assert "The change is tiny" not in full.mind.task("specify")
 
 
-async def test_a_plan_that_can_not_be_is_told_back(tmp_path: Path, sandbox: Bubblewrap) -> None:
+async def test_a_plan_that_can_not_be_is_told_back(tmp_path: Path) -> None:
     tasks = copy.deepcopy(PLANNED["tasks"])
     tasks[0] |= {"needs": ["T2"], "may_touch": ["../x"], "criteria": ["AC-9"]}
     tasks[1] |= {"needs": ["T1"], "cost_microusd": 2_000_000}
-    at = await room(
-        tmp_path, sandbox, {"plan": {"tasks": tasks}, "plan/again": PLANNED}, bound=Bound(cost_microusd=1_000_000)
-    )
+    at = room(tmp_path, {"plan": {"tasks": tasks}, "plan/again": PLANNED}, bound=Bound(cost_microusd=1_000_000))
     for stage in (clarify, specify, plan):
         await at.stage(stage)
     told = next(job.task for job in at.mind.jobs if job.key.endswith("/again"))
@@ -212,22 +195,24 @@ async def test_a_plan_that_can_not_be_is_told_back(tmp_path: Path, sandbox: Bubb
         assert wrong in told
 
 
-async def test_nothing_runs_once_the_budget_is_spent(tmp_path: Path, sandbox: Bubblewrap) -> None:
-    at = await room(tmp_path, sandbox, {}, bound=Bound(tokens=100))
+async def test_nothing_runs_once_the_budget_is_spent(tmp_path: Path) -> None:
+    at = room(tmp_path, {}, bound=Bound(tokens=100))
     await at.stage(clarify)
     assert "budget" in await at.stage(specify, "waiting")
     assert at.mind.steps == ["clarify"]
 
 
-async def test_a_repository_can_not_lead_the_spec_elsewhere(tmp_path: Path, sandbox: Bubblewrap) -> None:
-    at = await room(tmp_path, sandbox, {})
-    user = tmp_path / "user"
-    (user / ".mohist").symlink_to(tmp_path)
-    git(user, "add", "--all")
-    git(user, "commit", "--quiet", "-m", "link")
-    base = await at.ground.resolve("HEAD")
-    at.book.change("d", lambda row: dataclasses.replace(row, base_commit=base))
+async def test_a_repository_can_not_lead_the_spec_elsewhere(tmp_path: Path) -> None:
+    at = room(tmp_path, {})
     await at.stage(clarify)
+    checkout = at.ground.copy
+
+    async def copy(key: str, commit: str) -> Path:
+        folder: Path = await checkout(key, commit)
+        (folder / ".mohist").symlink_to(tmp_path)
+        return folder
+
+    at.ground.copy = copy
     assert "is a link" in await at.stage(specify, "failed")
 
 

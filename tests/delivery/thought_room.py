@@ -11,14 +11,15 @@ from ground_room import ground_over, repository
 
 from fakes.book import FakeBook
 from fakes.clock import FakeClock
+from fakes.ground import FakeGround
 from fakes.mind import ScriptedMind
-from mohist.delivery.ground import GitGround
-from mohist.delivery.stage import Context, Measure
+from fakes.verifier import FakeVerifier
+from mohist.delivery.stage import Context, Measure, Verifier
 from mohist.delivery.state import Decision, Delivery, Finding, Gate, Spec, StageName, StageRow, StageStatus
 from mohist.delivery.verify import Verify, VerifySettings
 from mohist.sandbox import Bubblewrap
 
-FILES: dict[str, str | None] = {"greet.sh": "echo hello\n", "lib/other.sh": "echo other\n"}
+FILES = {"greet.sh": "echo hello\n", "lib/other.sh": "echo other\n"}
 UNDERSTOOD = {"size": "small", "contradictions": [], "questions": []}
 SPECIFIED: dict[str, Any] = {
     "title": "Say goodbye",
@@ -50,8 +51,7 @@ class Room:
     context: Context
     book: FakeBook
     mind: ScriptedMind
-    ground: GitGround
-    base: str
+    ground: Any
 
     async def stage(self, module: Any, status: StageStatus = "done") -> str:
         """Runs a stage, records how it ended as the engine does, and tells the detail."""
@@ -89,18 +89,29 @@ class Room:
         return spec
 
 
-async def room(
-    tmp_path: Path, sandbox: Bubblewrap, script: dict[str, Any], requirement: str = "Say goodbye.", **changes: Any
-) -> Room:
-    user = repository(tmp_path / "user", FILES)
-    ground = await ground_over(user, tmp_path / "home", sandbox)
-    base = await ground.resolve("HEAD")
-    book, clock = FakeBook(), FakeClock()
+def room(tmp_path: Path, script: dict[str, Any], requirement: str = "Say goodbye.", **changes: Any) -> Room:
+    """Everything fake but the folders and the commands."""
+    ground = FakeGround(tmp_path / "home", FILES)
+    book = FakeBook()
+    return _room(tmp_path, script, requirement, ground, ground.base, book, FakeVerifier(book, ground), changes)
+
+
+async def real_room(tmp_path: Path, sandbox: Bubblewrap, script: dict[str, Any], **changes: Any) -> Room:
+    """On git and in the sandbox, verified as deliveries are."""
+    ground = await ground_over(repository(tmp_path / "user", {**FILES}), tmp_path / "home", sandbox)
+    book = FakeBook()
+    verify = Verify(ground, book, FakeClock(), VerifySettings(repeats=0))
+    return _room(tmp_path, script, "Say goodbye.", ground, await ground.resolve("HEAD"), book, verify, changes)
+
+
+def _room(
+    tmp_path: Path, script: dict[str, Any], requirement: str, ground: Any, base: str, book: FakeBook,
+    verify: Verifier, changes: dict[str, Any],
+) -> Room:  # fmt: skip
     delivery = Delivery(
-        "d", str(user), requirement, "text", "bob", base, "main", "mohist/d", "working", "clarify", 1, 1, 1
+        "d", str(tmp_path), requirement, "text", "bob", base, "main", "mohist/d", "working", "clarify", 1, 1, 1
     )
     book.create(dataclasses.replace(delivery, **changes))
     mind = ScriptedMind({"clarify": UNDERSTOOD, "specify": SPECIFIED, **script})
-    verify = Verify(ground, book, clock, VerifySettings(repeats=0))
-    context = Context("d", 1, book, mind, ground, clock, user / ".mohist/deliveries/d", verify)
-    return Room(context, book, mind, ground, base)
+    desk = tmp_path / ".mohist/deliveries/d"
+    return Room(Context("d", 1, book, mind, ground, FakeClock(), desk, verify), book, mind, ground)

@@ -54,11 +54,18 @@ async def attempt(build: Build, task: PlanTask, alone: Sequence[str], limiter: a
     """
     context = build.context
     chosen = await context.known(f"{step_of(task)}/chosen")
-    if chosen is not None:
-        return Made(chosen["name"], chosen["base"], chosen["commit"])
-    asked = int(build.delivery.options.get("candidates") or 1)
-    names = [f"C{number}" for number in range(1, min(max(asked, 1), MOST_CANDIDATES) + 1)]
+    if chosen is None:
+        best = await _chosen(build, task, alone, limiter)
+        if isinstance(best, Stopped):
+            return best
+        chosen = await context.settle(f"{step_of(task)}/chosen", dataclasses.asdict(best))
+    for name in (*names_of(build), "rank"):
+        if name != chosen["name"]:
+            await context.ground.drop(context.key(f"{step_of(task)}/{name}"))
+    return Made(chosen["name"], chosen["base"], chosen["commit"])
 
+
+async def _chosen(build: Build, task: PlanTask, alone: Sequence[str], limiter: anyio.CapacityLimiter) -> Made | Stopped:
     async def one(name: str) -> Made | Stopped:
         async with limiter:
             try:
@@ -70,16 +77,17 @@ async def attempt(build: Build, task: PlanTask, alone: Sequence[str], limiter: a
                     raise
                 return Stopped("failed", f"{task.task_id}: {error}")
 
-    done = await side_by_side([partial(one, name) for name in names])
+    done = await side_by_side([partial(one, name) for name in names_of(build)])
     made = [row for row in done if isinstance(row, Made)]
     if not made:
         return next(row for row in done if isinstance(row, Stopped))
-    best = await _best(build, task, alone, made) if len(made) > 1 else made[0]
-    chosen = await context.settle(f"{step_of(task)}/chosen", dataclasses.asdict(best))
-    for name in names:
-        if name != chosen["name"]:
-            await context.ground.drop(context.key(f"{step_of(task)}/{name}"))
-    return Made(chosen["name"], chosen["base"], chosen["commit"])
+    return await _best(build, task, alone, made) if len(made) > 1 else made[0]
+
+
+def names_of(build: Build) -> tuple[str, ...]:
+    """Of the attempts at each task."""
+    asked = int(build.delivery.options.get("candidates") or 1)
+    return tuple(f"C{number}" for number in range(1, min(max(asked, 1), MOST_CANDIDATES) + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,5 +203,4 @@ async def _ranked(build: Build, task: PlanTask, diffs: dict[str, str]) -> Sequen
         if error.audience == "bug":
             raise
         return ()
-    await context.ground.drop(key)
     return answer.ranking

@@ -80,13 +80,13 @@ async def clarified(context: Context) -> Clarified:
 
 async def _questions(context: Context, delivery: Delivery) -> tuple[list[dict[str, Any]], str, Sequence[str]]:
     known = await context.known(f"{_STEP}/understood")
+    key = context.key(_STEP)
     if known is None:
-        key = context.key(_STEP)
         folder = await context.ground.worktree(key, delivery.base_commit)
         task = prompt.analyst(delivery.requirement, context.measure.questions, await heard(context, "clarify"))
         answer, _ = await think(context, "clarify", Job(key, "analyst", task, folder, writes=False), Understood)
         known = await context.settle(f"{_STEP}/understood", answer.model_dump(mode="json"))
-        await context.ground.drop(key)
+    await context.ground.drop(key)
     understood = Understood.model_validate(known)
     asked = [
         {"question": f"This contradicts itself: {pair} Which holds?", "recommended": "", "why": "Both can't be built."}

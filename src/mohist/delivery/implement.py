@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
 from mohist.base import sha256_hex
 from mohist.delivery import prompt
-from mohist.delivery.attempt import Made, Stopped, attempt
+from mohist.delivery.attempt import Made, Stopped, attempt, names_of
 from mohist.delivery.build import Build, step_of, told_paths
 from mohist.delivery.errors import DeliveryError
 from mohist.delivery.machine import exhausted
@@ -44,6 +44,7 @@ async def run(context: Context) -> Ended:
         ended = await _wave(build, plan, merged, ready)
         if ended is not None:
             return ended
+    await _clear(build, plan)
     await _rework(build, plan)
     rounds = await mend(build, plan, "implement")
     await build.set_commit()
@@ -65,24 +66,25 @@ async def fix(build: Build, step: str, text: str, globs: Sequence[str], *, answe
         DeliveryError: it touched what it may not; nothing of it is taken.
     """
     context = build.context
-    known = await context.known(step)
-    if known is not None:
-        return known["head"], known["answer"]
+    known = await context.known(step) or await _fixed(build, step, text, globs, answered)
+    await context.ground.drop(context.key(step))
+    return known["head"], known["answer"]
+
+
+async def _fixed(build: Build, step: str, text: str, globs: Sequence[str], answered: bool) -> dict[str, Any]:
+    context = build.context
     begun = await context.known(f"{step}/from") or await context.settle(f"{step}/from", {"base": await build.head()})
     key = context.key(step)
     folder = await context.ground.worktree(key, begun["base"])
-    job = Job(key, "implementer", text, folder, writes=True, checks=build.commands())
-    if answered:
-        job = Job(key, "implementer", text, folder, True, prompt.ANSWER_FILE, build.commands())
+    output = prompt.ANSWER_FILE if answered else ""
+    job = Job(key, "implementer", text, folder, writes=True, output=output, checks=build.commands())
     outcome = await work(context, "review" if step.startswith("review/") else "implement", job)
     commit = await context.ground.commit(folder, f"Mend {build.title}", build.trailers(outcome))
     if stray := await build.stray(begun["base"], commit, globs):
         await build.refuse(step, "the mending run", stray)
         raise DeliveryError(f"The mending run changed what it may not touch: {told_paths(stray)}.")
     await build.take(commit)
-    known = await context.settle(step, {"head": await build.head(), "answer": outcome.output or ""})
-    await context.ground.drop(key)
-    return known["head"], known["answer"]
+    return await context.settle(step, {"head": await build.head(), "answer": outcome.output or ""})
 
 
 def globs_of(plan: Plan) -> tuple[str, ...]:
@@ -112,7 +114,6 @@ async def _wave(build: Build, plan: Plan, merged: frozenset[str], ready: Sequenc
                 ended = await _resolve(build, plan, task, made.commit, paths)
                 if ended is not None:
                     return ended
-            await context.ground.drop(context.key(f"{step_of(task)}/{made.name}"))
     stopped = [row for row in done if isinstance(row, Stopped)]
     if not stopped:
         return None
@@ -165,10 +166,15 @@ async def _resolved(build: Build, plan: Plan, task: PlanTask, commit: str, paths
     if strays:
         await build.refuse(step, "the mender", strays)
         return False
-    if await build.add(task, made):
-        return False
-    await context.ground.drop(key)
-    return True
+    return not await build.add(task, made)
+
+
+async def _clear(build: Build, plan: Plan) -> None:
+    """Removes the worktrees of tasks, for all of them are merged."""
+    for number in range(1, build.context.attempt + 1):
+        for task in plan.tasks:
+            for name in (*names_of(build), "merge", "merge/1"):
+                await build.context.ground.drop(build.context.key(f"{step_of(task)}/{name}", number))
 
 
 async def _words(build: Build, commit: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ async def run(context: Context) -> Ended:
     edited = await ask(desk.take_spec, context.desk, context.book, context.delivery_id)
     if edited is not None:
         passed = await tried(context, edited, facts.delivery.base_commit)
+        await context.ground.drop(context.key("specify/base"))
         told = f"; proves nothing, for it passes before the change: {', '.join(passed)}" if passed else ""
         await context.note("spec", f"spec v{edited.version} was edited{told}", passed=list(passed))
         return Ended("pending", f"spec v{edited.version} was edited")
@@ -44,6 +45,7 @@ async def run(context: Context) -> Ended:
             text = render(_one(facts.spec) if short else await _tasks(context, step, facts.delivery, facts.spec))
         after = facts.plan.version if facts.plan else 0
         known = await context.settle(step, {"text": text, "after": after, "edited": theirs is not None})
+    await context.ground.drop(context.key(step))
     plan = plan_of(known["text"].encode(), known["after"] + 1)
     if facts.plan is None or facts.plan.version <= known["after"]:
         await ask(context.book.put_plan, context.delivery_id, plan)
@@ -63,7 +65,6 @@ async def _tasks(context: Context, step: str, delivery: Delivery, spec: Spec) ->
     answer, _ = await think(
         context, "plan", job, Planned, lambda said: wrong_with(tasks_of(said.tasks), spec.criteria, bound, most)
     )
-    await context.ground.drop(key)
     return tasks_of(answer.tasks)
 
 

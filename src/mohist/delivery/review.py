@@ -78,9 +78,10 @@ async def _look(build: Build, talk: _Talk, number: int) -> None:
     """A reviewer looks; what they list is open, what they leave out is mended."""
     context = build.context
     step = f"{_STEP}/look/{number}"
+    key = context.key(step)
     known = await context.known(step)
     if known is None:
-        head, key = await build.head(), context.key(step)
+        head = await build.head()
         folder = await context.ground.worktree(key, head)
         text = prompt.reviewer(
             build.spec.text, await _diff(build, head), await _evidence(build, head), await _weakened(build), talk.told()
@@ -88,7 +89,7 @@ async def _look(build: Build, talk: _Talk, number: int) -> None:
         job = Job(key, "reviewer", text, folder, writes=False)
         answer, outcome = await think(context, "review", job, Reviewed, lambda said: _unknown(said, talk))
         known = await context.settle(step, {"said": answer.model_dump(mode="json"), "model": outcome.model})
-        await context.ground.drop(key)
+    await context.ground.drop(key)
     said = Reviewed.model_validate(known["said"])
     listed = {one.id for one in said.findings}
     for name, before in talk.findings.items():

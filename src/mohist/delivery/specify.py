@@ -29,6 +29,8 @@ async def run(context: Context) -> Ended:
     """Writes the spec."""
     delivery = (await context.facts()).delivery
     known = await context.known(_STEP) or await _write(context, delivery)
+    await context.ground.drop(context.key(_STEP))
+    await context.ground.drop(context.key(f"{_STEP}/base"))
     newest = await ask(context.book.spec, context.delivery_id)
     spec = spec_of(known["text"].encode(), 1 if newest is None else newest.version + 1, context.delivery_id)
     if newest is None or (newest.digest != spec.digest and newest.version <= known["after"]):
@@ -56,7 +58,6 @@ async def tried(context: Context, spec: Spec, base: str) -> tuple[str, ...]:
             row = await _try(context, one, copy, base, spec.digest)
             if row.exit_code == 0:
                 passed.append(one.criterion_id)
-    await context.ground.drop(context.key(f"{_STEP}/base"))
     return tuple(passed)
 
 
@@ -109,7 +110,6 @@ async def _write(context: Context, delivery: Delivery) -> dict[str, Any]:
         answer, _ = await think(context, "specify", job, Specified, wrong)
         spec = _spec(answer, context.delivery_id)
         passed = await tried(context, spec, delivery.base_commit)
-    await context.ground.drop(key)
     after = newest.version if newest else 0
     return await context.settle(_STEP, {"text": spec.text, "passed": list(passed), "delta": delta, "after": after})
 
