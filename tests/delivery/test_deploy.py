@@ -77,6 +77,25 @@ async def test_a_sick_release_is_taken_back_and_what_was_before_is_asked(scene: 
     assert [note.kind for note in scene.book.told] == ["rollback"]
 
 
+async def test_where_answers_name_no_version_a_healthy_one_will_do(scene: Scene) -> None:
+    probe = scene.environment.probe.model_copy(update={"version": ""})
+    scene.environment = scene.environment.model_copy(update={"probe": probe})
+    scene.target.answers = lambda _version: WELL
+    assert (await scene.deploy()).status == "committed"
+    del scene.book.rows["rel-old"]
+    scene.target.answers = lambda version: WELL if scene.target.active == NEW_ID else Answer(ok=False)
+    assert (await scene.deploy(commit=OLD)).status == "rolled-back"
+
+
+async def test_after_a_rollback_the_version_before_must_answer(scene: Scene) -> None:
+    """Also where the book does not know what was before: then the new one must be gone."""
+    scene.target.answers = lambda _version: replace(WELL, version="e" * 40)
+    assert (await scene.deploy()).status == "failed"
+    del scene.book.rows["rel-old"]
+    scene.target.active = "rel-old"
+    assert (await scene.deploy(turn=1)).status == "rolled-back"
+
+
 async def test_a_release_that_ended_is_not_deployed_again(scene: Scene) -> None:
     first = await scene.deploy()
     scene.target.done.clear()

@@ -67,6 +67,8 @@ def test_an_empty_file_declares_nothing() -> None:
         ('name = "production"', 'name = "staging"', "two environments are called 'staging'"),
         ('name = "production"', 'name = "Prod/1"', "'environments.Prod/1.name'"),
         ('version = "json:version"', 'version = "jsn:version"', "'environments.staging.probe.version'"),
+        ('version = "json:version"', 'version = "regexp:("', "not a regular expression"),
+        ('version = "json:version"', 'expect = "{tag}"', "{tag} is not known; there are {commit}"),
         ("[build]", "[build", "is not TOML"),
     ],
 )

@@ -47,8 +47,12 @@ def release_id(delivery: Delivery, environment: str, commit: str, turn: int = 0)
 
 
 def version_of(environment: Environment, commit: str, release: str) -> str:
-    """What a right answer names."""
-    return environment.probe.expect.format(commit=commit, short=commit[:_SHORT], release=release)
+    """What a right answer names, and the release is told as `MOHIST_VERSION`."""
+    known = {"{commit}": commit, "{short}": commit[:_SHORT], "{release}": release}
+    version = environment.probe.expect
+    for name, value in known.items():
+        version = version.replace(name, value)
+    return version
 
 
 async def deploy(
@@ -241,7 +245,7 @@ class _Course:
         # Below 100 % either version is a right answer; how the new one does by itself is asked beside.
         rule = replace(self.environment.probe.rule, bake_s=bake_s)
         beside = beside or weight < 100
-        health = Health(rule, self.facts.version, self.before_ms)
+        health = Health(rule, self._named(self.facts.version), self.before_ms)
         return await watch(health, lambda: self.target.probe(self.facts, beside=beside), self.clock, self.sleep)
 
     async def _sick(self, reason: str) -> Release:
@@ -282,11 +286,15 @@ class _Course:
     async def _watch_previous(self, previous: str) -> Verdict:
         rows = await to_thread.run_sync(self.book.releases, "", self.environment.name)
         known = next((row for row in rows if row.release_id == previous), None)
-        expected = version_of(self.environment, known.commit, previous) if known is not None else ""
+        expected = self._named(version_of(self.environment, known.commit, previous)) if known is not None else ""
         # The same version may be released twice: then nothing tells them apart, and nothing need.
-        unwanted = self.facts.version if known is None and self.environment.probe.version else ""
+        unwanted = self._named(self.facts.version) if known is None else ""
         health = Health(replace(self.environment.probe.rule, bake_s=0), expected, unwanted=unwanted)
         return await watch(health, lambda: self.target.probe(self.facts), self.clock, self.sleep)
+
+    def _named(self, version: str) -> str:
+        """What answers are held to; where they name nothing, nothing."""
+        return version if self.environment.probe.version else ""
 
     async def _alarm(self, detail: str) -> Release:
         await self._note("alarm", f"{self.facts.release_id} in {self.environment.name}: {detail}")

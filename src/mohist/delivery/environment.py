@@ -20,6 +20,7 @@ Other tables of the file are other modules' (`build` and `environments` are thes
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -179,6 +180,24 @@ class ProbePart(_Part):
     failures: int = Field(default=3, ge=1)
     flaps: int = Field(default=3, ge=0)
     latency_ratio: float = Field(default=0, ge=0)
+
+    @field_validator("version")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        if value.startswith("regexp:"):
+            try:
+                re.compile(value.removeprefix("regexp:"))
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+    @field_validator("expect")
+    @classmethod
+    def _known_words(cls, value: str) -> str:
+        for word in re.findall(r"\{(\w*)\}", value):
+            if word not in ("commit", "short", "release"):
+                raise ValueError(f"{{{word}}} is not known; there are {{commit}}, {{short}} and {{release}}")
+        return value
 
     @model_validator(mode="after")
     def _one_way(self) -> ProbePart:
