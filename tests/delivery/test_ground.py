@@ -59,7 +59,7 @@ async def test_a_worktree_is_made_once_per_key_and_kept_with_what_is_in_it(groun
     assert everything(tree) == {name: text.encode() for name, text in FILES.items() if text}
     write(tree, {"a.txt": "half done\n"})
     assert await ground.worktree("d/1/task", base) == tree
-    assert (tree / "a.txt").read_text() == "half done\n"
+    assert (tree / "a.txt").read_text(encoding="utf-8") == "half done\n"
     assert await ground.worktree("d/1-task", base) != tree
 
 
@@ -89,13 +89,13 @@ async def test_a_change_of_the_same_size_in_the_same_instant_is_seen(ground: Git
 
 async def test_what_git_is_told_by_the_worktree_runs_nothing(ground: GitGround, tmp_path: Path) -> None:
     evil = tmp_path / "evil.sh"
-    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/mark\n")
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/mark\n", encoding="utf-8")
     evil.chmod(0o755)
     tree = await ground.worktree("d/1/task", await ground.resolve("HEAD"))
     planted = repository(tmp_path / "planted", {"x": "x"})
     for key in ("core.fsmonitor", "filter.x.clean", "diff.external", "merge.x.driver"):
         git(planted, "config", key, str(evil))
-    (tree / ".git").write_text(f"gitdir: {planted}/.git\n")
+    (tree / ".git").write_text(f"gitdir: {planted}/.git\n", encoding="utf-8")
     shutil.copytree(planted, tree / "nested")
     write(tree, {".gitattributes": "* filter=x diff=x merge=x\n", "a.txt": "changed\n"})
     commit = await ground.commit(tree, "change", {})
@@ -118,7 +118,7 @@ async def test_changes_in_other_places_merge_and_a_repeat_changes_nothing(ground
     merged = await ground.head(collect)
     assert await ground.merge(collect, second, "take two") == []
     assert await ground.head(collect) == merged
-    assert (collect / "a.txt").read_text() == "ONE\ntwo\nTHREE\n"
+    assert (collect / "a.txt").read_text(encoding="utf-8") == "ONE\ntwo\nTHREE\n"
     assert not (collect / "b.txt").exists()
     assert await ground.commit(collect, "nothing", {}) == merged
     assert await ground.contains(merged, first)
@@ -145,7 +145,7 @@ async def test_a_conflict_that_is_left_becomes_a_merge_once_it_is_resolved(groun
     write(two, {"a.txt": "theirs\n"})
     first, second = await ground.commit(one, "one", {}), await ground.commit(two, "two", {})
     assert await ground.merge(one, second, "join", leave=True) == ["a.txt"]
-    assert "<<<<<<< " in (one / "a.txt").read_text()
+    assert "<<<<<<< " in (one / "a.txt").read_text(encoding="utf-8")
     with pytest.raises(GitError, match="not resolved"):
         await ground.commit(one, "joined", {})
     with pytest.raises(GitError, match="waits to be resolved"):
@@ -178,7 +178,7 @@ async def test_a_merge_over_uncommitted_work_is_refused(ground: GitGround) -> No
     write(one, {"a.txt": "not committed\n"})
     with pytest.raises(GitError, match="not committed"):
         await ground.merge(one, second, "join")
-    assert (one / "a.txt").read_text() == "not committed\n"
+    assert (one / "a.txt").read_text(encoding="utf-8") == "not committed\n"
 
 
 async def test_a_copy_holds_the_commit_and_nothing_else_each_time(ground: GitGround) -> None:
@@ -257,7 +257,7 @@ async def test_what_is_unusual_about_a_repository_is_said(tmp_path: Path, user: 
     assert set(standing.dirty) == {"a.txt", "untracked.txt"}
     assert len(standing.remarks) == 4
     tree = await ground.worktree("d/1/task", standing.commit)
-    assert (tree / "a.txt").read_text() == "one\ntwo\nthree\n"
+    assert (tree / "a.txt").read_text(encoding="utf-8") == "one\ntwo\nthree\n"
     assert list((tree / "vendor" / "part").iterdir()) == []
     (tree / "vendor" / "part").rmdir()
     write(tree, {"b.txt": "changed\n"})

@@ -37,7 +37,7 @@ async def main(user, home, base, other):
     author = Author("M", "m@example.invalid", 1_700_000_000)
     store = await GitStore.open(Path(user), Path(home) / "git")
     await store.worktree("one", Path(home) / "trees" / "one", base)
-    (Path(home) / "trees" / "one" / "mine.txt").write_text("mine")
+    (Path(home) / "trees" / "one" / "mine.txt").write_text("mine", encoding="utf-8")
     await store.commit("one", "mine", author)
     assert await store.merge("one", other, "join", author) == []
     await store.copy(Path(home) / "copies" / "clean", await store.head("one"))
@@ -68,10 +68,10 @@ def work(tmp_path: Path, user: Path, home: Path, at: int, how: str) -> subproces
     folder = tmp_path / "bin"
     folder.mkdir(exist_ok=True)
     wrapper = folder / "git"
-    wrapper.write_text(WRAPPER.format(folder=folder, git=shutil.which("git")))
+    wrapper.write_text(WRAPPER.format(folder=folder, git=shutil.which("git")), encoding="utf-8")
     wrapper.chmod(0o755)
     for name, text in (("count", "0"), ("at", str(at)), ("how", how)):
-        (folder / name).write_text(f"{text}\n")
+        (folder / name).write_text(f"{text}\n", encoding="utf-8")
     base, other = git(user, "rev-parse", "main"), git(user, "rev-parse", "other")
     return subprocess.run(
         [sys.executable, "-c", WORK, str(user), str(home), base, other],
@@ -82,7 +82,7 @@ def work(tmp_path: Path, user: Path, home: Path, at: int, how: str) -> subproces
 def test_after_a_kill_at_any_command_the_same_result_comes_out(tmp_path: Path, user: Path) -> None:
     done = work(tmp_path, user, tmp_path / "whole", 0, "")
     assert done.returncode == 0, done.stderr
-    steps = int((tmp_path / "bin" / "count").read_text())
+    steps = int((tmp_path / "bin" / "count").read_text(encoding="utf-8"))
     expected = everything(tmp_path / "whole" / "trees"), everything(tmp_path / "whole" / "copies"), done.stdout
     theirs = everything(user)
     # Twice each: the one who comes next is killed as well. Neighbours get another kind of kill.
@@ -108,11 +108,13 @@ async def test_a_merge_that_was_noted_and_hardly_begun_is_finished_by_whoever_co
     store = await GitStore.open(user, tmp_path / "git")
     tree = tmp_path / "trees" / "one"
     await store.worktree("one", tree, base)
-    (store.private / "worktrees" / "one" / "goal.json").write_text(f'{{"head": "{other}", "tree": "{other}"}}')
-    (store.private / "worktrees" / "one" / "index.lock").write_text("")
-    (tree / "new.txt").write_text("half written")
+    (store.private / "worktrees" / "one" / "goal.json").write_text(
+        f'{{"head": "{other}", "tree": "{other}"}}', encoding="utf-8"
+    )
+    (store.private / "worktrees" / "one" / "index.lock").write_text("", encoding="utf-8")
+    (tree / "new.txt").write_text("half written", encoding="utf-8")
     (tree / "folder0" / "file0.txt").unlink()
     again = await GitStore.open(user, tmp_path / "git")
     assert await again.head("one") == other
     assert await again.commit("one", "nothing", author) == other
-    assert (tree / "new.txt").read_text() == "new\n"
+    assert (tree / "new.txt").read_text(encoding="utf-8") == "new\n"

@@ -138,7 +138,9 @@ def test_the_licence_of_an_installed_package_is_known_offline(tmp_path: Path) ->
     ):
         folder = tmp_path / f"{name}-1.0.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{head}\n\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{head}\n\n", encoding="utf-8"
+        )
     files = [changed("requirements.txt", "", "one\ntwo\nthree\n")]
     rows = dependency_findings(files, LicenceRule(("MIT",)), [tmp_path])
     assert [(row.severity, row.text.partition("licence ")[2]) for row in rows] == [

@@ -139,7 +139,7 @@ async def test_flakiness_that_the_change_brings_does_not_pass(make: Make) -> Non
 async def test_the_copy_is_clean_and_a_hanging_check_ends(make: Make) -> None:
     case = await make({**FILES, ".gitignore": "*.cfg\n"})
     tree = await case.ground.worktree("d/1/change", case.delivery.base_commit)
-    (tree / "local.cfg").write_text("x")
+    (tree / "local.cfg").write_text("x", encoding="utf-8")
     await case.change({"new.txt": "x"})
     checks = ("test ! -e local.cfg", "test ! -e .git/HEAD", "test -e new.txt", "sleep 60")
     verified = await case.verify([], VerifySettings(checks, repeats=3, timeout_s=1))
