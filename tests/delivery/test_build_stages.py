@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from thought_room import GOODBYE, PLANNED, Room, room
 from fakes.mind import stops, writes
 from mohist.delivery import clarify, implement, plan, review, specify
 from mohist.delivery.port import Job
-from mohist.delivery.state import Bound
+from mohist.delivery.state import Bound, StageRow
 
 T1 = writes({"greet.sh": GOODBYE})
 T2 = writes({"bye.sh": "echo bye\n"})
@@ -143,6 +144,46 @@ async def test_the_next_attempt_takes_up_what_was_kept(planned: Callable[..., An
 
     at.mind.script["implement/T2/C1"] = goes_on
     await at.stage(implement)
+
+
+async def test_time_that_is_spent_stops_the_work_too(planned: Callable[..., Any]) -> None:
+    at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2}, bound=Bound(seconds=60))
+    began_ms = at.context.clock.now_ms() - 60_000
+    at.book.put_stage("d", StageRow("implement", 1, "working", began_at_ms=began_ms))
+    assert "budget" in await at.stage(implement, "waiting")
+    assert not [step for step in at.mind.steps if step.startswith("implement")]
+
+
+async def test_what_a_person_made_and_handed_back_stays_in_the_change(planned: Callable[..., Any]) -> None:
+    at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2})
+    await at.stage(implement)
+    theirs = await at.ground.worktree("d/1/theirs", at.book.get("d").commit)
+    (theirs / "bye.sh").write_text("echo bye bye\n")
+    commit = await at.ground.commit(theirs, "by hand", {})
+    at.book.note("d", "handed-back", "handed back by ann", {"by": "ann", "commit": commit})
+    at.again()
+    await at.stage(implement)
+    assert await at.ground.show(at.book.get("d").commit, "bye.sh") == b"echo bye bye\n"
+
+
+async def test_a_spec_that_is_edited_while_it_is_built_is_not_passed_over(planned: Callable[..., Any]) -> None:
+    at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2})
+    path = at.context.desk / "spec.md"
+    path.write_text(path.read_text().replace("say bye.", "say good bye."))
+    assert "Spec v2 was edited after it was planned for" in await at.stage(implement, "failed")
+
+
+async def test_a_repository_that_ignores_the_spec_is_told_so(planned: Callable[..., Any]) -> None:
+    at = await planned({})
+    commits = at.ground.commit
+
+    async def commit(folder: Path, message: str, trailers: dict[str, str]) -> str:
+        shutil.rmtree(folder / ".mohist")
+        made: str = await commits(folder, message, trailers)
+        return made
+
+    at.ground.commit = commit
+    assert "!.mohist/deliveries/" in await at.stage(implement, "failed")
 
 
 BOTH = plan_with(may_touch=["greet.sh", "bye.sh"])

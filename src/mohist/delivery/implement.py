@@ -13,13 +13,12 @@ from typing import Any, Final
 import anyio
 
 from mohist.base import sha256_hex
-from mohist.delivery import prompt
+from mohist.delivery import desk, prompt
 from mohist.delivery.attempt import Made, Stopped, attempt, names_of
 from mohist.delivery.build import Build, step_of, told_paths
-from mohist.delivery.errors import DeliveryError
-from mohist.delivery.machine import exhausted
+from mohist.delivery.errors import DeliveryError, PlanError
 from mohist.delivery.port import Job
-from mohist.delivery.stage import Context, Ended, ask, attempted, bounded, opened, side_by_side, work
+from mohist.delivery.stage import Context, Ended, ask, attempted, bounded, is_out, left_of, opened, side_by_side, work
 from mohist.delivery.state import Gate, Plan, PlanTask
 from mohist.delivery.task import outside
 from mohist.sandbox import GitError
@@ -33,6 +32,11 @@ GRAVE: Final = frozenset({"blocker", "major"})
 @bounded
 async def run(context: Context) -> Ended:
     """Makes the change."""
+    edited = await ask(desk.take_spec, context.desk, context.book, context.delivery_id)
+    if edited is not None:
+        raise PlanError(
+            f"Spec v{edited.version} was edited after it was planned for.", "`mohist deliver retry plan` plans for it."
+        )
     build = await Build.open(context, await context.facts())
     await _take_handed_back(build)
     while True:
@@ -118,7 +122,8 @@ async def _wave(build: Build, plan: Plan, merged: frozenset[str], ready: Sequenc
     if not stopped:
         return None
     what = " ".join(row.what for row in stopped)
-    if any(row.status == "budget" for row in stopped) and exhausted(await context.facts()):
+    left = left_of(await context.facts(), context.clock.now_ms())
+    if any(row.status == "budget" for row in stopped) and is_out(left):
         return Ended("waiting", what)
     return Ended("failed", what)
 

@@ -57,6 +57,10 @@ async def run(context: Context) -> Ended:
     if facts.delivery.commit:
         await build.take(facts.delivery.commit)
     plan = await build.plan()
+    if await build.head() != facts.delivery.commit:
+        # Nothing is reviewed that was not verified.
+        await mend(build, plan, _STEP)
+        await build.set_commit()
     talk = _Talk({}, {})
     rounds = context.measure.mends
     for number in range(rounds + 1):

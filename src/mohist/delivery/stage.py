@@ -23,10 +23,9 @@ from mohist.base import Clock, MohistError
 from mohist.delivery.answer import Answer, told
 from mohist.delivery.book import Book
 from mohist.delivery.errors import AnswerError, BookError, DeliveryError, RunEndedError
-from mohist.delivery.machine import exhausted
 from mohist.delivery.port import Ground, Job, Mind, Outcome
 from mohist.delivery.prompt import ANSWER_FILE
-from mohist.delivery.state import Criterion, Delivery, Facts, Gate, GateKind, StageName, StageStatus
+from mohist.delivery.state import Bound, Criterion, Delivery, Facts, Gate, GateKind, StageName, StageStatus
 from mohist.delivery.verdict import Verified
 
 T = TypeVar("T")
@@ -132,7 +131,7 @@ def bounded(stage: Callable[[Context], Awaitable[Ended]]) -> Stage:
         except BookError:
             raise  # Nothing could be recorded; the engine does it again.
         except RunEndedError as error:
-            if error.status == "budget" and exhausted(await context.facts()):
+            if error.status == "budget" and is_out(left_of(await context.facts(), context.clock.now_ms())):
                 return Ended("waiting", error.what)
             return Ended("failed", str(error))
         except DeliveryError as error:
@@ -186,15 +185,14 @@ async def work(context: Context, stage: StageName, job: Job) -> Outcome:
 
 async def attempted(context: Context, stage: StageName, job: Job) -> Outcome:
     """Has a run do a job, and books what it cost, however it ends; within what is left of the delivery's budget."""
-    delivery = await ask(context.book.get, context.delivery_id)
-    bound = delivery.bound
+    left = left_of(await context.facts(), context.clock.now_ms())
     job = dataclasses.replace(
         job,
-        cost_microusd=_least(job.cost_microusd, bound.cost_microusd, delivery.spent_microusd),
-        tokens=_least(job.tokens, bound.tokens, delivery.spent_tokens),
-        seconds=job.seconds or context.measure.run_seconds,
+        cost_microusd=_least(job.cost_microusd, left.cost_microusd),
+        tokens=_least(job.tokens, left.tokens),
+        seconds=_least(job.seconds, context.measure.run_seconds, left.seconds),
     )
-    if 0 in (job.cost_microusd, job.tokens):
+    if is_out(left):
         return Outcome("", "budget", "", "", 0, 0, None)
     # What stopped before its end is known by its key for ever; given more, it goes on under another.
     for turn in range(_TURNS):
@@ -264,6 +262,25 @@ def _problem(row: Any) -> str:
     return f"{place}: {row['msg']}" if place else str(row["msg"])
 
 
-def _least(own: int | None, bound: int | None, spent: int) -> int | None:
-    left = None if bound is None else max(0, bound - spent)
-    return min((amount for amount in (own, left) if amount is not None), default=None)
+def left_of(facts: Facts, now_ms: int) -> Bound:
+    """What is left of the delivery's bounds, 0 at the least; time counts while a stage works."""
+    delivery, bound = facts.delivery, facts.delivery.bound
+    worked_ms = sum(max(0, (row.ended_at_ms or now_ms) - row.began_at_ms) for row in facts.stages if row.began_at_ms)
+    return Bound(
+        _rest(bound.cost_microusd, delivery.spent_microusd),
+        _rest(bound.tokens, delivery.spent_tokens),
+        _rest(bound.seconds, worked_ms // 1000),
+    )
+
+
+def is_out(left: Bound) -> bool:
+    """Whether nothing is left of one of the bounds: then a person is asked for more."""
+    return 0 in (left.cost_microusd, left.tokens, left.seconds)
+
+
+def _rest(bound: int | None, used: int) -> int | None:
+    return None if bound is None else max(0, bound - used)
+
+
+def _least(*amounts: int | None) -> int | None:
+    return min((amount for amount in amounts if amount is not None), default=None)
