@@ -191,11 +191,11 @@ async def test_whole_answers_of_all_calls_together_have_a_bound_that_is_no_fault
 
 async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on():
     body = b'{"model":"m"}'
-    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer k\r\nexpect: 100-continue\r\n"
     async with Upstream([GOOD]) as upstream, gateway([Route("m", (at(upstream.url),))]) as gate:
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {gate.keeper.key}\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gate.url.rpartition(":")[2]))
         async with asyncio.timeout(10):
-            writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode())
+            writer.write(f"{head}expect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n".encode())
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             writer.write(body)
             assert b" 200 OK" in await reader.readuntil(b"\r\n\r\n")
