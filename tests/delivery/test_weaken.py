@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from change_room import accused, changed, found_in, rule_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 PY = """import pytest
 
@@ -330,3 +332,35 @@ def test_load():
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_refactoring_is_not_accused(name: str) -> None:
     assert accused(*HONEST[name]) == []
+
+
+@st.composite
+def mangled(draw: st.DrawFn, text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(lines)))
+        lines[at : at + draw(st.integers(0, 4))] = draw(
+            st.sampled_from([[], ["\n"], ["(((\n"], ["    assert\n"], ["@\n", "def test_\n"], ["\0é\n"]])
+        )
+    return "".join(lines)
+
+
+@given(st.sampled_from(sorted(TEXTS)), st.data())
+@settings(max_examples=60)
+def test_no_text_however_broken_stops_an_inspection(path: str, data: st.DataObject) -> None:
+    before, after = data.draw(mangled(TEXTS[path])), data.draw(mangled(TEXTS[path]))
+    rows = found_in(changed(path, before, after))
+    assert len({row.finding_id for row in rows}) == len(rows)
+    assert found_in(changed(path, before, before)) == []
+
+
+def test_a_test_nested_beyond_reason_is_passed_over() -> None:
+    deep = "describe('x', () => {\n" * 3000
+    assert found_in(changed("a.test.js", deep, deep + "f();")) == []
+
+
+def test_another_expected_number_is_no_tolerance() -> None:
+    before = JAVA.replace("assertEquals(3, App.add(1, 2))", "assertEquals(App.half(1), 0.5)")
+    after = before.replace("half(1), 0.5", "half(1), 0.75")
+    rows = found_in(changed("src/test/java/AppTest.java", before, after))
+    assert [rule_of(row) for row in rows] == ["other-expectation"]

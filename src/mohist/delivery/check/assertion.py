@@ -9,6 +9,7 @@ from tree_sitter import Node
 
 EXACT, PARTIAL, EXISTS, VACUOUS = 3, 2, 1, 0
 """How much is demanded: this very value · a part or a range of it · that there is one · nothing at all."""
+_READ_CHARS = 4000
 ABORTS = frozenset({"return_statement", "return_expression"})
 
 _TOKEN = re.compile(r"[^\W\d]\w*|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\"[^\"\n]*\"|'[^'\n]*'")
@@ -72,7 +73,7 @@ _TOLERANCE = re.compile(
 _PLACES = re.compile(
     r"\bplaces\s*=\s*(\d+)|assertAlmostEqual\(.*,\s*(\d+)\s*\)|toBeCloseTo\([^,()]+,\s*(\d+)\s*\)", re.DOTALL
 )
-_DELTA = re.compile(r"(?:InDelta|InEpsilon|assertEquals)\(.*,\s*([\d.]+(?:[eE][-+]?\d+)?)[df]?\s*\)\s*$", re.DOTALL)
+_DELTA = re.compile(r"(?:InDelta|InEpsilon|assertEquals)\(.*,.*,\s*([\d.]+(?:[eE][-+]?\d+)?)[df]?\s*\)\s*$", re.DOTALL)
 _TRUTHS = re.compile(
     r"^(?:True|true|1|\"[^\"]+\"|not False|!false|(.+) or True|True or .+|.+ \|\| true|(\S+) ===? \2|(\S+) is \3|(\w+) == \4)$"
 )
@@ -104,7 +105,7 @@ def assertion_of(node: Node, callee: str) -> Assertion | None:
     if strength >= EXACT and _BROAD.search(text):
         strength = PARTIAL
     tokens = frozenset(token for token in _TOKEN.findall(text) if token not in _NOISE)
-    return Assertion(text, node.start_point[0] + 1, strength, tokens, _tolerance(text))
+    return Assertion(text, node.start_point[0] + 1, strength, tokens, _tolerance(text[:_READ_CHARS]))
 
 
 def _strength(node: Node, callee: str) -> int | None:

@@ -19,6 +19,8 @@ from mohist.delivery.state import Finding
 _ALIKE = 0.3
 """Least share of common names for two assertions, or tests, to be taken for the same one."""
 _TOLD_CHARS = 160
+_MOST_COMPARED = 200_000
+"""Pairs of tests; a change beyond it has its tests compared by name only."""
 _WORDS = {3: "an exact value", 2: "a part or a range", 1: "that there is something", 0: "nothing"}
 
 
@@ -95,11 +97,15 @@ def _pair(
                 left.remove(before)
                 free.remove(after)
     # Another name, the same demands: each takes the one most like it.
-    scored = sorted(
-        ((_likeness(before.case, after.case), -place, before, after)
-         for place, before in enumerate(left) for after in free),
-        key=lambda row: (row[0], row[1]), reverse=True,
-    )  # fmt: skip
+    scored: list[tuple[float, int, _Placed, _Placed]] = []
+    if len(left) * len(free) <= _MOST_COMPARED:
+        wanted, offered = [_marks(placed.case) for placed in left], [_marks(placed.case) for placed in free]
+        scored = [
+            (_share(one, other), -place, left[place], after)
+            for place, one in enumerate(wanted)
+            for other, after in zip(offered, free, strict=True)
+        ]
+        scored.sort(key=lambda row: (row[0], row[1]), reverse=True)
     for score, _, before, after in scored:
         if score > 0.5 and before in left and after in free:
             pairs.append((before, after))
@@ -108,10 +114,12 @@ def _pair(
     return pairs, left, free
 
 
-def _likeness(before: TestCase, after: TestCase) -> float:
-    """How much of what one test asserts and calls the other does too, from 0 to 1."""
-    one = {token for assertion in before.assertions for token in assertion.tokens} | before.calls
-    other = {token for assertion in after.assertions for token in assertion.tokens} | after.calls
+def _marks(case: TestCase) -> frozenset[str]:
+    """What a test is about: the names in its assertions, and what it calls."""
+    return frozenset(token for assertion in case.assertions for token in assertion.tokens) | case.calls
+
+
+def _share(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / len(one | other) if one and other else 0.0
 
 
