@@ -142,6 +142,17 @@ async def test_a_rejected_spec_is_written_anew_with_its_ids_kept(tmp_path: Path)
     assert at.spec.text.startswith("# Say goodbye, better")
 
 
+async def test_a_comment_is_heard_by_the_stage_that_it_is_for(tmp_path: Path) -> None:
+    at = room(tmp_path, {"plan": PLANNED})
+    at.book.note("d", "comment", "Mind the tests.", {"by": "ann"})
+    at.book.note("d", "comment", "One task only.", {"by": "ann", "stage": "plan"})
+    for stage in (clarify, specify, plan):
+        await at.stage(stage)
+    assert "ann: Mind the tests." in at.mind.task("specify")
+    assert "One task only." not in at.mind.task("specify")
+    assert "ann: One task only." in at.mind.jobs[-1].task
+
+
 async def test_a_persons_edit_of_the_spec_is_a_new_version(tmp_path: Path) -> None:
     at = room(tmp_path, {"plan": PLANNED})
     await at.stage(clarify)

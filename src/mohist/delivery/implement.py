@@ -83,6 +83,8 @@ async def _fixed(build: Build, step: str, text: str, globs: Sequence[str], answe
     output = prompt.ANSWER_FILE if answered else ""
     job = Job(key, "implementer", text, folder, writes=True, output=output, checks=build.commands())
     outcome = await work(context, "review" if step.startswith("review/") else "implement", job)
+    # Where a kill left the answer lying it is no part of the change.
+    await ask((folder / prompt.ANSWER_FILE).unlink, True)
     commit = await context.ground.commit(folder, f"Mend {build.title}", build.trailers(outcome))
     if stray := await build.stray(begun["base"], commit, globs):
         await build.refuse(step, "the mending run", stray)

@@ -242,7 +242,9 @@ async def heard(context: Context, stage: StageName) -> tuple[str, ...]:
     ]
     notes = await ask(context.book.notes, context.delivery_id)
     said += [
-        (note.at_ms, f"{note.facts.get('by', 'somebody')}: {note.text}") for note in notes if note.kind == "comment"
+        (note.at_ms, f"{note.facts.get('by', 'somebody')}: {note.text}")
+        for note in notes
+        if note.kind == "comment" and note.facts.get("stage") in (None, stage)
     ]
     return tuple(text for _, text in sorted(said, key=lambda row: row[0]))
 
