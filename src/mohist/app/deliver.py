@@ -15,6 +15,7 @@ import anyio
 from anyio import to_thread
 
 from mohist.app.office import Office
+from mohist.app.server import find_model
 from mohist.app.work import press_on
 from mohist.base import ExitCode
 from mohist.delivery import desk, order
@@ -114,6 +115,7 @@ async def begin(office: Office, asked: Asked, by: str) -> tuple[Delivery, tuple[
     Raises:
         DeliveryError: the requirement is empty.
         GitError: there is no repository with a commit.
+        NoModelError, ModelNameError: nothing could think.
     """
     text = asked.requirement.strip()
     if not any(char.isalnum() for char in text):
@@ -126,14 +128,17 @@ async def begin(office: Office, asked: Asked, by: str) -> tuple[Delivery, tuple[
         delivery_id, str(asked.folder.absolute()), text, asked.source, by, "", "", f"mohist/{delivery_id}", "working",
         "clarify", 1, now_ms, now_ms, asked.bound, options=dict(asked.options),
     )  # fmt: skip
-    async with office.machine() as machine:
-        ground = await office.ground(delivery, machine)
+    async with office.machine() as bare:
+        ground = await office.ground(delivery, bare)
         standing = await ground.standing()
         commit, branch = standing.commit, standing.branch
         if asked.base:
             commit, branch = await ground.resolve(f"refs/heads/{asked.base}"), asked.base
         delivery = replace(delivery, base_commit=commit, base_branch=branch)
-        await office.rulings.know(delivery, ground)  # Rules that can't be read are told now, not in an hour.
+        # Rules that can't be read, and that nothing can think, are told now and not in an hour.
+        await office.rulings.know(delivery, ground)
+        config, machine = office.config(bare, delivery.repository)
+        await find_model(delivery.options.get("model"), config, machine.env)
     await ask(office.book.create, delivery)
     delivery = await to_thread.run_sync(press_on, office, delivery_id)
     return delivery, standing.remarks
@@ -215,6 +220,13 @@ def ordered(office: Office, delivery_id: str, transition: Callable[..., Move], *
 
 def _ordered(facts: Facts, transition: Callable[..., Move], args: tuple[Any, ...], office: Office) -> Move:
     return transition(facts, *args, office.clock.now_ms())
+
+
+def exit_code(facts: Facts) -> ExitCode:
+    """How a command ends that leaves a delivery so."""
+    if any(gate.kind == "budget" for gate in open_gates(facts)):
+        return ExitCode.BUDGET
+    return ENDS[facts.delivery.status]
 
 
 def stage_of(text: str) -> StageName:

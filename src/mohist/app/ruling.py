@@ -7,7 +7,9 @@ $MOHIST_HOME/deliver.toml                 the user's, which only tightens
 
 from __future__ import annotations
 
+import difflib
 import threading
+import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -20,7 +22,7 @@ from mohist.delivery.gate import Change, Place, Ruling, required
 from mohist.delivery.ground import GitGround
 from mohist.delivery.machine import OVER, Required
 from mohist.delivery.owner import PLACES, first_owners
-from mohist.delivery.rule import Rules, load_rules, tighten
+from mohist.delivery.rule import TABLES, Rules, load_rules, tighten
 from mohist.delivery.state import Delivery, Facts
 
 COMPANY_FILE: Final = Path("/etc/mohist/deliver.toml")
@@ -74,6 +76,7 @@ class Rulings:
             text = contents.get(DELIVER_FILE, b"").decode("utf-8", "replace")
             texts: dict[str, str | None] = {path: data.decode("utf-8", "replace") for path, data in contents.items()}
             plan = load_environments(text)
+            _spelled(text, DELIVER_FILE)
             ruling = Ruling(await self.rules(text), first_owners(texts), _places(plan, delivery))
             with self._guard:
                 self._rulings[name], self._plans[name] = ruling, plan
@@ -111,7 +114,17 @@ class Rulings:
 
 
 def _read_rules(path: Path) -> Rules:
-    return load_rules(read_text(path), str(path), may_loosen=False)
+    text = read_text(path)
+    rules = load_rules(text, str(path), may_loosen=False)
+    _spelled(text, str(path))
+    return rules
+
+
+def _spelled(text: str, origin: str) -> None:
+    """Refuses a table that is nearly one of the rules': a rule that is misspelt must not be none."""
+    for key in tomllib.loads(text).keys() - TABLES:
+        if near := difflib.get_close_matches(key, sorted(TABLES), n=1, cutoff=0.75):
+            raise RuleError(f"{origin}: {key!r} is not known.", f"Did you mean {near[0]!r}?")
 
 
 def read_text(path: Path) -> str:

@@ -218,7 +218,7 @@ def _go_on(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
 
 
 def _tell(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
-    from mohist.app.deliver import ENDS, as_json
+    from mohist.app.deliver import as_json, exit_code
     from mohist.cli.deliver_verb import describe
 
     if args.json:
@@ -228,7 +228,7 @@ def _tell(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
             print(line)
     if delivery.status == "working":
         return ExitCode.DONE
-    return ENDS[delivery.status]
+    return exit_code(office.book.facts(delivery.delivery_id))
 
 
 def _list(office: Office, args: argparse.Namespace) -> int:

@@ -227,7 +227,7 @@ def _follow(office: Office, delivery: Delivery, args: argparse.Namespace) -> int
     import time
     from dataclasses import asdict
 
-    from mohist.app.deliver import ENDS
+    from mohist.app.deliver import exit_code
     from mohist.app.work import stands
     from mohist.terminal.delivery import DeliveryProgress
     from mohist.terminal.style import Style
@@ -244,7 +244,7 @@ def _follow(office: Office, delivery: Delivery, args: argparse.Namespace) -> int
         else:
             progress.notes(delivery, notes)
         if stands(delivery) and not notes:
-            return ENDS[delivery.status]
+            return exit_code(office.book.facts(delivery.delivery_id))
         time.sleep(0.2)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mohist.base import MohistError
+from mohist.base import ExitCode, MohistError
 from mohist.base.errors import Audience
 
 
@@ -20,6 +20,8 @@ class OutdatedError(DeliveryError):
 
 class NotEntitledError(DeliveryError):
     """This person may not decide here."""
+
+    exit_code = ExitCode.REFUSED
 
 
 class DecidedError(DeliveryError):
