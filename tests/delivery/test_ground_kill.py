@@ -18,6 +18,7 @@ from mohist.sandbox import Author, GitStore
 WRAPPER = """#!/bin/sh
 n=$(($(cat {folder}/count) + 1))
 echo $n > {folder}/count
+echo "$@" >> {folder}/told
 if [ $n = "$(cat {folder}/at)" ]; then
   case "$(cat {folder}/how)" in
     before) kill -9 $PPID; exit 1 ;;
@@ -82,21 +83,22 @@ def work(tmp_path: Path, user: Path, home: Path, at: int, how: str) -> subproces
 def test_after_a_kill_at_any_command_the_same_result_comes_out(tmp_path: Path, user: Path) -> None:
     done = work(tmp_path, user, tmp_path / "whole", 0, "")
     assert done.returncode == 0, done.stderr
-    steps = int((tmp_path / "bin" / "count").read_text(encoding="utf-8"))
+    told = (tmp_path / "bin" / "told").read_text(encoding="utf-8").splitlines()
     expected = everything(tmp_path / "whole" / "trees"), everything(tmp_path / "whole" / "copies"), done.stdout
     theirs = everything(user)
-    # Twice each: the one who comes next is killed as well. Neighbours get another kind of kill.
-    for at in range(1, steps + 1, 2):
-        home = tmp_path / f"home{at}"
-        killed = work(tmp_path, user, home, at, HOWS[at // 2 % 3])
-        assert killed.returncode == -signal.SIGKILL, (at, killed.stderr)
-        killed = work(tmp_path, user, home, at + 1, HOWS[(at // 2 + 1) % 3])
-        assert killed.returncode in (-signal.SIGKILL, 0), (at, killed.stderr)
-        again = work(tmp_path, user, home, 0, "")
-        assert again.returncode == 0, (at, again.stderr)
-        assert (everything(home / "trees"), everything(home / "copies"), again.stdout) == expected, at
-        assert [path.name for path in (home / "trees").iterdir()] == ["one"], at
-        shutil.rmtree(home)
+    for at, command in enumerate(told, start=1):
+        # Where files are written, after it and with it left running; elsewhere one kind at each third command.
+        writes = " read-tree " in command or " checkout-index " in command
+        for how in HOWS[1:] if writes else HOWS[at // 3 % 3 : at // 3 % 3 + 1] if at % 3 == 0 else ():
+            home = tmp_path / f"home-{at}-{how}"
+            killed = work(tmp_path, user, home, at, how)
+            assert killed.returncode == -signal.SIGKILL, (command, how, killed.stderr)
+            again = work(tmp_path, user, home, 0, "")
+            assert again.returncode == 0, (command, how, again.stderr)
+            found = everything(home / "trees"), everything(home / "copies"), again.stdout
+            assert found == expected, (command, how)
+            assert [path.name for path in (home / "trees").iterdir()] == ["one"], (command, how)
+            shutil.rmtree(home)
     assert everything(user) == theirs
 
 
