@@ -189,6 +189,74 @@ async def test_a_repository_that_ignores_the_spec_is_told_so(planned: Callable[.
     assert "!.mohist/deliveries/" in await at.stage(implement, "failed")
 
 
+async def test_a_mending_run_is_held_to_the_same_files(planned: Callable[..., Any]) -> None:
+    strays = writes({"greet.sh": GOODBYE, "lib/other.sh": "echo mine\n"})
+    at = await planned({"implement/T1/C1": None, "implement/T2/C1": T2, "implement/mend": strays})
+    assert "may not touch: lib/other.sh" in await at.stage(implement, "failed")
+    at.again()
+    at.mind.script["implement/mend"] = T1
+    await at.stage(implement)
+    assert await at.ground.show(at.book.get("d").commit, "lib/other.sh") == b"echo other\n"
+
+
+async def test_what_a_reviewer_had_changed_is_verified_before_they_look_again(planned: Callable[..., Any]) -> None:
+    at = await planned(
+        {
+            "implement/T1/C1": T1,
+            "implement/T2/C1": T2,
+            "review/look/1": FAULT,
+            "review/fix/1": writes({"greet.sh": "echo broken\n"}, "not what was asked for"),
+            "review/mend": T1,
+            "review/look/2": CLEAN,
+        }
+    )
+    await at.stage(implement)
+    await at.stage(review)
+    assert at.mind.steps[-3].startswith("review/fix/1")
+    assert at.mind.steps[-2].startswith("review/mend/")
+    assert await at.ground.show(at.book.get("d").commit, "greet.sh") == GOODBYE.encode()
+
+
+async def test_a_finding_that_does_not_exist_is_told_back(planned: Callable[..., Any]) -> None:
+    at = await planned(
+        {"implement/T1/C1": T1, "implement/T2/C1": T2, "review/look/1": STILL, "review/look/1/again": CLEAN}
+    )
+    await at.stage(implement)
+    await at.stage(review)
+    assert "there is no earlier finding F1" in at.mind.task("review/look/1/again")
+
+
+async def test_a_conflict_is_not_resolved_with_other_files(planned: Callable[..., Any]) -> None:
+    strays = writes({"greet.sh": GOODBYE, "bye.sh": "echo bye\n", "lib/other.sh": "echo mine\n"})
+    at = await planned({"implement/T1/C1": T1, "implement/T2/C1": CLASH, "implement/T2/merge": strays}, tasks=BOTH)
+    await at.stage(implement, "waiting")
+    assert at.gate.kind == "conflict"
+    at.decide("reject", "Do it anew.")
+    at.again()
+    at.mind.script["implement/T2/C1"] = writes({"bye.sh": "echo bye\n"})
+    await at.stage(implement)
+    commit = at.book.get("d").commit
+    assert await at.ground.show(commit, "greet.sh") == GOODBYE.encode()
+    assert await at.ground.show(commit, "lib/other.sh") == b"echo other\n"
+
+
+async def test_of_equal_candidates_the_smallest_change_is_kept_where_nobody_ranks(planned: Callable[..., Any]) -> None:
+    at = await planned(
+        {
+            "implement/T1/C1": T1,
+            "implement/T1/C2": T1,
+            "implement/T2/C1": writes({"bye.sh": "# a long way to say it\necho bye\n"}),
+            "implement/T2/C2": T2,
+            "implement/T2/rank": None,
+            "implement/T2/rank/again": {"ranking": ["C1"]},
+        },
+        options={"candidates": 2},
+    )
+    await at.stage(implement)
+    assert await at.ground.show(at.book.get("d").commit, "bye.sh") == b"echo bye\n"
+    assert sum("/rank" in step for step in at.mind.steps) == 2
+
+
 BOTH = plan_with(may_touch=["greet.sh", "bye.sh"])
 CLASH = writes({"greet.sh": "echo hello\necho goodbye now\n", "bye.sh": "echo bye\n"})
 
