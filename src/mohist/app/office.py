@@ -30,7 +30,7 @@ from mohist.delivery.book import Book
 from mohist.delivery.environment import Environment
 from mohist.delivery.ground import GitGround, Room, name_of
 from mohist.delivery.means import Means, make_target
-from mohist.delivery.port import Job
+from mohist.delivery.port import Job, Outcome
 from mohist.delivery.ship import Ship
 from mohist.delivery.stage import Context
 from mohist.delivery.state import Delivery, Facts, Gate
@@ -56,6 +56,28 @@ class Study:
     ground: GitGround
     ship: Ship
     machine: Machine
+    models: list[str] = field(default_factory=list)
+    """Of the runs since they were last taken."""
+
+    def take_models(self) -> tuple[str, ...]:
+        """The models that thought since this was last asked."""
+        taken = tuple(dict.fromkeys(self.models))
+        self.models.clear()
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedMind:
+    """Remembers which models thought."""
+
+    inner: AgentMind
+    models: list[str]
+
+    async def run(self, job: Job) -> Outcome:
+        outcome = await self.inner.run(job)
+        if outcome.model:
+            self.models.append(outcome.model)
+        return outcome
 
 
 @dataclass(slots=True)
@@ -123,9 +145,11 @@ class Office:
                 self.clock,
                 VerifySettings(checks=config.checks, network=config.network == "full", packages=packages),
             )
-            mind = AgentMind(
+            models: list[str] = []
+            inner = AgentMind(
                 self.folder(delivery.delivery_id) / "jobs", self.emit, model_of=partial(_model_of, delivery)
             )
+            mind = _NamedMind(inner, models)
             context = Context(
                 delivery.delivery_id,
                 delivery.attempt,
@@ -144,7 +168,7 @@ class Office:
             plan = self.rulings.plan(delivery.delivery_id)
             if not ruling.places:
                 plan = plan.model_copy(update={"environments": ()})
-            yield Study(context, ground, Ship(plan, make, gates), machine)
+            yield Study(context, ground, Ship(plan, make, gates), machine, models)
 
     async def ground(self, delivery: Delivery, machine: Machine) -> GitGround:
         """The delivery's own ground."""

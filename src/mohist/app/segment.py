@@ -19,7 +19,7 @@ from mohist.delivery.gate import why_skip
 from mohist.delivery.machine import Start, entered, left, next_step
 from mohist.delivery.order import skip
 from mohist.delivery.stage import Context, Ended, Stage, ask, bounded
-from mohist.delivery.state import Facts, SegmentName, StageName
+from mohist.delivery.state import Facts, Move, SegmentName, StageName
 
 MOST_STEPS: Final = 60
 """Stages in one segment, each environment of a deploy counted; more is a circle."""
@@ -66,12 +66,12 @@ async def _walk(
                 book.move,
                 delivery_id,
                 partial(
-                    left,
+                    _left,
                     attempt=context.attempt,
                     stage=step.stage,
-                    status=ended.status,
+                    ended=ended,
                     now_ms=office.clock.now_ms(),
-                    detail=ended.detail,
+                    models=study.take_models(),
                 ),
             )
             # Recorded so that a segment that was cut off often is seen to have come further.
@@ -79,7 +79,19 @@ async def _walk(
     raise EngineError(f"Segment {segment!r} of {delivery_id!r} goes round in circles.", audience="bug")
 
 
-def _skipped(facts: Facts, stage: StageName, why: str, office: Office) -> Any:
+def _left(facts: Facts, attempt: int, stage: StageName, ended: Ended, now_ms: int, models: tuple[str, ...]) -> Move:
+    move = left(facts, attempt, stage, ended.status, now_ms, ended.detail)
+    if not models:
+        return move
+    rows = tuple(dataclasses.replace(row, model=_joined(row.model, models)) for row in move.stages)
+    return dataclasses.replace(move, stages=rows)
+
+
+def _joined(before: str, models: tuple[str, ...]) -> str:
+    return ", ".join(dict.fromkeys([*filter(None, before.split(", ")), *models]))
+
+
+def _skipped(facts: Facts, stage: StageName, why: str, office: Office) -> Move:
     return skip(facts, stage, why, office.clock.now_ms())
 
 

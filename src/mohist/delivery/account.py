@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from mohist.base import MohistError
 from mohist.delivery.book import Book
@@ -29,6 +29,8 @@ from mohist.delivery.state import (
     StageRow,
 )
 from mohist.delivery.verdict import PROBE, MatrixRow, verdict_of
+
+_UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +214,15 @@ def usd(microusd: int) -> str:
 
 def holds(row: MatrixRow) -> str:
     """In words; what it lacks where it does not hold."""
-    word = {True: "yes", False: "no", None: "a person must look"}[row.holds]
+    if row.holds is None:
+        return f"open: {row.said}"
+    word = "yes" if row.holds else "no"
     return f"{word}: {row.said}" if row.said else word
+
+
+def visible(text: str) -> str:
+    """Text without controls and without marks that show it in another order than it has (https://trojansource.codes/)."""
+    return _UNSEEN.sub("\ufffd", text)
 
 
 def why(decision: Decision) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from mohist.delivery.account import FileChange, Line, Report, holds, phase_of, usd, when, why
+from mohist.delivery.account import FileChange, Line, Report, holds, phase_of, usd, visible, when, why
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#59636e;--paper:#fff;--line:#d9dee3;--good:#1a7f37;--bad:#b42318;--warn:#8a5a00;--tint:#f5f7f9}
@@ -250,12 +250,9 @@ def _code(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f'"{escape(text, quote=True)}"'
+    return f'"{_text(text)}"'
 
 
 def _text(text: str) -> str:
     """Escaped; controls and marks that turn text round are shown as what they are."""
-    plain = "".join(char if char >= " " or char in "\n\t" else "\ufffd" for char in text)
-    for mark in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069":
-        plain = plain.replace(mark, "\ufffd")
-    return escape(plain, quote=True)
+    return escape(visible(text), quote=True)

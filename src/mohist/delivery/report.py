@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mohist.delivery.account import Report, gather, holds, places, proofs, usd, when, why
+from mohist.delivery.account import Report, gather, holds, places, proofs, usd, visible, when, why
 from mohist.delivery.page import render_page
 from mohist.delivery.stage import Context, Ended, ask
 
@@ -130,7 +130,7 @@ def markdown(report: Report) -> str:
 
 def safe(text: str) -> str:
     """Text of others on one line, without meaning in Markdown or HTML."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+    return _MARKS.sub(r"\\\1", visible(" ".join(text.split()))).replace("&", "&amp;")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
