@@ -96,7 +96,7 @@ def takeovers(folder: Path, places: dict[str, str], count: int) -> list[float]:
     """From the kill of a worker to its peer's beginning the step that it was in, with the settings of earnest."""
     foreman = Foreman()
     foreman.folder = folder
-    order = {"adapter": "dbos", "tick_s": 1.0, "patience_s": 2.0, "poll_s": 0.5, **places}
+    order = {"adapter": "dbos", "tick_s": 1.0, "patience_s": 2.0, "poll_s": 1.0, **places}
     found = []
     try:
         for number in range(count):

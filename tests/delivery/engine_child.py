@@ -175,7 +175,7 @@ def work(order: dict[str, Any]) -> int:
             stopped=stopped,
             tick_s=order.get("tick_s", 0.1),
             patience_s=order.get("patience_s", 0.2),
-            poll_s=0.02,
+            poll_s=order.get("poll_s", 0.02),
         )
     (folder / f"ready-{os.getpid()}").touch()
     if "recover" in order:

@@ -20,11 +20,13 @@ from anyio import to_thread
 from mohist.base import Clock, MohistError
 from mohist.delivery.book import Book
 from mohist.delivery.engine.contract import ENDED, Engine, SegmentStatus, segment_key
-from mohist.delivery.machine import OVER, Required, ended, left, then
+from mohist.delivery.machine import LOOK, OVER, Required, advance, ended, left, then
 from mohist.delivery.state import Facts, Move
 
-ROUND_S: Final = 0.5
+ROUND_S: Final = 1.0
 GRACE_S: Final = 10.0
+WAKE_S: Final = 10.0
+"""How often those that look again at something outside are looked through: one question to the book."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -42,6 +44,7 @@ async def run_worker(
     required: Callable[[Facts], Required] = nobody,
     round_s: float = ROUND_S,
     grace_s: float = GRACE_S,
+    wakes: bool = True,
 ) -> None:
     """Works until `stop` is set, and then closes the engine: steps under way may end within the grace, the rest is handed back.
 
@@ -55,10 +58,15 @@ async def run_worker(
         required: the gates that the rules demand, as `machine.next_step` takes them.
         round_s: how often it asks.
         grace_s: for steps under way.
+        wakes: enters stages again that look at something outside, such as a forge, once it is time.
     """
+    woken_at_ms = 0
     try:
         while not stop.is_set():
             try:
+                if wakes and clock.now_ms() >= woken_at_ms + WAKE_S * 1000:
+                    woken_at_ms = clock.now_ms()
+                    await to_thread.run_sync(wake, book, clock, required, abandon_on_cancel=True)
                 await to_thread.run_sync(sweep, engine, book, clock, required, abandon_on_cancel=True)
             except MohistError as error:
                 _LOG.warning("A round of the worker failed: %s", error)
@@ -86,6 +94,14 @@ def sweep(engine: Engine, book: Book, clock: Clock, required: Callable[[Facts], 
             )
         elif status.state == "unknown" and delivery.segment:
             engine.start(delivery.segment, delivery.delivery_id, delivery.turn)
+
+
+def wake(book: Book, clock: Clock, required: Callable[[Facts], Required] = nobody) -> None:
+    """Enters stages again whose time to look has come."""
+    for delivery in book.list("waiting"):
+        look = delivery.options.get(LOOK)
+        if look and not delivery.segment and look["at_ms"] <= clock.now_ms():
+            book.move(delivery.delivery_id, lambda facts: advance(facts, clock.now_ms(), required(facts)))
 
 
 def settled(

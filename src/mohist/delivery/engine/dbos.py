@@ -30,7 +30,7 @@ OLDER: Final[Sequence[str]] = ()
 TICK_S: Final = 1.0
 PATIENCE_S: Final = 2.0
 """How long a worker must be dead until it is taken for dead: one that lost its connection has stopped by then."""
-POLL_S: Final = 0.5
+POLL_S: Final = 1.0
 """How often a worker asks for queued segments."""
 
 _one: Final = threading.Lock()
