@@ -94,3 +94,17 @@ class RunEndedError(DeliveryError):
     def __init__(self, what: str, mend: str = "", *, status: str) -> None:
         super().__init__(what, mend)
         self.status = status
+
+
+class ForgeError(DeliveryError):
+    """The forge refused, and would the next time: a wrong token, a project that is not there."""
+
+    audience: Audience = "operator"
+
+
+class ForgeAwayError(ForgeError):
+    """The forge did not answer, or asks to be left alone for a while."""
+
+    def __init__(self, what: str, mend: str = "", *, retry_after_s: float = 0.0) -> None:
+        super().__init__(what, mend)
+        self.retry_after_s = retry_after_s

@@ -22,7 +22,7 @@ import anyio.to_thread
 
 from mohist.base import sha256_hex
 from mohist.delivery.port import Ran
-from mohist.sandbox import Author, Git, GitStore, Limits, Profile, Sandbox, SandboxError, run
+from mohist.sandbox import Author, Git, GitStore, Limits, Profile, Remote, RemoteStore, Sandbox, SandboxError, run
 
 _KEPT_BYTES = 1024**2
 _NAMES_TOLD = 5
@@ -191,6 +191,14 @@ class GitGround:
         folder = self._home / "copies" / name_of(key)
         await self._store.copy(folder, commit)
         return folder
+
+    async def branch(self, branch: str) -> str:
+        """Where a branch of the user's repository stands; empty: it is not there."""
+        return await self._store.branch(branch)
+
+    def remote(self, remote: Remote) -> RemoteStore:
+        """The branches of a git server, which this ground's commits can be pushed to."""
+        return RemoteStore(self._store, remote)
 
     async def publish(self, commit: str, branch: str, expected: str | None) -> None:
         """Sets a branch of the user's repository if it stands on `expected` (None: if it is not there)."""

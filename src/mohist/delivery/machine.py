@@ -46,6 +46,8 @@ Required = Mapping[StageName, Sequence[Gate]]
 OVER: Final = frozenset({"done", "failed", "cancelled"})
 """Nothing goes on by itself from here; `retry` takes a failed one up again."""
 PASSED: Final = frozenset({"done", "skipped"})
+LOOK: Final = "look"
+"""Key in a delivery's options: which stage looks again, and when."""
 
 _BACK_TO: Final[Mapping[GateKind, StageName]] = {
     "questions": "clarify",
@@ -74,8 +76,10 @@ class Wait:
     """Nothing may run now."""
 
     gates: tuple[Gate, ...]
-    """Open ones, and those to be opened (without an id); empty where it is paused or taken over."""
+    """Open ones, and those to be opened (without an id); empty where it is paused, taken over, or looked at later."""
     why: str
+    look_at_ms: int = 0
+    """When a stage is to look again at something outside that tells nobody; 0: it waits for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,8 @@ def next_step(facts: Facts, required: Required | None = None) -> Step:
             if stage == "deploy":
                 continue  # The report says what was not done, so it comes all the same.
             return Finish("failed", rows[stage].detail)
+        if look_at_ms := _look_of(facts, rows[stage]):
+            return Wait((), rows[stage].detail, look_at_ms)
         asked = () if stage == "deploy" and delivery.options.get("roll_back") else (required or {}).get(stage, ())
         missing = tuple(gate for gate in (*_budget_gate(facts, stage), *asked) if not _approved(live, gate))
         if missing:
@@ -184,11 +190,39 @@ def advance(facts: Facts, now_ms: int, required: Required | None = None) -> Move
             withdraws=tuple(gate.gate_id for gate in live if gate.status == "open"),
             notes=((step.status, step.detail or step.status, {}),),
         )
+    if step.look_at_ms:
+        return _looking(facts, step, now_ms, required)
     opens = tuple(gate for gate in step.gates if not gate.gate_id)
     if not step.gates or (delivery.status == "waiting" and not opens and delivery.detail == step.why):
         return Move(delivery)
     after = changed(delivery, now_ms, status="waiting", detail=step.why)
     return Move(after, opens=opens, notes=tuple(("gate", f"waits for {_name(gate)}", {}) for gate in opens))
+
+
+def look_later(delivery: Delivery, stage: StageName, at_ms: int) -> Delivery:
+    """The delivery, told when a stage that ends as `waiting` is to be entered again; until then it is rows alone."""
+    look = {"stage": stage, "attempt": delivery.attempt, "at_ms": at_ms}
+    return dataclasses.replace(delivery, options={**delivery.options, LOOK: look})
+
+
+def _look_of(facts: Facts, row: StageRow) -> int:
+    look = facts.delivery.options.get(LOOK)
+    if row.status != "waiting" or not look or (look["stage"], look["attempt"]) != (row.stage, row.attempt):
+        return 0
+    return max(1, int(look["at_ms"]))
+
+
+def _looking(facts: Facts, step: Wait, now_ms: int, required: Required | None) -> Move:
+    """Enters the stage again once it is time; else it waits."""
+    delivery = facts.delivery
+    if now_ms >= step.look_at_ms:
+        options = {name: value for name, value in delivery.options.items() if name != LOOK}
+        rows = tuple(dataclasses.replace(row, status="pending") for row in facts.stages if _look_of(facts, row))
+        move = Move(changed(delivery, now_ms, options=options), rows)
+        return then(move, facts, lambda after: advance(after, now_ms, required))
+    if (delivery.status, delivery.detail) == ("waiting", step.why):
+        return Move(delivery)
+    return Move(changed(delivery, now_ms, status="waiting", detail=step.why))
 
 
 def entered(facts: Facts, turn: int, stage: StageName, now_ms: int) -> Move:

@@ -5,10 +5,20 @@ Never decides whether something may run (policy does). No other package may impo
 
 from mohist.sandbox.bubblewrap import Bubblewrap
 from mohist.sandbox.detached import start_detached
-from mohist.sandbox.errors import GitError, NoSandboxError, RefusedError, SandboxError
+from mohist.sandbox.errors import (
+    AwayError,
+    BarredError,
+    GitError,
+    InUseError,
+    MovedError,
+    NoSandboxError,
+    RefusedError,
+    SandboxError,
+)
 from mohist.sandbox.git import Change, Git
 from mohist.sandbox.landlock import Landlock
 from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Profile, Sandbox
+from mohist.sandbox.remote import Remote, RemoteStore
 from mohist.sandbox.repository import Repository, find_repository
 from mohist.sandbox.run import run
 from mohist.sandbox.selftest import Guarantee
@@ -17,6 +27,8 @@ from mohist.sandbox.toolchain import find_toolchains
 
 __all__ = [
     "Author",
+    "AwayError",
+    "BarredError",
     "Bubblewrap",
     "Change",
     "Completed",
@@ -25,13 +37,17 @@ __all__ = [
     "GitError",
     "GitStore",
     "Guarantee",
+    "InUseError",
     "Landlock",
     "Limits",
+    "MovedError",
     "Network",
     "NoSandboxError",
     "Process",
     "Profile",
     "RefusedError",
+    "Remote",
+    "RemoteStore",
     "Repository",
     "Sandbox",
     "SandboxError",

@@ -4,6 +4,10 @@ SandboxError
 ├── NoSandboxError      no backend works here: nothing is run
 ├── RefusedError        the request itself can't be confined (planted link, workspace that is a home)
 └── GitError            the hardened git door could not do what was asked
+    ├── MovedError      a branch stands elsewhere than expected
+    ├── InUseError      a branch is checked out in a work tree
+    ├── BarredError     the other side doesn't let it in: protected, no right, a hook
+    └── AwayError       the other side did not answer; later it may
 """
 
 from __future__ import annotations
@@ -32,3 +36,19 @@ class RefusedError(SandboxError):
 
 class GitError(SandboxError):
     """git refused or failed; the text is git's own first line."""
+
+
+class MovedError(GitError):
+    """A branch stands elsewhere than was expected: somebody moved it."""
+
+
+class InUseError(GitError):
+    """A branch is checked out in a work tree, which setting it would leave behind."""
+
+
+class BarredError(GitError):
+    """The other side refused: a protected branch, a missing right, a hook of theirs, or a wrong key or token."""
+
+
+class AwayError(GitError):
+    """The other side did not answer; later it may."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mohist.sandbox.borrowed import Borrowed
-from mohist.sandbox.errors import GitError
+from mohist.sandbox.errors import GitError, InUseError, MovedError
 
 _LARGEST_NEW_BYTES = 50 * 1024**2
 """A new file beyond this is not committed: it is a build's leftover more often than a change."""
@@ -237,6 +237,12 @@ class GitStore(Borrowed):
                 index.unlink(missing_ok=True)
             made.rename(folder)
 
+    async def branch(self, branch: str) -> str:
+        """Where a branch of the user's repository stands; empty: it is not there."""
+        ref = f"refs/heads/{branch}"
+        await self._run("check-ref-format", ref)
+        return (await self._run("rev-parse", "--quiet", "--verify", ref, users=True, accept=(0, 1))).strip()
+
     async def publish(self, commit: str, branch: str, expected: str | None) -> None:
         """Sets a branch of the user's repository, its objects first. The one operation that writes there.
 
@@ -246,19 +252,18 @@ class GitStore(Borrowed):
         Raises GitError: it stands elsewhere (unless on `commit` already), or a work tree has it checked out.
         """
         ref = f"refs/heads/{branch}"
-        await self._run("check-ref-format", ref)
         async with self._writing():
-            now = (await self._run("rev-parse", "--quiet", "--verify", ref, users=True, accept=(0, 1))).strip()
+            now = await self.branch(branch)
             if now == commit:
                 return
             if now != (expected or ""):
-                raise GitError(
+                raise MovedError(
                     f"The branch {branch!r} stands on {now[:12] or 'nothing'}, not on {(expected or 'nothing')[:12]}.",
                     "Somebody moved it; merge again onto what it is now.",
                 )
             listed = (await self._run("worktree", "list", "--porcelain", "-z", users=True)).split("\0")
             if f"branch {ref}" in listed:
-                raise GitError(
+                raise InUseError(
                     f"The branch {branch!r} is checked out in a work tree.",
                     "Setting it would leave that tree behind it; merge into it there, or name another branch.",
                 )

@@ -1,0 +1,9 @@
+"""Forges: GitHub, GitLab, Gitea behind one Protocol, each by its REST interface.
+
+Never decides whether a change may be merged: gates do that before, and the forge's own rules after. The neighbour
+`target.ci` starts pipelines of a forge; this package has to do with requests and issues.
+"""
+
+from mohist.delivery.forge.contract import Check, Forge, Issue, Request, Standing
+
+__all__ = ["Check", "Forge", "Issue", "Request", "Standing"]
