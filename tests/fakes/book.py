@@ -183,6 +183,10 @@ class FakeBook:
     def notes(self, delivery_id: str, after: int = 0) -> Sequence[Note]:
         return self._notes.get(delivery_id, [])[after:]
 
+    def news(self, since_ms: int) -> Sequence[tuple[str, Note]]:
+        rows = [(name, note) for name, notes in self._notes.items() for note in notes if note.at_ms >= since_ms]
+        return sorted(rows, key=lambda row: (row[1].at_ms, row[0], row[1].number))
+
     def spend(self, delivery_id: str, stage: StageName, key: str, cost_microusd: int, tokens: int) -> None:
         before = self._known(delivery_id).delivery
         if (delivery_id, key) in self._spent:

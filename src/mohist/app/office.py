@@ -24,12 +24,13 @@ from mohist.app.database import gateway_settings
 from mohist.app.launch import settings
 from mohist.app.machine import Machine
 from mohist.app.mind import AgentMind
-from mohist.app.ruling import Rulings
+from mohist.app.ruling import COMPANY_FILE, USER_FILE, Rulings, read_text
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
 from mohist.delivery.environment import Environment
 from mohist.delivery.ground import GitGround, Room, name_of
 from mohist.delivery.means import Means, make_target
+from mohist.delivery.notify import Hook, Notifier, load_hooks
 from mohist.delivery.port import Job, Outcome
 from mohist.delivery.ship import Ship
 from mohist.delivery.stage import Context
@@ -109,6 +110,17 @@ class Office:
 
     def close(self) -> None:
         self.book.close()
+
+    def notifier(self, back_ms: int) -> Notifier:
+        """Tells hooks of the company and of the user what was noted in the last `back_ms` and from now on.
+
+        Raises:
+            RuleError: a file is not as it must be.
+        """
+        hooks: list[Hook] = []
+        for path in (COMPANY_FILE, self.paths.home / USER_FILE):
+            hooks += load_hooks(read_text(path), str(path), self.env)
+        return Notifier(self.book, self.clock, tuple(hooks), self.clock.now_ms() - back_ms)
 
     def folder(self, delivery_id: str) -> Path:
         return self.paths.home / "deliveries" / delivery_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,11 +13,13 @@ from anyio import to_thread
 
 from mohist.app.office import HeldStore, Office
 from mohist.app.segment import segments
+from mohist.base import MohistError
 from mohist.delivery.consent import by_yes
 from mohist.delivery.engine import Engine
 from mohist.delivery.engine.journal import Journal
 from mohist.delivery.engine.plain import PlainEngine
-from mohist.delivery.machine import OVER, advance
+from mohist.delivery.machine import advance
+from mohist.delivery.notify import Notifier
 from mohist.delivery.stage import ask
 from mohist.delivery.state import Delivery, Facts, Move, Note
 from mohist.delivery.store import Store, delivery_address
@@ -25,6 +28,10 @@ from mohist.gateway.address import file_address
 
 LOOK_S: Final = 0.2
 GRACE_S: Final = 1.0
+FAREWELL_S: Final = 5.0
+NEWS_MS: Final = 24 * 3_600_000
+"""How far back a worker looks for what hooks were not told."""
+_LOG: Final = logging.getLogger(__name__)
 ENGINE_FILE: Final = "engine.db"
 Watch = Callable[[Delivery, Sequence[Note]], None]
 
@@ -45,6 +52,7 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
         The delivery, and whether it stands (False: a signal ended this).
     """
     stop = anyio.Event()
+    notifier = office.notifier(0)
     book, engine = _engine(office, delivery_id)
     delivery = await ask(office.book.get, delivery_id)
     stood = False
@@ -62,6 +70,7 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
                 grace_s=GRACE_S,
             )
             group.start_soon(worker)
+            group.start_soon(_notifying, notifier, delivery_id)
             while not stop.is_set():
                 delivery = await ask(office.book.get, delivery_id)
                 notes = await ask(office.book.notes, delivery_id, after)
@@ -74,6 +83,9 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
                     await stop.wait()
             stop.set()
             group.cancel_scope.cancel()
+        # What was noted last; what a receiver does not take now, a worker tells it later.
+        with anyio.move_on_after(FAREWELL_S):
+            await notifier.round(delivery_id)
     finally:
         book.close()
     return delivery, stood
@@ -82,11 +94,13 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
 async def work(office: Office, told: Callable[[str], None]) -> None:
     """Works on whatever is to be done until a signal comes."""
     stop = anyio.Event()
+    notifier = office.notifier(NEWS_MS)
     book, engine = _engine(office, "")
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_until_signal, stop)
             group.start_soon(_consenting, office, stop)
+            group.start_soon(_notifying, notifier, "")
             told(f"works on deliveries as {engine.executor_id}; end it with Ctrl-C")
             await run_worker(
                 engine, book, office.clock, stop=stop, required=office.rulings.required, grace_s=GRACE_S * 10
@@ -143,12 +157,17 @@ async def _consenting(office: Office, stop: anyio.Event) -> None:
         await anyio.sleep(1.0)
 
 
+async def _notifying(notifier: Notifier, only: str) -> None:
+    while notifier.hooks:
+        try:
+            await notifier.round(only)
+        except MohistError as error:
+            _LOG.warning("Hooks could not be told: %s", error)
+        await anyio.sleep(1.0)
+
+
 async def _until_signal(stop: anyio.Event) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for _ in signals:
             stop.set()
             return
-
-
-def is_over(delivery: Delivery) -> bool:
-    return delivery.status in OVER

@@ -104,6 +104,10 @@ class Book(Protocol):
 
     def notes(self, delivery_id: str, after: int = 0) -> Sequence[Note]: ...
 
+    def news(self, since_ms: int) -> Sequence[tuple[str, Note]]:
+        """Notes of all deliveries taken since then, oldest first, each with its delivery's id."""
+        ...
+
     def spend(self, delivery_id: str, stage: StageName, key: str, cost_microusd: int, tokens: int) -> None:
         """Adds what a run cost; idempotent by key."""
         ...

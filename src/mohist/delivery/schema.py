@@ -222,6 +222,7 @@ NOTES: Final = Table(
     Column("text", Words, nullable=False),
     Column("at_ms", WHOLE, nullable=False),
     Column("facts", Document, nullable=False),
+    Index("delivery_notes_by_time", "at_ms"),
 )
 
 # What each run cost, by the key under which it ran.

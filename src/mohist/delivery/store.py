@@ -282,6 +282,12 @@ class Store:
         with self._reading() as db:
             return [value_of(Note, row) for row in rows_of(db, query)]
 
+    def news(self, since_ms: int) -> Sequence[tuple[str, Note]]:
+        """Notes of all deliveries taken since then, oldest first, each with its delivery's id."""
+        query = select(NOTES).where(NOTES.c.at_ms >= since_ms).order_by("at_ms", "delivery_id", "number")
+        with self._reading() as db:
+            return [(row["delivery_id"], value_of(Note, row)) for row in rows_of(db, query)]
+
     def spend(self, delivery_id: str, stage: StageName, key: str, cost_microusd: int, tokens: int) -> None:
         with self._writing() as db:
             before = held_delivery(db, delivery_id)

@@ -170,5 +170,6 @@ def upgrade() -> None:
     op.create_index("deliveries_by_status", "deliveries", ["status", "created_at_ms"])
     op.create_index("deliveries_by_time", "deliveries", ["created_at_ms"])
     op.create_index("deliveries_by_segment", "deliveries", ["segment"])
+    op.create_index("delivery_notes_by_time", "delivery_notes", ["at_ms"])
     op.create_index("delivery_gates_by_delivery", "delivery_gates", ["delivery_id", "number"])
     op.create_index("delivery_releases_by_environment", "delivery_releases", ["environment", "at_ms"])
