@@ -14,8 +14,9 @@ from statistics import median
 from typing import Any
 
 import trial
-from client import Client, Step, line
 from trial import Trial
+
+from client import Client, Step, line
 
 SMALL_FILES = 200
 SEARCHED_FILES = 2000

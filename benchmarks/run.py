@@ -15,8 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from client import MINI_PACKAGES, Client, Mini, Mohist
 from measure import Bench, Figure
+
+from client import MINI_PACKAGES, Client, Mini, Mohist
 
 # Tokens (bytes/4) of system prompt and tools in the first request of other clients, taken from their requests to a
 # scripted model on 2026-11-22, each with default settings and a fresh home.

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client import Client, Step, without
 from upstream import Upstream
+
+from client import Client, Step, without
 
 _LONGEST_S = 300.0
 _SAMPLE_S = 0.02

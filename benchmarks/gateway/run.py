@@ -46,6 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="all values, not only the medians")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and calls")
+    parser.add_argument("--smoke", action="store_true", help="as few as can be: whether it runs, not how fast")
     parser.add_argument(
         "--litellm", type=Path, metavar="PREFIX", help=f"environment that has {' and '.join(LITELLM_PACKAGES)}"
     )
@@ -61,7 +62,8 @@ def main() -> int:
             peer = LiteLLM(args.litellm.absolute()) if args.litellm else LiteLLM.install(room / "litellm")
             version = peer.version()
             gateways.append(peer)
-        values = _measured(room, gateways, 2 if args.quick else 5, 5 if args.quick else 1)
+        rounds, less = (1, 100) if args.smoke else (2, 5) if args.quick else (5, 1)
+        values = _measured(room, gateways, rounds, less)
     print(json.dumps(_as_json(values, version), indent=1) if args.json else _table(values, gateways, version))
     return 0
 
@@ -81,7 +83,7 @@ def _measured(room: Path, gateways: list[Gateway], rounds: int, less: int) -> di
         port = int(upstream.stdout.readline())
         for number in range(rounds):
             for gateway in gateways:
-                if number == 0 or number == rounds - 1:
+                if number in (0, rounds - 1):
                     old = running.pop(gateway.name, None)
                     if old is not None:
                         old.stop()
