@@ -10,7 +10,7 @@ $MOHIST_HOME/targets/                   what deploy targets keep
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -229,6 +229,10 @@ class HeldStore(Store):
         for name in self._held.keys() - {row.delivery_id for row in rows}:
             self._held.pop(name).close()  # type: ignore[attr-defined]
         return [row for row in rows if self._hold(row.delivery_id)]
+
+    def list(self, status: str = "") -> Sequence[Delivery]:
+        """As the tables have them; of one that is run alone only that."""
+        return [row for row in super().list(status) if self._only in ("", row.delivery_id)]
 
     def close(self) -> None:
         for lock in self._held.values():

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import signal
+import tomllib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 from anyio import to_thread
 
 from mohist.app.office import HeldStore, Office
+from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
 from mohist.app.segment import segments
 from mohist.base import MohistError
 from mohist.delivery.consent import by_yes
 from mohist.delivery.engine import Engine
 from mohist.delivery.engine.journal import Journal
 from mohist.delivery.engine.plain import PlainEngine
-from mohist.delivery.machine import advance
+from mohist.delivery.errors import RuleError
+from mohist.delivery.machine import LOOK, advance
 from mohist.delivery.notify import Notifier
 from mohist.delivery.stage import ask
 from mohist.delivery.state import Delivery, Facts, Move, Note
@@ -29,10 +32,12 @@ from mohist.gateway.address import file_address
 LOOK_S: Final = 0.2
 GRACE_S: Final = 1.0
 FAREWELL_S: Final = 5.0
+SOON_S: Final = 5.0
 NEWS_MS: Final = 24 * 3_600_000
 """How far back a worker looks for what hooks were not told."""
 _LOG: Final = logging.getLogger(__name__)
 ENGINE_FILE: Final = "engine.db"
+EngineName = Literal["plain", "dbos"]
 Watch = Callable[[Delivery, Sequence[Note]], None]
 
 
@@ -53,7 +58,7 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
     """
     stop = anyio.Event()
     notifier = office.notifier(0)
-    book, engine = _engine(office, delivery_id)
+    book, engine = await to_thread.run_sync(_engine, office, delivery_id)
     delivery = await ask(office.book.get, delivery_id)
     stood = False
     try:
@@ -76,7 +81,12 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
                 notes = await ask(office.book.notes, delivery_id, after)
                 after = notes[-1].number if notes else after
                 watch(delivery, notes)
-                if stands(delivery) and not notes and not await to_thread.run_sync(say_yes, office, delivery):
+                if (
+                    stands(delivery)
+                    and not notes
+                    and not _soon(office, delivery)
+                    and not await to_thread.run_sync(say_yes, office, delivery)
+                ):
                     stood = True
                     break
                 with anyio.move_on_after(LOOK_S):
@@ -95,7 +105,7 @@ async def work(office: Office, told: Callable[[str], None]) -> None:
     """Works on whatever is to be done until a signal comes."""
     stop = anyio.Event()
     notifier = office.notifier(NEWS_MS)
-    book, engine = _engine(office, "")
+    book, engine = await to_thread.run_sync(_engine, office, "")
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_until_signal, stop)
@@ -113,6 +123,14 @@ async def work(office: Office, told: Callable[[str], None]) -> None:
 def stands(delivery: Delivery) -> bool:
     """Whether nothing of it runs or is about to."""
     return not delivery.segment and delivery.status != "working"
+
+
+def _soon(office: Office, delivery: Delivery) -> bool:
+    """Whether it looks again at something outside so soon that it is worth staying."""
+    look = delivery.options.get(LOOK)
+    if delivery.status != "waiting" or not look:
+        return False
+    return int(look["at_ms"]) - office.clock.now_ms() < SOON_S * 1000
 
 
 def say_yes(office: Office, delivery: Delivery) -> bool:
@@ -140,10 +158,41 @@ def press_on(office: Office, delivery_id: str) -> Delivery:
 
 
 def _engine(office: Office, only: str) -> tuple[Store, Engine]:
+    """The tables and the engine of this process.
+
+    With the plain engine one process runs what it holds the lock of; DBOS gives work out itself, to any worker that lives.
+    """
     address = delivery_address(office.paths.home, office.variables)
+    if engine_name(office) == "dbos":
+        from mohist.delivery.engine.dbos import DbosEngine
+
+        store = Store(address, office.clock)
+        where = file_address(office.paths.home / ENGINE_FILE) if office.is_file else address
+        return store, DbosEngine(where, segments(office, store), store, office.clock)
     book = HeldStore(address, office.clock).take(office, only)
     journal = Journal(file_address(office.paths.home / ENGINE_FILE), office.clock)
     return book, PlainEngine(segments(office, book), journal, book)
+
+
+def engine_name(office: Office) -> EngineName:
+    """`engine` in the company's or the user's deliver.toml; else plain where the tables are this machine's file, else DBOS,
+    since only that shares work between machines.
+
+    Raises:
+        RuleError: it is another word, or plain where the tables are a server's.
+    """
+    for path in (COMPANY_FILE, office.paths.home / USER_FILE):
+        named = tomllib.loads(read_text(path)).get("engine")
+        if named is None:
+            continue
+        if named == "dbos":
+            return "dbos"
+        if named == "plain" and office.is_file:
+            return "plain"
+        raise RuleError(
+            f"{path}: engine {named!r} can't be used here.", "It is dbos; or plain, where the tables are a file."
+        )
+    return "plain" if office.is_file else "dbos"
 
 
 async def _consenting(office: Office, stop: anyio.Event) -> None:
