@@ -94,11 +94,17 @@ def test_it_waits_for_each_person_and_tells_what_for(opened: Open) -> None:
     assert "name the currency" in report
 
 
-def test_a_process_killed_in_any_stage_is_gone_on_with(opened: Open) -> None:
+EVERY = ("clarify", "specify", "plan", "implement", "verify", "review", "merge", "report")
+
+
+@pytest.mark.parametrize(("engine", "stages"), [("plain", EVERY), ("dbos", ("specify", "implement", "merge"))])
+def test_a_process_killed_in_any_stage_is_gone_on_with(opened: Open, engine: str, stages: tuple[str, ...]) -> None:
     shop = opened()
     dev = shop.dev
+    dev.home.mkdir()
+    (dev.home / "deliver.toml").write_text(f'engine = "{engine}"\n', encoding="utf-8")
     words = shop.deliver("--yes")
-    for stage in ("clarify", "specify", "plan", "implement", "verify", "review", "merge", "report"):
+    for stage in stages:
         child = dev.start(*words)
         assert child.stderr is not None
         for line in child.stderr:
@@ -200,6 +206,19 @@ def test_a_release_serves_and_a_sick_one_is_taken_back(opened: Open) -> None:
     assert one.stage("deploy")["status"] == "failed"
     report = dev.mohist("deliver", "report", "last", "--markdown").out
     assert "rolled-back" in report.replace("\\", "")
+
+
+def test_a_bare_repository_gets_the_change_while_the_branch_stays_checked_out(opened: Open) -> None:
+    shop = opened()
+    dev = shop.dev
+    bare = dev.room / "shop.git"
+    dev.git("clone", "-q", "--bare", ".", str(bare))
+    said = dev.mohist("deliver", "--model", shop.endpoint.model, "--remote", str(bare), "--yes", "--json", REQUIREMENT)
+    assert said.code == 0, said.err
+    assert dev.git("-C", str(bare), "show", "main:shop.py") == shop.cast.change
+    assert dev.git("-C", str(bare), "rev-parse", "main").strip() == said.json["merged"]
+    assert dev.git("rev-list", "--count", "main").strip() == "1"
+    assert dev.read("shop.py") == SHOP["shop.py"]
 
 
 def test_what_cant_be_begun_says_why(dev: Developer) -> None:

@@ -132,7 +132,15 @@ async def begin(office: Office, asked: Asked, by: str) -> tuple[Delivery, tuple[
         ground = await office.ground(delivery, bare)
         standing = await ground.standing()
         commit, branch = standing.commit, standing.branch
-        if asked.base:
+        harbour = office.harbour(delivery, ground)
+        if harbour is not None:
+            branch = asked.base or branch
+            commit = await harbour.tip(branch) if branch else ""
+            if not commit:
+                raise _usage(
+                    f"There is no branch {branch!r} at {delivery.options['remote']}.", "Name one: --base BRANCH"
+                )
+        elif asked.base:
             commit, branch = await ground.resolve(f"refs/heads/{asked.base}"), asked.base
         delivery = replace(delivery, base_commit=commit, base_branch=branch)
         # Rules that can't be read, and that nothing can think, are told now and not in an hour.

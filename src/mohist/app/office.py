@@ -32,6 +32,7 @@ from mohist.delivery.ground import GitGround, Room, name_of
 from mohist.delivery.means import Means, make_target
 from mohist.delivery.notify import Hook, Notifier, load_hooks
 from mohist.delivery.port import Job, Outcome
+from mohist.delivery.request import Harbour
 from mohist.delivery.ship import Ship
 from mohist.delivery.stage import Context
 from mohist.delivery.state import Delivery, Facts, Gate
@@ -39,7 +40,7 @@ from mohist.delivery.store import Store, delivery_address
 from mohist.delivery.target.contract import Target
 from mohist.delivery.verify import Verify, VerifySettings
 from mohist.event import Event, EventSink
-from mohist.sandbox import Author
+from mohist.sandbox import Author, Remote
 
 AUTHOR = "mohist"
 MAIL = "mohist@localhost"
@@ -56,6 +57,8 @@ class Study:
     context: Context
     ground: GitGround
     ship: Ship
+    harbour: Harbour | None
+    """Where the base branch lives; None: in the user's repository."""
     machine: Machine
     models: list[str] = field(default_factory=list)
     """Of the runs since they were last taken."""
@@ -180,7 +183,7 @@ class Office:
             plan = self.rulings.plan(delivery.delivery_id)
             if not ruling.places:
                 plan = plan.model_copy(update={"environments": ()})
-            yield Study(context, ground, Ship(plan, make, gates), machine, models)
+            yield Study(context, ground, Ship(plan, make, gates), self.harbour(delivery, ground), machine, models)
 
     async def ground(self, delivery: Delivery, machine: Machine) -> GitGround:
         """The delivery's own ground."""
@@ -189,6 +192,19 @@ class Office:
         home = self.folder(delivery.delivery_id) / "ground"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         return await GitGround.open(Path(delivery.repository), home, room, author)
+
+    def harbour(self, delivery: Delivery, ground: GitGround) -> Harbour | None:
+        """The server that was named for the base branch; None: none was.
+
+        Raises:
+            GitError: its address can't be used.
+        """
+        named = str(delivery.options.get("remote") or "")
+        if not named:
+            return None
+        home = Path(self.env.get("HOME") or "/nonexistent")
+        remote = Remote(named, agent=self.env.get("SSH_AUTH_SOCK", ""), known_hosts=home / ".ssh" / "known_hosts")
+        return ground.remote(remote)
 
     def clear(self, delivery_id: str) -> None:
         """Removes the work folders of a delivery that is over; the desk and the outcomes stay."""

@@ -101,7 +101,7 @@ def _nothing() -> bool:
 
 def _stages(study: Study) -> Mapping[StageName, Stage]:
     async def merge(context: Context) -> Ended:
-        return await landing.run(context, study.ground)
+        return await landing.run(context, study.ground, study.harbour)
 
     return {
         "clarify": clarify.run,

@@ -102,6 +102,9 @@ def _declare_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, metavar="FILE", help="read it from a file")
     parser.add_argument("--cwd", type=Path, default=Path(), metavar="DIR", help="the repository (default: this folder)")
     parser.add_argument("--base", default="", metavar="BRANCH", help="branch it is for (default: the one checked out)")
+    parser.add_argument(
+        "--remote", metavar="URL", help="where that branch lives: ssh://…, or a bare repository's path (default: here)"
+    )
     parser.add_argument("--yes", action="store_true", help="recommended answers, and your own approval where it counts")
     parser.add_argument(
         "--candidates", type=int, default=1, metavar="N", help="independent attempts a task; the best is kept"
@@ -171,6 +174,7 @@ def _start(office: Office, args: argparse.Namespace) -> int:
         "short": args.short,
         "model": args.model,
         "reviewer_model": args.reviewer_model,
+        "remote": args.remote and str(Path(args.remote).absolute() if "://" not in args.remote else args.remote),
         "environments": args.environment,
         "no_deploy": args.no_deploy,
     }
