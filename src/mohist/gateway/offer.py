@@ -76,10 +76,10 @@ def _read(tools: object, names: dict[str, None], kinds: dict[str, None], depth: 
     for tool in tools:
         if not isinstance(tool, dict):
             continue
-        nested = tool.get("function") or tool.get("custom")
-        name = nested.get("name") if isinstance(nested, dict) else tool.get("name")
-        if isinstance(name, str) and name:
-            names[name[:MAX_NAME_CHARS]] = None
+        # Which name counts is for the upstream to say: it goes by the type, or ignores what it doesn't know.
+        for holder in (tool, *(part for key in ("function", "custom") if isinstance(part := tool.get(key), dict))):
+            if isinstance(name := holder.get("name"), str) and name:
+                names[name[:MAX_NAME_CHARS]] = None
         kind = tool.get("type")
         if isinstance(kind, str) and kind != "function":
             kind = _DATED.sub("", kind[:MAX_NAME_CHARS])

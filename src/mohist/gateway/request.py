@@ -18,6 +18,7 @@ import zstandard
 
 from mohist.base import light_dataclass
 from mohist.gateway.call import Dialect, Refusal
+from mohist.gateway.duplicate import ambiguity
 from mohist.gateway.offer import NOTHING, Offer, offered
 from mohist.provider.transport import SESSION_HEADER
 
@@ -206,7 +207,7 @@ def read_envelope(body: bytes, dialect: Dialect) -> Envelope:
     """The fields the gateway needs.
 
     Raises:
-        RefusedError: the body is no JSON object, or a field has the wrong type.
+        RefusedError: the body is no JSON object, a field has the wrong type, or one is given twice.
     """
     try:
         value = orjson.loads(body)
@@ -223,6 +224,8 @@ def read_envelope(body: bytes, dialect: Dialect) -> Envelope:
     if not isinstance(stream, bool):
         raise bad_request("`stream` must be true or false.")
     span, has_foreign = _model_span(body)
+    if wrong := ambiguity(body, value):
+        raise bad_request(wrong)
     return Envelope(
         body=body,
         model=model,
@@ -247,6 +250,8 @@ def _output_limit(value: Mapping[str, Any]) -> int:
             raise bad_request(f"`{name}` must be a whole number.")
         limits.append(max(1, limit))
     choices = value.get("n")
+    if isinstance(choices, float) and choices.is_integer():
+        choices = int(choices)  # many parsers take 5.0 for 5
     # Upstreams differ in which of two limits counts, so the larger is reserved.
     return max(limits, default=0) * (choices if type(choices) is int and choices > 1 else 1)
 
