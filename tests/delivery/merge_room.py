@@ -72,7 +72,7 @@ class Port:
 async def port(tmp_path: Path) -> Port:
     user = repository(tmp_path / "user", {"greet.sh": "echo hello\n", "other.sh": "echo other\n"})
     git(user, "checkout", "--quiet", "--detach")
-    ground = await GitGround.open(user, tmp_path / "home", Room(None), AUTHOR)  # type: ignore[arg-type] - runs no command
+    ground = await GitGround.open(user, tmp_path / "home", Room(None), AUTHOR)  # type: ignore[arg-type]
     base = await ground.resolve("HEAD")
     folder = await ground.worktree("made", base)
     write(folder, {"greet.sh": "echo hello\necho bye\n"})

@@ -5,5 +5,6 @@ Never decides whether a change may be merged: gates do that before, and the forg
 """
 
 from mohist.delivery.forge.contract import Check, Forge, Issue, Request, Standing
+from mohist.delivery.forge.remote import Post, find_post
 
-__all__ = ["Check", "Forge", "Issue", "Request", "Standing"]
+__all__ = ["Check", "Forge", "Issue", "Post", "Request", "Standing", "find_post"]
