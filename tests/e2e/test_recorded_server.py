@@ -48,7 +48,9 @@ def test_a_run_against_a_recording_goes_as_it_went(dev: Developer, upstream: Sta
     assert len(endpoint.requests) == 2
     other = dev.mohist("run", "--output", "json", "something else", MOHIST_SERVER_KEY=secret)
     assert other.code == 1
-    assert "does not fit the recording 'tape': the nearest is call 1, which differs in messages[" in other.json["detail"]
+    assert (
+        "does not fit the recording 'tape': the nearest is call 1, which differs in messages[" in other.json["detail"]
+    )
 
 
 def test_a_recording_that_is_none_keeps_the_gateway_from_starting(dev: Developer) -> None:

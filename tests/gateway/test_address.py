@@ -50,7 +50,11 @@ def test_a_password_comes_from_a_file_too(tmp_path: Path) -> None:
         home_address(tmp_path, env, "postgresql://ann@db.example.com/mohist")
 
 
-@pytest.mark.parametrize("url", [f"mysql://ann:{PASSWORD}@host/db", f"ann:{PASSWORD}@host", "sqlite://", "sqlite:///:memory:"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [f"mysql://ann:{PASSWORD}@host/db", f"ann:{PASSWORD}@host", "sqlite://", "sqlite:///:memory:"],
+    ids=["other", "none", "no-path", "memory"],
+)
 def test_what_is_no_such_url_is_refused_without_being_told(tmp_path: Path, url: str) -> None:
     with pytest.raises(StoreError) as caught:
         home_address(tmp_path, {}, url)

@@ -56,9 +56,7 @@ async def test_an_answer_is_read_piece_by_piece_while_the_application_makes_it()
         await send(part(b"", more=False))
 
     async with client(application) as http, http.stream("GET", "http://in-process/") as answer:
-        ahead = []
-        async for piece in answer.aiter_raw():
-            ahead.append(made[-1] - int(piece))
+        ahead = [made[-1] - int(piece) async for piece in answer.aiter_raw()]
     assert made == [0, 1, 2, 3, 4]
     assert max(ahead) <= 1  # a slow reader is not written ahead of
 

@@ -128,7 +128,9 @@ def test_searches_are_billed_beside_the_tokens_or_named_as_unpriced() -> None:
         2000, "a list 2026-11-01", ("web_search",), 2000
     )
     row = replace(ROW, web_search_microusd=10_000)
-    assert row.bill(Usage(input_tokens=1000), at_ms=NOON, terms=searched) == Bill(32_000, "a list 2026-11-01", (), 32_000)
+    assert row.bill(Usage(input_tokens=1000), at_ms=NOON, terms=searched) == Bill(
+        32_000, "a list 2026-11-01", (), 32_000
+    )
 
 
 tokens = st.integers(0, 2_000_000)

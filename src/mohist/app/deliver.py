@@ -106,8 +106,14 @@ def read_file(path: Path) -> str:
         raise _usage(f"{str(path)!r} is not UTF-8 text.", "Save it as UTF-8.") from None
 
 
-async def begin(office: Office, asked: Asked, by: str) -> tuple[Delivery, tuple[str, ...]]:
+async def begin(office: Office, asked: Asked, by: str, delivery_id: str = "") -> tuple[Delivery, tuple[str, ...]]:
     """Makes a delivery and starts its first segment.
+
+    Args:
+        office: what it is made of.
+        asked: what is asked for.
+        by: who asks.
+        delivery_id: empty: a fresh one.
 
     Returns:
         The delivery, and what a person should know of the repository before it begins.
@@ -122,7 +128,7 @@ async def begin(office: Office, asked: Asked, by: str) -> tuple[Delivery, tuple[
         raise _usage("The requirement is empty.", 'Say what is to change: mohist deliver "…", or --file FILE')
     if _ISSUE.match(text):
         raise _usage("Issues by address are not read yet.", "Save its text to a file: --file FILE")
-    delivery_id = office.ids.new("dlv")
+    delivery_id = delivery_id or office.ids.new("dlv")
     now_ms = office.clock.now_ms()
     delivery = Delivery(
         delivery_id, str(asked.folder.absolute()), text, asked.source, by, "", "", f"mohist/{delivery_id}", "working",

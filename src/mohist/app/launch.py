@@ -130,7 +130,12 @@ async def _connect(machine: Machine, request: Launch, workspace: Workspace, conf
         config,
         machine.env,
         machine.clock,
-        literals={str(workspace.root): "${WORKSPACE}", str(machine.paths.home): "${STATE}"},
+        # A detached head is told by its commit, which hangs on when it was made.
+        literals={
+            str(workspace.root): "${WORKSPACE}",
+            str(machine.paths.home): "${STATE}",
+            **({workspace.head[:12]: "${HEAD}"} if workspace.head else {}),
+        },
         record=request.record,
         home=machine.paths.home,
         project=workspace.name,
