@@ -54,7 +54,7 @@ class Host:
         self.ground = FolderGround(self.folder / "copies", self._fill)
         self.environment = environment(
             target=f'kind = "process"\ncommand = "serve"\nlisten = "{self.target.listen}"',
-            probe="successes = 2\ninterval_s = 0.05\nbake_s = 0.3\nwithin_s = 15",
+            probe="successes = 2\ninterval_s = 0.05\nbake_s = 0.3\nwithin_s = 40",
         )
 
     def _fill(self, folder: Path, commit: str) -> None:
@@ -177,7 +177,7 @@ async def test_a_deployer_killed_by_the_system_leaves_users_what_they_have_and_a
     host.modes[NEW] = "later" if dies_at == "rolling-back" else "well"
     host.environment = environment(
         target=f'kind = "process"\ncommand = "serve"\nlisten = "{host.target.listen}"',
-        probe="successes = 2\ninterval_s = 0.1\nbake_s = 1.5\nwithin_s = 15",
+        probe="successes = 2\ninterval_s = 0.1\nbake_s = 1.5\nwithin_s = 40",
     )
     (host.folder / "book").write_bytes(pickle.dumps((host.book.rows, {})))
     order = Order(host.target, host.environment, NEW, host.ground.root, host.folder / "book", dies_at=dies_at)

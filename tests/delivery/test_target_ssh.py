@@ -78,7 +78,7 @@ class Host:
         self.ground = FolderGround(self.folder / "copies", self._fill)
         self.environment: Environment = environment(
             more="patience_s = 8\nbusy_s = 0",
-            probe="successes = 2\ninterval_s = 0.05\nbake_s = 0.3\nwithin_s = 5",
+            probe="successes = 2\ninterval_s = 0.05\nbake_s = 0.3\nwithin_s = 30",
         )
 
     def _fill(self, folder: Path, commit: str) -> None:
@@ -152,7 +152,7 @@ async def test_a_release_is_uploaded_linked_restarted_and_asked(host: Host) -> N
 async def test_a_sick_release_is_taken_back_and_what_was_before_answers(host: Host, mode: str) -> None:
     first = await host.deploy(OLD)
     host.modes[NEW] = mode
-    host.environment = environment(probe="successes = 2\ninterval_s = 0.1\nbake_s = 3\nwithin_s = 1")
+    host.environment = environment(probe="successes = 2\ninterval_s = 0.1\nbake_s = 3\nwithin_s = 6")
     second = await host.deploy(NEW)
     assert second.status == "rolled-back"
     assert host.current() == first.release_id
@@ -249,7 +249,7 @@ async def test_a_connection_lost_in_the_middle_of_the_restart_is_made_again(link
     assert linked.link is not None
     await linked.deploy(OLD)
     began = linked.folder / "began"
-    slow = f"if [ ! -e {began} ]; then touch {began}; sleep 30; fi; {linked.target.restart}"
+    slow = f"if [ ! -e {began} ]; then touch {began}; sleep 2; fi; {linked.target.restart}"
     linked.target = replace(linked.target, restart=slow)
 
     async def cut_in_the_middle() -> None:
@@ -270,7 +270,7 @@ async def test_a_connection_lost_in_the_middle_of_the_restart_is_made_again(link
 async def test_a_host_that_stays_away_in_the_middle_alarms_and_can_be_taken_back_later(linked: Host) -> None:
     assert linked.link is not None
     first = await linked.deploy(OLD)
-    linked.environment = environment(more="patience_s = 0", probe="within_s = 1\ninterval_s = 0.1")
+    linked.environment = environment(more="patience_s = 0", probe="within_s = 10\ninterval_s = 0.1")
     target = linked.target
     linked.target = CutAtActivation(target, linked.link)  # type: ignore[assignment]
     row = await linked.deploy(NEW)
@@ -310,7 +310,7 @@ class CutAtActivation:
 async def test_another_deployer_goes_on_where_one_was_killed_by_the_system(host: Host, dies_at: str) -> None:
     first = await host.deploy(OLD)
     host.modes[NEW] = "later" if dies_at == "rolling-back" else "well"
-    host.environment = environment(probe="successes = 2\ninterval_s = 0.1\nbake_s = 1.5\nwithin_s = 5")
+    host.environment = environment(probe="successes = 2\ninterval_s = 0.1\nbake_s = 1.5\nwithin_s = 30")
     (host.folder / "book").write_bytes(pickle.dumps((host.book.rows, {})))
     order = Order(host.target, host.environment, NEW, host.ground.root, host.folder / "book", dies_at=dies_at)
     await host.ground.copy(f"del-1/1/artefact/{NEW}", NEW)
@@ -321,6 +321,22 @@ async def test_another_deployer_goes_on_where_one_was_killed_by_the_system(host:
     else:
         assert (row.status, row.previous, host.current()) == ("committed", first.release_id, row.release_id), row
     assert not host.left() & {"lock", "touched"}
+
+
+async def test_what_a_killed_deployer_began_on_the_host_ends_before_it_is_begun_again(host: Host) -> None:
+    """A restart goes on when the connection is gone: the next one may not meet it."""
+    trace = host.folder / "trace"
+    host.target = replace(host.target, restart=f"echo in >> {trace}; sleep 1; echo out >> {trace}")
+    facts = await host.facts("rel-1")
+    await host.target.prepare(facts)
+    async with anyio.create_task_group() as group:
+        group.start_soon(host.target.activate, facts)
+        with anyio.fail_after(20):
+            while not trace.exists():  # noqa: ASYNC110 - written by a process on the host
+                await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
+    await host.target.activate(facts)
+    assert trace.read_text(encoding="utf-8").split() == ["in", "out", "in", "out"]
 
 
 async def test_a_full_disk_leaves_what_serves_and_no_remains(tmp_path: Path) -> None:

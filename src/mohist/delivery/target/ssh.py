@@ -35,8 +35,11 @@ _CONNECT_S = 15.0
 _TAIL = 400
 
 # Each script gets $1 = PATH and $2 = the release's id. `ln -n`: a link to a folder is a name like any other.
+# A killed deployer's command runs on without it: the next one waits for its end (flock on the folder, which the kernel
+# frees with the process; @ is how long), or two restarts would meet.
 _LOCK = """
 set -eu; P=$1 ID=$2; mkdir -p "$P/releases" "$P/incoming" "$P/shared"
+exec 9< "$P"; if command -v flock > /dev/null; then flock -w @ 9 || exit 81; fi
 ln -sn "$ID" "$P/lock" 2>/dev/null || true
 OWNER=$(readlink "$P/lock") || exit 1
 [ "$OWNER" = "$ID" ] || { echo "$OWNER"; exit 77; }
@@ -63,7 +66,7 @@ rm -rf "$P/releases/$ID"; mv "$I" "$P/releases/$ID"
 # starts keeps what it inherits open, and the connection would wait for that.
 _RUN_IN = """
 run_in() { [ -n "$3" ] || return 0
-  ( cd "$1" && eval "export $2" && exec sh -c "$3" ) < /dev/null > "$P/last.log" 2>&1 ||
+  ( cd "$1" && eval "export $2" && exec sh -c "$3" ) < /dev/null > "$P/last.log" 2>&1 9>&- ||
   { C=$?; tail -c 400 "$P/last.log"; echo "(exit code $C)"; exit 1; }; }
 """
 _PREPARE = _LOCK + _RUN_IN + 'run_in "$P/releases/$ID" "$4" "$3"'
@@ -133,6 +136,7 @@ class SshTarget:
     prepare_command: str = ""
     keep: int = 3
     timeout_s: float = 300.0
+    """Of a command; and as long it may wait for one that a killed deployer left behind."""
 
     kind: ClassVar[str] = "ssh"
     strategies: ClassVar[frozenset[Strategy]] = frozenset({"in-place"})
@@ -187,6 +191,10 @@ class SshTarget:
             lines = (await self._script(connection, _STATUS, "")).decode("utf-8", "replace").splitlines()
         return Standing(lines[0] if lines else "", tuple(lines[1:]))
 
+    def _command(self, script: str, *arguments: str) -> str:
+        told = script.replace("flock -w @", f"flock -w {max(1, int(self.timeout_s))}")
+        return " ".join(["sh", "-c", shlex.quote(told), "mohist", *map(shlex.quote, (self.path, *arguments))])
+
     @staticmethod
     def _env(values: Mapping[str, str]) -> str:
         return " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items() if name != "MOHIST_ARTEFACT")
@@ -194,9 +202,9 @@ class SshTarget:
     async def _upload(self, connection: asyncssh.SSHClientConnection, release: ReleaseFacts) -> None:
         with tempfile.TemporaryFile() as packed:
             digest = await to_thread.run_sync(_pack, release.folder, packed)
-            command = _command(_UNPACK, self.path, release.release_id, digest, json.dumps(release.env()))
+            command = self._command(_UNPACK, release.release_id, digest, json.dumps(release.env()))
             try:
-                async with asyncio.timeout(self.timeout_s):
+                async with asyncio.timeout(self.timeout_s * 2):
                     process = await connection.create_process(command, encoding=None)
                     try:
                         while chunk := packed.read(_CHUNK):
@@ -208,20 +216,20 @@ class SshTarget:
                     done = await process.wait()
             except TimeoutError:
                 raise UnreachableError(
-                    f"The upload to {self.login.host} took more than {self.timeout_s:g} s."
+                    f"The upload to {self.login.host} took more than {self.timeout_s * 2:g} s."
                 ) from None
         self._judge(done)
 
     async def _script(self, connection: asyncssh.SSHClientConnection, script: str, *arguments: str) -> bytes:
-        done = await self._run(connection, _command(script, self.path, *arguments))
+        done = await self._run(connection, self._command(script, *arguments))
         return self._judge(done)
 
     async def _run(self, connection: asyncssh.SSHClientConnection, command: str) -> asyncssh.SSHCompletedProcess:
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(self.timeout_s * 2):
                 return await connection.run(command, check=False, encoding=None, stdin=asyncssh.DEVNULL)
         except TimeoutError:
-            raise TargetError(f"A command on {self.login.host} took more than {self.timeout_s:g} s.") from None
+            raise TargetError(f"A command on {self.login.host} took more than {self.timeout_s * 2:g} s.") from None
 
     def _judge(self, done: asyncssh.SSHCompletedProcess) -> bytes:
         output = _bytes(done.stdout)
@@ -241,6 +249,8 @@ class SshTarget:
                 raise TargetError(f"The release before is not kept on {host} any more.", "Deploy its commit again.")
             case 80:
                 raise UnreachableError(f"The upload to {host} arrived damaged.")
+            case 81:
+                raise UnreachableError(f"A command that a killed deployer began still runs on {host}.")
             case code:
                 raise TargetError(f"A command on {host} ended with {code}.", f"It said: {tail}" if tail else "")
 
@@ -279,10 +289,6 @@ class SshTarget:
             if isinstance(error, FileNotFoundError):
                 raise TargetError(f"{error.filename!r} is not there.", "Name `known_hosts` and `key`.") from None
             raise UnreachableError(f"{login.host} can't be reached: {_why(error)}.") from None
-
-
-def _command(script: str, *arguments: str) -> str:
-    return " ".join(["sh", "-c", shlex.quote(script), "mohist", *(shlex.quote(part) for part in arguments)])
 
 
 def _why(error: asyncssh.Error | OSError) -> str:
