@@ -128,7 +128,7 @@ async def test_a_budget_stops_a_task_and_keeps_its_work(planned: Callable[..., A
     at.book.change("d", lambda row: dataclasses.replace(row, bound=Bound(tokens=5_000)))
 
     def goes_on(job: Job) -> None:
-        assert (job.folder / "bye.sh").read_text() == "echo by\n"
+        assert (job.folder / "bye.sh").read_text(encoding="utf-8") == "echo by\n"
         T2(job)
 
     at.mind.script["implement/T2/C1~1"] = goes_on
@@ -142,7 +142,7 @@ async def test_the_next_attempt_takes_up_what_was_kept(planned: Callable[..., An
     at.again()
 
     def goes_on(job: Job) -> None:
-        assert (job.folder / "bye.sh").read_text() == "echo by\n"
+        assert (job.folder / "bye.sh").read_text(encoding="utf-8") == "echo by\n"
         T2(job)
 
     at.mind.script["implement/T2/C1"] = goes_on
@@ -161,7 +161,7 @@ async def test_what_a_person_made_and_handed_back_stays_in_the_change(planned: C
     at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2})
     await at.stage(implement)
     theirs = await at.ground.worktree("d/1/theirs", at.book.get("d").commit)
-    (theirs / "bye.sh").write_text("echo bye bye\n")
+    (theirs / "bye.sh").write_text("echo bye bye\n", encoding="utf-8")
     commit = await at.ground.commit(theirs, "by hand", {})
     at.book.note("d", "handed-back", "handed back by ann", {"by": "ann", "commit": commit})
     at.again()
@@ -172,7 +172,7 @@ async def test_what_a_person_made_and_handed_back_stays_in_the_change(planned: C
 async def test_a_spec_that_is_edited_while_it_is_built_is_not_passed_over(planned: Callable[..., Any]) -> None:
     at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2})
     path = at.context.desk / "spec.md"
-    path.write_text(path.read_text().replace("say bye.", "say good bye."))
+    path.write_text(path.read_text(encoding="utf-8").replace("say bye.", "say good bye."), encoding="utf-8")
     assert "Spec v2 was edited after it was planned for" in await at.stage(implement, "failed")
 
 
@@ -263,7 +263,7 @@ CLASH = writes({"greet.sh": "echo hello\necho goodbye now\n", "bye.sh": "echo by
 
 async def test_a_conflict_is_resolved_by_a_run(planned: Callable[..., Any]) -> None:
     def mends(job: Job) -> None:
-        assert "<<<<<<<" in (job.folder / "greet.sh").read_text()
+        assert "<<<<<<<" in (job.folder / "greet.sh").read_text(encoding="utf-8")
         T1(job)
 
     at = await planned({"implement/T1/C1": T1, "implement/T2/C1": CLASH, "implement/T2/merge": mends}, tasks=BOTH)
@@ -304,10 +304,12 @@ async def test_of_several_candidates_the_best_by_checks_is_kept(planned: Callabl
 async def test_a_persons_change_of_the_plan_counts_until_the_task_begins(planned: Callable[..., Any]) -> None:
     at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2})
     path = at.context.desk / "plan.toml"
-    path.write_text(path.read_text().replace('title = "Bye"', 'title = "Bye, politely"'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('title = "Bye"', 'title = "Bye, politely"'), encoding="utf-8"
+    )
     await at.stage(implement)
     assert any("Bye, politely" in job.task for job in at.mind.jobs)
-    path.write_text(path.read_text().replace('title = "Goodbye"', 'title = "Other"'))
+    path.write_text(path.read_text(encoding="utf-8").replace('title = "Goodbye"', 'title = "Other"'), encoding="utf-8")
     assert "T1 has begun" in await at.stage(implement, "failed")
 
 

@@ -37,7 +37,7 @@ async def test_from_a_requirement_to_a_plan(tmp_path: Path) -> None:
         ("AC-1", "before", False),
         ("AC-2", "before", False),
     ]
-    assert (at.context.desk / "spec.md").read_text() == spec.text
+    assert (at.context.desk / "spec.md").read_text(encoding="utf-8") == spec.text
     assert (at.context.desk / "checks/goodbye.sh").is_file()
     assert at.book.get("d").spent_microusd == 30
 
@@ -158,14 +158,14 @@ async def test_a_persons_edit_of_the_spec_is_a_new_version(tmp_path: Path) -> No
     await at.stage(clarify)
     await at.stage(specify)
     path = at.context.desk / "spec.md"
-    path.write_text(path.read_text().replace("say goodbye.", "say a polite goodbye."))
-    (at.context.desk / "checks/goodbye.sh").write_text("sh greet.sh | grep -q please\n")
+    path.write_text(path.read_text(encoding="utf-8").replace("say goodbye.", "say a polite goodbye."), encoding="utf-8")
+    (at.context.desk / "checks/goodbye.sh").write_text("sh greet.sh | grep -q please\n", encoding="utf-8")
     assert await at.stage(plan, "pending") == "spec v2 was edited"
     assert "a polite goodbye" in at.spec.text
     assert "grep -q please" in at.spec.text
-    assert path.read_text() == at.spec.text
+    assert path.read_text(encoding="utf-8") == at.spec.text
     assert await at.stage(plan) == "2 tasks"
-    path.write_text(at.spec.text.replace("### AC-2", "### AC 2"))
+    path.write_text(at.spec.text.replace("### AC-2", "### AC 2"), encoding="utf-8")
     at.again()
     assert "'AC 2' is no id" in await at.stage(plan, "failed")
 

@@ -68,7 +68,7 @@ class Fuse:
 
 
 def mends(job: Job) -> None:
-    assert "<<<<<<<" in (job.folder / "greet.sh").read_text()
+    assert "<<<<<<<" in (job.folder / "greet.sh").read_text(encoding="utf-8")
     writes({"greet.sh": GOODBYE, "bye.sh": "echo bye\n"})(job)
 
 
@@ -156,4 +156,4 @@ async def test_on_real_git_in_the_sandbox_it_is_the_same_way(tmp_path: Path, san
     commit = at.book.get("d").commit
     assert await at.ground.show(commit, "greet.sh") == f"{GOODBYE}echo end\n".encode()
     assert [(one.finding_id, one.status) for one in at.reviewed] == [("d/1/review/F1", "fixed")]
-    assert (tmp_path / "user/greet.sh").read_text() == "echo hello\n"
+    assert (tmp_path / "user/greet.sh").read_text(encoding="utf-8") == "echo hello\n"
