@@ -90,8 +90,6 @@ class Office:
 
     env: Mapping[str, str]
     emit: EventSink = silent
-    record: Path | None = None
-    """Folder that gets a recording of each run; None: none is made."""
     paths: StatePaths = field(init=False)
     clock: Clock = field(init=False)
     ids: IdSource = field(init=False)
@@ -164,10 +162,7 @@ class Office:
             )
             models: list[str] = []
             inner = AgentMind(
-                self.folder(delivery.delivery_id) / "jobs",
-                self.emit,
-                model_of=partial(_model_of, delivery),
-                record_of=self._recording_of,
+                self.folder(delivery.delivery_id) / "jobs", self.emit, model_of=partial(_model_of, delivery)
             )
             mind = _NamedMind(inner, models)
             context = Context(
@@ -218,9 +213,6 @@ class Office:
     async def _reading_ground(self, delivery: Delivery) -> GitGround:
         async with self.machine() as machine:
             return await self.ground(delivery, machine)
-
-    def _recording_of(self, job: Job) -> Path | None:
-        return self.record / f"{name_of_step(job.key)}.jsonl" if self.record is not None else None
 
     def _make_target(self, delivery: Delivery, machine: Machine, backend: str) -> Callable[[Environment], Target]:
         means = Means(
