@@ -22,10 +22,10 @@ BRANCH = "mohist/d"
 class Port:
     """A delivery that is built and reviewed, on a real repository."""
 
-    def __init__(self, tmp_path: Path, user: Path, ground: GitGround, base: str, commit: str) -> None:
+    def __init__(self, tmp_path: Path, user: Path, ground: GitGround, base: str, commit: str, book: Any = None) -> None:
         self.user, self.ground, self.commit = user, ground, commit
         self.clock = FakeClock()
-        self.book = FakeBook(self.clock.now_ms)
+        self.book = book or FakeBook(self.clock.now_ms)
         row = Delivery(
             "d", str(user), "Say bye.", "text", "ann", base, "main", BRANCH, "working", "merge", 1, 1, 1,
             segment="ship", turn=3, commit=commit,
@@ -52,7 +52,7 @@ class Port:
     def wakes(self) -> None:
         """Time goes by until it looks again."""
         look = self.delivery.options[LOOK]
-        self.clock.advance(look["at_ms"] / 1000 - self.clock.now_ms() / 1000 + 0.001)
+        self.clock.advance(max(0, look["at_ms"] - self.clock.now_ms()) / 1000)
         self.book.move("d", lambda facts: advance(facts, self.clock.now_ms()))
 
     def on_main(self, files: dict[str, str | None]) -> str:
@@ -69,7 +69,7 @@ class Port:
         return git(self.user, "rev-parse", "main")
 
 
-async def port(tmp_path: Path) -> Port:
+async def port(tmp_path: Path, book: Any = None) -> Port:
     user = repository(tmp_path / "user", {"greet.sh": "echo hello\n", "other.sh": "echo other\n"})
     git(user, "checkout", "--quiet", "--detach")
     ground = await GitGround.open(user, tmp_path / "home", Room(None), AUTHOR)  # type: ignore[arg-type]
@@ -77,4 +77,4 @@ async def port(tmp_path: Path) -> Port:
     folder = await ground.worktree("made", base)
     write(folder, {"greet.sh": "echo hello\necho bye\n"})
     commit = await ground.commit(folder, "Say bye", {"Mohist-Delivery": "d"})
-    return Port(tmp_path, user, ground, base, commit)
+    return Port(tmp_path, user, ground, base, commit, book)

@@ -98,9 +98,10 @@ async def _run(at: _Landing) -> Ended:
     tip = await at.harbour.tip(base)
     if not tip:
         return Ended("failed", f"There is no branch {base!r} where it is to be merged.")
-    if await at.shore.contains(tip, delivery.commit):
+    holds_it = await at.shore.contains(tip, delivery.commit)
+    if holds_it and at.forge is None:
         return await _landed(at, delivery, delivery.commit)
-    if not await at.shore.contains(tip, delivery.base_commit):
+    if not holds_it and not await at.shore.contains(tip, delivery.base_commit):
         await at.context.note("base", f"{base} was pushed by force", before=delivery.base_commit, now=tip)
         return Ended(
             "failed",

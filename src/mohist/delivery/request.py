@@ -55,16 +55,24 @@ async def requested(
         Waits: for checks, reviews, the forge.
         StateError: people closed the request, or pushed to its branch.
     """
-    pushed_at_ms = await _pushed(context, history, harbour, delivery)
-    request = await _opened(context, forge, delivery)
-    standing = await forge.request(request.number)
-    request = standing.request
-    if request.state == "merged":
-        return await _held(history, harbour, delivery, request)
-    if request.state == "closed":
+    known = await ask(context.book.effect, f"{delivery.delivery_id}/request", "request")
+    # A request that is over is looked at before anything is pushed: forges remove the branch of one that is merged.
+    standing = await forge.request(known["number"]) if known else None
+    if standing is not None and standing.request.state == "merged":
+        return await _held(history, harbour, delivery, standing.request)
+    if await history.contains(tip, delivery.commit):
+        return delivery.commit
+    if standing is not None and standing.request.state == "closed":
         raise StateError(
-            f"{request.url} was closed without a merge.", "Open it again, then `mohist deliver retry merge`."
+            f"{standing.request.url} was closed without a merge.", "Open it again, then `mohist deliver retry merge`."
         )
+    pushed_at_ms, is_new = await _pushed(context, history, harbour, delivery)
+    if standing is None or is_new:
+        opened = await _opened(context, forge, delivery)
+        standing = await forge.request(opened.number)
+    request = standing.request
+    if request.state != "open":
+        raise Waits(f"{request.url} is {request.state}", 1.0)
     if request.head != delivery.commit:
         raise Waits(f"{request.url} does not show {delivery.commit[:12]} yet")
     if standing.behind:
@@ -97,8 +105,8 @@ def lacks(standing: Standing) -> tuple[str, ...]:
     )
 
 
-async def _pushed(context: Context, history: History, harbour: Harbour, delivery: Delivery) -> int:
-    """The branch holds the change; when it was pushed."""
+async def _pushed(context: Context, history: History, harbour: Harbour, delivery: Delivery) -> tuple[int, bool]:
+    """The branch holds the change; when it was pushed, and whether just now."""
     key = f"{delivery.delivery_id}/pushed/{delivery.commit}"
     known = await ask(context.book.effect, key, "push")
     at = await harbour.tip(delivery.branch)
@@ -115,11 +123,12 @@ async def _pushed(context: Context, history: History, harbour: Harbour, delivery
         except MovedError:
             raise Waits(f"{delivery.branch} moved at the same time", 1.0) from None
         known = None
+    is_new = known is None
     if known is None:
         known = {"at_ms": context.clock.now_ms()}
         await ask(context.book.done, key, known)
         await context.note("pushed", f"pushed {delivery.commit[:12]} to {delivery.branch}", commit=delivery.commit)
-    return int(known["at_ms"])
+    return int(known["at_ms"]), is_new
 
 
 async def _opened(context: Context, forge: Forge, delivery: Delivery) -> Request:
