@@ -13,6 +13,7 @@ import zstandard
 from fakes.gateway import PATIENCE_S, Gateway, at, gateway
 from fakes.upstream import Reply, Upstream, chat_wire, messages_event, messages_wire
 from mohist.gateway.call import Refusal
+from mohist.gateway.key import new_secret
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.route import Route
 from mohist.provider.message import Usage
@@ -148,6 +149,35 @@ async def test_headers_that_matter_go_on_and_credentials_do_not():
     assert not {"authorization", "cookie", "openai-organization", "x-hop", "connection"} & received.headers.keys()
     assert key not in repr(received)
     assert (record.client, record.session_id) == ("claude-cli/2.1.330", "s1")
+
+
+async def test_a_key_in_a_place_of_no_key_goes_nowhere_and_is_not_written_down():
+    key = new_secret()
+    odd = [("x-session-id", key), ("user-agent", key), ("x-auth", f"Bearer {key}"), ("tracestate", f"a={key}")]
+    body = json.dumps({"model": "m", "stream": True, "prompt_cache_key": key}).encode()
+    async with (
+        Upstream([Reply(chat_wire("x"))]) as upstream,
+        gateway([Route("m", (at(upstream.url),))]) as gate,
+    ):
+        answered = await gate.post(f"{CHAT}?a=b&x={key}&y=%6dhk-{key[4:]}", body, odd)
+        [record] = await gate.keeper.recorded()
+    [received] = upstream.requests
+    assert answered.status == 200
+    assert received.path == CHAT + "?a=b"
+    assert key not in repr(received.headers)
+    assert (record.session_id, record.client) == ("", "")
+
+
+async def test_a_stream_of_no_known_shape_is_no_answer_and_the_next_upstream_is_asked():
+    odd = b'data: {"choices": 5}\n\n'
+    async with (
+        Upstream([Reply(odd)]) as first,
+        Upstream([Reply(chat_wire("x"))]) as second,
+        gateway([Route("m", (at(first.url), at(second.url, name="two")))]) as gate,
+    ):
+        answered = await gate.post(CHAT, b'{"model":"m","stream":true}')
+    assert answered.status == 200
+    assert b"x" in answered.body
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
-from fakes.gateway import at, gateway
+from fakes.gateway import PATIENCE_S, at, gateway
 from fakes.upstream import Reply, Upstream, chat_wire, error_reply, messages_wire
 from mohist.gateway.route import Route
 from mohist.gateway.translate import Options
@@ -317,6 +318,19 @@ async def test_a_stream_that_breaks_off_never_looks_whole(theirs):
         answered = await gate.post(PATHS[mine], asked(mine, stream=True))
     assert b"response.completed" not in answered.body
     assert b"error" in answered.body
+
+
+async def test_an_upstream_whose_stream_cannot_be_read_is_hung_up_on():
+    wire = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: []\n\n'
+    body = {**REQUESTS["anthropic-messages"], "model": "m", "stream": True}
+    async with (
+        Upstream([Reply(wire, stall_at=len(wire))]) as upstream,
+        gateway([Route("m", (at(upstream.url),))]) as gate,
+    ):
+        answered = await gate.post(PATHS["anthropic-messages"], json.dumps(body).encode())
+        async with asyncio.timeout(PATIENCE_S):
+            await upstream.hung_up.wait()
+    assert b"event: error" in answered.body
 
 
 async def test_an_answer_that_comes_whole_is_streamed_to_who_asked_for_a_stream():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mohist.gateway.errors import TapeError
-from mohist.gateway.recorder import RecordingPool, Tape
+from mohist.gateway.recorder import MAX_TAPED_BYTES, RecordingPool, Tape
 from mohist.gateway.replay import Player, ReplayPool
 from mohist.gateway.tape import Body, Taped, body_of, header_line, line, read_tape
 from mohist.gateway.wire import Headers, Origin, Pool, Response, WireError
@@ -102,6 +102,23 @@ async def test_other_hosts_are_called_as_ever(tmp_path: Path):
     async with recording(tmp_path, Scripted([b"x"])) as pool:
         await pieces(await ask(pool))
     assert await pieces(await ask(player(tmp_path))) == [b"real"]
+
+
+async def test_a_key_that_is_cut_between_two_pieces_is_not_kept_either(tmp_path: Path):
+    key = KEY.encode()
+    async with recording(tmp_path, Scripted([b"your key is " + key[:5], key[5:] + b"!"])) as pool:
+        await pieces(await ask(pool))
+    assert await pieces(await ask(player(tmp_path), host="replayed")) == [b"your key is [key]!"]
+
+
+async def test_an_answer_without_end_is_passed_on_but_not_held(tmp_path: Path):
+    told: list[str] = []
+    long = [b"x" * (MAX_TAPED_BYTES // 2)] * 3
+    pool = RecordingPool(Scripted(long), Tape(tmp_path, told.append))
+    assert sum(map(len, await pieces(await ask(pool)))) == sum(map(len, long))
+    pool.close()
+    assert len(told) == 1
+    assert (tmp_path / "calls.jsonl").read_bytes().count(b"\n") == 1
 
 
 async def test_no_credential_is_kept_wherever_it_stands(tmp_path: Path):

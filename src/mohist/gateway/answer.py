@@ -19,6 +19,11 @@ class Filter(Protocol):
         """The client has only whole events, and one more can be put in."""
         ...
 
+    @property
+    def over(self) -> bool:
+        """The client has been told that the answer can't be read, and gets no more of it."""
+        ...
+
     def feed(self, chunk: bytes) -> bytes:
         """What the client may see now."""
         ...

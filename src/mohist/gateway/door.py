@@ -34,6 +34,7 @@ from mohist.gateway.request import (
     query,
     read_envelope,
     session_of,
+    without_keys,
 )
 from mohist.gateway.room import Room, Share
 from mohist.gateway.route import Router
@@ -154,9 +155,10 @@ class Door:
             free=path == speech.COUNT_TOKENS,
         )
         share = self._room.share()
-        self._tally.open(call, scope["headers"])
+        headers = without_keys(scope["headers"])
+        self._tally.open(call, headers)
         try:
-            await self._serve(call, scope, receive, send, share)
+            await self._serve(call, scope, headers, receive, send, share)
         except (RefusedError, UnansweredError) as error:
             await self._tell(call, send, error.refusal)
         except asyncio.CancelledError:
@@ -171,8 +173,9 @@ class Door:
             share.free()
             self._tally.close(call)
 
-    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
-        headers: Headers = scope["headers"]
+    async def _serve(
+        self, call: Call, scope: Scope, headers: Headers, receive: Receive, send: Send, share: Share
+    ) -> None:
         named = dict(headers)
         call.client = client_name(named)
         call.session_id = session_of(named)

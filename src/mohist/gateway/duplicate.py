@@ -43,7 +43,8 @@ def ambiguity(body: bytes, value: Mapping[str, Any]) -> str:
     # A member that was dropped took the quotes of its name along, and written anew nothing gains any but what was spelled
     # as a number. Counting them takes a tenth of the time that looking at each name does.
     try:
-        if b"\\u0022" not in body and orjson.dumps(value).count(b'"') == body.count(b'"'):
+        even = orjson.dumps(value).count(b'"') == body.count(b'"')  # refuses what is nested too deeply to be sent on
+        if even and b"\\u0022" not in body:
             return ""
         json.loads(body, object_pairs_hook=_once)
     except _TwiceError:

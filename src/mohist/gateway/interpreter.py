@@ -49,6 +49,10 @@ class TranslatedStream:
         """An event can be put in: the client has only whole events, and not yet the last."""
         return not self._translator.ended and self._translator.failed is None
 
+    @property
+    def over(self) -> bool:
+        return self._translator.failed is not None
+
     def feed(self, chunk: bytes) -> bytes:
         return self._translator.feed(chunk)
 

@@ -23,6 +23,8 @@ _KEPT_ANSWER_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b
 _ACCOUNT_STATUSES: Final = frozenset({401, 402, 403})
 """Their words can quote the key, whole or in part; they are not kept."""
 _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key"})
+MAX_TAPED_BYTES: Final = 64 * 1024 * 1024
+"""Of one answer, which is in memory until it is written; a longer one is not kept."""
 
 
 class Tape:
@@ -59,9 +61,13 @@ class Tape:
         try:
             os.write(self._file, line(call))
         except OSError as error:
-            if not self._told:
-                self._told = True
-                self._tell(f"the recording can't be written ({error.strerror}); calls are missing from it")
+            self.leave_out(f"the recording can't be written ({error.strerror})")
+
+    def leave_out(self, why: str) -> None:
+        """Says, once, that a call is not written."""
+        if not self._told:
+            self._told = True
+            self._tell(f"{why}; calls are missing from it")
 
     def close(self) -> None:
         os.close(self._file)
@@ -108,7 +114,7 @@ class RecordingPool(Pool):
 class _Recorded(Response):
     """An answer that is copied as it is read."""
 
-    __slots__ = ("_begun_s", "_call", "_inner", "_keys", "_pieces", "_tape", "_written")
+    __slots__ = ("_begun_s", "_call", "_inner", "_keys", "_pieces", "_size_bytes", "_tape", "_written")
 
     def __init__(
         self,
@@ -124,6 +130,7 @@ class _Recorded(Response):
         self._tape = tape
         self._begun_s = begun_s
         self._pieces: list[tuple[int, bytes]] = []
+        self._size_bytes = 0
         self._written = False
         self._keys = [value.rpartition(b" ")[2] for name, value in headers if name in _CREDENTIALS]
         self._call = (
@@ -143,9 +150,15 @@ class _Recorded(Response):
         except WireError:
             self._write("broken")
             raise
-        if piece:
+        if piece and not self._written:
+            self._size_bytes += len(piece)
+            if self._size_bytes > MAX_TAPED_BYTES:
+                self._written = True
+                self._pieces.clear()
+                self._tape.leave_out("an answer is too long for the recording")
+                return piece
             self._pieces.append((round((time.monotonic() - self._begun_s) * 1000), piece))
-        elif piece is not None:
+        elif piece == b"":
             self._write("whole")
         return piece
 
@@ -158,9 +171,7 @@ class _Recorded(Response):
             return
         self._written = True
         door, model, stream, session_id, headers, asked = self._call
-        pieces = (
-            () if self.status in _ACCOUNT_STATUSES else tuple((at, self._clean(piece)) for at, piece in self._pieces)
-        )
+        pieces = () if self.status in _ACCOUNT_STATUSES else self._cleaned()
         kept = tuple(
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in self.headers
@@ -169,8 +180,11 @@ class _Recorded(Response):
         number = self._tape.next_number()
         self._tape.write(Taped(number, door, model, stream, session_id, headers, asked, self.status, kept, pieces, end))
 
-    def _clean(self, piece: bytes) -> bytes:
+    def _cleaned(self) -> tuple[tuple[int, bytes], ...]:
+        """The pieces without the key; as one where it stands in them, since the cut between two can go through it."""
+        whole = b"".join(piece for _, piece in self._pieces)
+        clean = whole
         for key in self._keys:
             if key:
-                piece = piece.replace(key, b"[key]")
-        return piece
+                clean = clean.replace(key, b"[key]")
+        return ((self._pieces[-1][0], clean),) if clean != whole else tuple(self._pieces)

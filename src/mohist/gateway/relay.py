@@ -100,7 +100,7 @@ class Relay:
         ping = speech.ping(call.dialect)
         ping_after_s = self._ping_after_s
         silent_s = 0.0
-        while True:
+        while veil is None or not veil.over:  # closing the answer stops an upstream that nobody can read
             chunk = await response.next(ping_after_s)
             if chunk is None:
                 silent_s += ping_after_s

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
 import zstandard
@@ -52,6 +52,8 @@ _SESSION_HEADERS = (
     *(b"x-claude-code-session-id", b"session-id", b"session_id", b"x-session-id"),
     *(b"x-session-affinity", b"x-affinity", b"agent-session-id"),
 )
+_KEY_MARK = b"mhk-"
+_KEY = re.compile(rb"mhk-[a-z2-7]{52}")  # `mohist.gateway.key` makes them
 _PRODUCT = re.compile(r"[!-~]{1,80}")
 
 # `"model":` as JSON may spell it; inside a string the quotes would stand behind backslashes. What translated answers
@@ -132,6 +134,11 @@ def credential(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return shown.pop().decode("latin-1") if shown else ""
 
 
+def without_keys(headers: Headers) -> Headers:
+    """The headers without those in which a virtual key stands where none belongs: it would be sent on or written down."""
+    return [pair for pair in headers if _KEY_MARK not in pair[1] or pair[0] in _CREDENTIALS or not _KEY.search(pair[1])]
+
+
 def forwarded(headers: Headers) -> Headers:
     """The client's headers that the upstream gets: an open list without credentials and hop-by-hop ones.
 
@@ -159,7 +166,12 @@ def query(raw: bytes) -> bytes:
     if not _QUERY.fullmatch(raw):
         raise bad_request("The query holds characters that no URL may hold.")
     parts = raw.split(b"&")
-    kept = [part for part in parts if unquote_plus(part.split(b"=")[0].decode()).lower() not in _SECRET_QUERY]
+    kept = [
+        part
+        for part in parts
+        if unquote_plus(part.split(b"=")[0].decode()).lower() not in _SECRET_QUERY
+        and not _KEY.search(unquote_to_bytes(part))
+    ]
     return b"?" + b"&".join(kept) if kept else b""
 
 
@@ -234,7 +246,7 @@ def read_envelope(body: bytes, dialect: Dialect) -> Envelope:
         prompt_tokens=len(body) // _BYTES_PER_TOKEN,
         max_output_tokens=_output_limit(value),
         usage_at=body.index(b"{") + 1 if dialect == "openai-chat" and stream and "stream_options" not in value else -1,
-        session_id=_body_session(value, dialect),
+        session_id=_without_key(_body_session(value, dialect)),
         offer=offered(value, dialect),
         has_foreign=has_foreign,
     )
@@ -269,6 +281,10 @@ def _body_session(value: Mapping[str, Any], dialect: Dialect) -> str:
     except (orjson.JSONDecodeError, AttributeError):
         return ""
     return session[:200] if isinstance(session, str) else ""
+
+
+def _without_key(session_id: str) -> str:
+    return "" if "mhk-" in session_id and _KEY.search(session_id.encode()) else session_id
 
 
 def _model_span(body: bytes) -> tuple[tuple[int, int], bool]:

@@ -19,6 +19,8 @@ Sight = Literal["preamble", "content", "error"]
 
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
 _NAME_CHARS = 64
+_MAX_DEPTH = 8
+"""Of a delta; those of today have three levels."""
 _BYTES_PER_TOKEN = 4
 """Rule of thumb for an answer that was cut before it told its usage."""
 
@@ -160,7 +162,8 @@ class Tap:
             return "error"
         self._take(value)
         said = False
-        for choice in value.get("choices") or ():
+        choices = value.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
             delta = choice.get("delta")
@@ -220,12 +223,15 @@ def _chat_usage(usage: Mapping[str, Any]) -> Usage | None:
         return None
 
 
-def _chars(delta: Any) -> int:
+def _chars(delta: Any, depth: int = _MAX_DEPTH) -> int:
     """Characters that a delta says, tool arguments included."""
     if isinstance(delta, str):
         return len(delta)
+    if not depth:
+        return 0
     if isinstance(delta, dict):
-        return sum(_chars(field) for name, field in delta.items() if name not in ("role", "type", "id", "name"))
+        said = (field for name, field in delta.items() if name not in ("role", "type", "id", "name"))
+        return sum(_chars(field, depth - 1) for field in said)
     if isinstance(delta, list):
-        return sum(map(_chars, delta))
+        return sum(_chars(item, depth - 1) for item in delta)
     return 0

@@ -27,6 +27,11 @@ class Veil:
         """The client has only whole events."""
         return not self._lifted
 
+    @property
+    def over(self) -> bool:
+        """Never: what can't be read goes on as it came."""
+        return False
+
     def feed(self, chunk: bytes) -> bytes:
         """What of the stream so far the client may see now: it ends with an event's end."""
         if self._lifted:
