@@ -15,6 +15,7 @@ import anyio
 from anyio import to_thread
 
 from mohist.app.office import Office
+from mohist.app.ruling import USER_FILE
 from mohist.app.server import find_model
 from mohist.app.work import press_on
 from mohist.base import ExitCode
@@ -37,7 +38,7 @@ from mohist.delivery.state import (
 )
 
 _MOST_BYTES: Final = 1_000_000
-_ISSUE: Final = re.compile(r"^https?://\S+/(?:issues|merge_requests|pull)/\d+\S*$")
+_ISSUE: Final = re.compile(r"^https?://\S+/issues/\d+\S*$")
 ENDS: Final[Mapping[str, ExitCode]] = {
     "done": ExitCode.DONE,
     "waiting": ExitCode.WAITING,
@@ -126,14 +127,14 @@ async def begin(office: Office, asked: Asked, by: str, delivery_id: str = "") ->
     text = asked.requirement.strip()
     if not any(char.isalnum() for char in text):
         raise _usage("The requirement is empty.", 'Say what is to change: mohist deliver "…", or --file FILE')
-    if _ISSUE.match(text):
-        raise _usage("Issues by address are not read yet.", "Save its text to a file: --file FILE")
     delivery_id = delivery_id or office.ids.new("dlv")
     now_ms = office.clock.now_ms()
     delivery = Delivery(
         delivery_id, str(asked.folder.absolute()), text, asked.source, by, "", "", f"mohist/{delivery_id}", "working",
         "clarify", 1, now_ms, now_ms, asked.bound, options=dict(asked.options),
     )  # fmt: skip
+    if _ISSUE.match(text):
+        delivery = await _of_issue(office, delivery)
     async with office.machine() as bare:
         ground = await office.ground(delivery, bare)
         standing = await ground.standing()
@@ -143,9 +144,7 @@ async def begin(office: Office, asked: Asked, by: str, delivery_id: str = "") ->
             branch = asked.base or branch
             commit = await harbour.tip(branch) if branch else ""
             if not commit:
-                raise _usage(
-                    f"There is no branch {branch!r} at {delivery.options['remote']}.", "Name one: --base BRANCH"
-                )
+                raise _usage(f"There is no branch {branch!r} where it is to be merged.", "Name one: --base BRANCH")
         elif asked.base:
             commit, branch = await ground.resolve(f"refs/heads/{asked.base}"), asked.base
         delivery = replace(delivery, base_commit=commit, base_branch=branch)
@@ -156,6 +155,19 @@ async def begin(office: Office, asked: Asked, by: str, delivery_id: str = "") ->
     await ask(office.book.create, delivery)
     delivery = await to_thread.run_sync(press_on, office, delivery_id)
     return delivery, standing.remarks
+
+
+async def _of_issue(office: Office, delivery: Delivery) -> Delivery:
+    """With the issue's words for the requirement. What people wrote there is what is asked for, and nothing more."""
+    forge = office.forge(delivery)
+    if forge is None:
+        raise _usage(
+            "No forge is named for this repository, so its issues can't be read.",
+            f"Name it in {office.paths.home / USER_FILE}, or save the issue's text: --file FILE",
+        )
+    issue = await forge.issue(delivery.requirement)
+    text = f"{issue.title}\n\n{issue.body}".strip()
+    return replace(delivery, requirement=text, source=issue.url)
 
 
 def open_gates(facts: Facts) -> list[Gate]:

@@ -28,6 +28,7 @@ from mohist.app.ruling import COMPANY_FILE, USER_FILE, Rulings, read_text
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
 from mohist.delivery.environment import Environment
+from mohist.delivery.forge import Forge, Post, find_post
 from mohist.delivery.ground import GitGround, Room, name_of
 from mohist.delivery.means import Means, make_target
 from mohist.delivery.notify import Hook, Notifier, load_hooks
@@ -57,8 +58,9 @@ class Study:
     context: Context
     ground: GitGround
     ship: Ship
-    harbour: Harbour | None
-    """Where the base branch lives; None: in the user's repository."""
+    shore: Callable[[], tuple[Harbour | None, Forge | None]]
+    """Where the base branch lives (None: in the user's repository), and whose requests changes go through (None: they are
+    pushed). Read when it is needed: settings that are not in order stop the merge alone."""
     machine: Machine
     models: list[str] = field(default_factory=list)
     """Of the runs since they were last taken."""
@@ -183,7 +185,11 @@ class Office:
             plan = self.rulings.plan(delivery.delivery_id)
             if not ruling.places:
                 plan = plan.model_copy(update={"environments": ()})
-            yield Study(context, ground, Ship(plan, make, gates), self.harbour(delivery, ground), machine, models)
+
+            def shore() -> tuple[Harbour | None, Forge | None]:
+                return self.harbour(delivery, ground), self.forge(delivery)
+
+            yield Study(context, ground, Ship(plan, make, gates), shore, machine, models)
 
     async def ground(self, delivery: Delivery, machine: Machine) -> GitGround:
         """The delivery's own ground."""
@@ -194,17 +200,34 @@ class Office:
         return await GitGround.open(Path(delivery.repository), home, room, author)
 
     def harbour(self, delivery: Delivery, ground: GitGround) -> Harbour | None:
-        """The server that was named for the base branch; None: none was.
+        """Where the base branch lives: what was named for this delivery, else what the company's or the user's file says of
+        its repository; None: the repository itself.
 
         Raises:
-            GitError: its address can't be used.
+            GitError, ForgeError: an address or a token can't be used.
         """
         named = str(delivery.options.get("remote") or "")
-        if not named:
-            return None
-        home = Path(self.env.get("HOME") or "/nonexistent")
-        remote = Remote(named, agent=self.env.get("SSH_AUTH_SOCK", ""), known_hosts=home / ".ssh" / "known_hosts")
-        return ground.remote(remote)
+        if named:
+            home = Path(self.env.get("HOME") or "/nonexistent")
+            remote = Remote(named, agent=self.env.get("SSH_AUTH_SOCK", ""), known_hosts=home / ".ssh" / "known_hosts")
+            return ground.remote(remote)
+        post = self._post(delivery)
+        return ground.remote(post.remote) if post else None
+
+    def forge(self, delivery: Delivery) -> Forge | None:
+        """Whose requests its changes go through; None: they are pushed.
+
+        Raises:
+            ForgeError, GitError: as for `harbour`.
+        """
+        post = None if delivery.options.get("remote") else self._post(delivery)
+        return post.forge if post else None
+
+    def _post(self, delivery: Delivery) -> Post | None:
+        for path in (COMPANY_FILE, self.paths.home / USER_FILE):
+            if post := find_post(read_text(path), str(path), Path(delivery.repository), self.env, self.clock):
+                return post
+        return None
 
     def clear(self, delivery_id: str) -> None:
         """Removes the work folders of a delivery that is over; the desk and the outcomes stay."""

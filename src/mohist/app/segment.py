@@ -101,7 +101,8 @@ def _nothing() -> bool:
 
 def _stages(study: Study) -> Mapping[StageName, Stage]:
     async def merge(context: Context) -> Ended:
-        return await landing.run(context, study.ground, study.harbour)
+        harbour, forge = study.shore()
+        return await landing.run(context, study.ground, harbour, forge)
 
     return {
         "clarify": clarify.run,
@@ -110,7 +111,7 @@ def _stages(study: Study) -> Mapping[StageName, Stage]:
         "implement": implement.run,
         "verify": bounded(_verify),
         "review": review.run,
-        "merge": merge,
+        "merge": bounded(merge),
         "deploy": study.ship,
         "report": report.run,
     }

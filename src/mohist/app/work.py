@@ -73,6 +73,8 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
                 required=office.rulings.required,
                 round_s=LOOK_S,
                 grace_s=GRACE_S,
+                # What it would wake of the others it doesn't run.
+                wakes=False,
             )
             group.start_soon(worker)
             group.start_soon(_notifying, notifier, delivery_id)
@@ -126,11 +128,14 @@ def stands(delivery: Delivery) -> bool:
 
 
 def _soon(office: Office, delivery: Delivery) -> bool:
-    """Whether it looks again at something outside so soon that it is worth staying."""
+    """Whether it looks again at something outside so soon that it is worth staying; looks where it is time."""
     look = delivery.options.get(LOOK)
     if delivery.status != "waiting" or not look:
         return False
-    return int(look["at_ms"]) - office.clock.now_ms() < SOON_S * 1000
+    left_ms = int(look["at_ms"]) - office.clock.now_ms()
+    if left_ms <= 0:
+        press_on(office, delivery.delivery_id)
+    return left_ms < SOON_S * 1000
 
 
 def say_yes(office: Office, delivery: Delivery) -> bool:
