@@ -191,7 +191,7 @@ async def test_a_deployer_killed_by_the_system_leaves_users_what_they_have_and_a
     standing = await host.target.status()
     if dies_at == "rolling-back":
         assert (row.status, standing.active) == ("rolled-back", first.release_id), row
-        assert all(failure == "500" for failure in seen.failures)
+        assert set(seen.failures) <= {"500"}
     else:
         assert (row.status, row.previous, standing.active) == ("committed", first.release_id, row.release_id), row
         assert seen.failures == []
