@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from mohist.base import MohistError
 from mohist.delivery.book import Book
+from mohist.delivery.machine import state_of
 from mohist.delivery.owner import path_matches
 from mohist.delivery.port import Ground
 from mohist.delivery.stage import ask
@@ -128,6 +129,10 @@ def report_of(
 ) -> Report:
     """The report of these facts: pure."""
     delivery, spec, plan = facts.delivery, facts.spec, facts.plan
+    if as_of == "report":
+        # What the machine will say once this stage is done.
+        failed = next((row for row in state_of(facts).values() if row.status == "failed"), None)
+        delivery = replace(delivery, status="failed" if failed else "done", detail=failed.detail if failed else "")
     criteria = spec.criteria if spec else ()
     ids = {one.evidence_id: one for one in evidence}
     newest = _newest(evidence)
@@ -208,8 +213,9 @@ def when(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
 
 
-def usd(microusd: int) -> str:
-    return f"${microusd / 1e6:.4f}"
+def usd(microusd: int, tokens: int) -> str:
+    """What was paid; where tokens cost nothing nobody knows a price, or there is none."""
+    return "no price known" if tokens and not microusd else f"${microusd / 1e6:.4f}"
 
 
 def holds(row: MatrixRow) -> str:

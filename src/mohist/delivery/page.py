@@ -18,9 +18,10 @@ _STYLE: Final = """
 body{margin:0 auto;max-width:72rem;padding:2rem 1.25rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;line-height:1.25;margin:0 0 .25rem}h2{font-size:1.05rem;margin:2rem 0 .5rem}
 p{margin:.25rem 0}.soft{color:var(--soft)}.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
+td>.good,td>.warn{white-space:nowrap}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.75rem;margin:1.25rem 0}
 .card{background:var(--tint);border:1px solid var(--line);border-radius:.5rem;padding:.75rem 1rem}
-.card b{display:block;font-size:1.35rem;line-height:1.3}.card span{color:var(--soft);font-size:.85rem}
+.card b{display:block;font-size:1.25rem;line-height:1.3;overflow-wrap:anywhere}.card span{color:var(--soft);font-size:.85rem}
 blockquote{margin:.5rem 0;padding:.25rem 1rem;border-left:3px solid var(--line);white-space:pre-wrap;overflow-wrap:anywhere}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.4rem .6rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
@@ -89,10 +90,10 @@ def _cards(report: Report) -> str:
     approvals = sum(one.decision.verdict == "approve" for one in report.told)
     cards = [
         (f"{held} / {len(report.lines)}", "criteria hold", "good" if held == len(report.lines) else "bad"),
-        (report.delivery.merged[:12] or "no", "merged", "good" if report.delivery.merged else "warn"),
+        (report.delivery.merged[:8] or "no", "merged", "good" if report.delivery.merged else "warn"),
         (", ".join(serving) or "nowhere", "serves in", "good" if serving else "warn"),
         (str(approvals), "approvals", ""),
-        (usd(report.cost_microusd), f"{report.tokens} tokens", ""),
+        (usd(report.cost_microusd, report.tokens), f"{report.tokens} tokens", ""),
         (str(len(report.not_done)), "not done, skipped, waived", "warn" if report.not_done else "good"),
     ]
     made = (
@@ -206,7 +207,7 @@ def _cost(report: Report) -> str:
             _toned(row.status, _tone(row.status)),
             _text(row.model),
             str(row.tokens),
-            usd(row.cost_microusd),
+            usd(row.cost_microusd, row.tokens),
             _text(row.detail),
         )
         for row in report.stages
