@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ground_room import AUTHOR, git
 from merge_room import BRANCH, Port, port
 
-from mohist.delivery import landing
+from mohist.delivery import landing, order
 from mohist.delivery.machine import LOOK, advance, next_step
-from mohist.delivery.state import Decision
+from mohist.delivery.state import Decision, Facts, Move
+from mohist.delivery.worker import wake
 
 
 @pytest.fixture
@@ -112,3 +114,36 @@ async def test_what_waits_for_something_outside_is_rows_until_it_is_time(at: Por
 async def test_a_detached_head_has_nothing_to_merge_into(at: Port) -> None:
     at.book.change("d", lambda row: dataclasses.replace(row, base_branch=""))
     assert (await at.merge()).status == "failed"
+
+
+async def test_a_worker_enters_it_again_when_it_is_time_and_not_before(at: Port) -> None:
+    git(at.user, "checkout", "--quiet", "main")
+    await at.merge()
+    wake(at.book, at.clock)
+    assert at.delivery.segment == ""
+    at.clock.advance(10)
+    wake(at.book, at.clock)
+    assert (at.delivery.segment, at.delivery.status) == ("ship", "working")
+
+
+def cancel(facts: Facts, by: str, now_ms: int) -> Move:
+    return order.cancel(facts, by, "enough", now_ms)
+
+
+@pytest.mark.parametrize("how", [order.pause, cancel])
+async def test_who_pauses_or_cancels_what_waits_is_heeded(at: Port, how: Any) -> None:
+    git(at.user, "checkout", "--quiet", "main")
+    await at.merge()
+    at.book.move("d", lambda facts: how(facts, "ann", at.clock.now_ms()))
+    at.clock.advance(3600)
+    wake(at.book, at.clock)
+    assert at.delivery.segment == ""
+
+
+async def test_who_tries_again_does_not_wait_for_the_time(at: Port) -> None:
+    git(at.user, "checkout", "--quiet", "main")
+    await at.merge()
+    git(at.user, "checkout", "--quiet", "--detach")
+    at.book.move("d", lambda facts: order.retry(facts, "merge", "ann", at.clock.now_ms()))
+    assert (await at.merge()).status == "done"
+    assert at.main == at.commit

@@ -69,7 +69,7 @@ def find_post(text: str, origin: str, repository: Path, env: Mapping[str, str], 
     Args:
         text: TOML; other tables of the file are others'.
         origin: its name, for errors.
-        repository: absolute path.
+        repository: absolute path of it, or of a folder in it.
         env: whence tokens, the agent's socket and the home are taken.
         clock: for pauses that a forge asks for.
 
@@ -85,7 +85,7 @@ def find_post(text: str, origin: str, repository: Path, env: Mapping[str, str], 
         rows = [f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors(include_input=False)[:5]]
         raise ForgeError(f"{origin}: {'; '.join(rows)}.", "See docs/delivery.md.") from None
     for one in read.remote:
-        if Path(one.repository).expanduser().resolve() != repository.resolve():
+        if not repository.resolve().is_relative_to(Path(one.repository).expanduser().resolve()):
             continue
         home = env.get("HOME", "")
         remote = Remote(
