@@ -19,7 +19,8 @@ from typing import Any
 
 import anyio
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "e2e")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
 from developer import Endpoint, call, says
 

@@ -30,12 +30,13 @@ USER_AGENT = f"mohist/{__version__}"
 MANAGED_RULES = Path("/etc/mohist/policy.toml")
 PROJECT_RULES = Path(".mohist/policy.toml")
 
-# What a replay compares must not hang on names that are made from contents or sizes of this machine's output.
+# What a replay compares must not hang on names that are made anew, or from contents or sizes of this machine's output.
 _SPILLS = (
     (r"\bspill:[a-z-]+-[0-9a-f]{12}\.txt", "<spill>"),
     # Newer Pythons mark the place in a traceback with carets.
     (r"\n[ \t]*[~^]+[ \t]*(?=\n)", ""),
     (r"\ball \d+ bytes, sha256 [0-9a-f]{16}", "all <size>"),
+    (r"\bdlv-[0-9a-z]{18}\b", "<delivery>"),
 )
 
 

@@ -9,17 +9,19 @@ import shutil
 import socket
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from anyio import to_thread
 
-from mohist.app.demo import SAMPLE
 from mohist.app.deliver import Asked, begin
+from mohist.app.demo import SAMPLE
 from mohist.app.errors import ConfigError
 from mohist.app.office import Office
 from mohist.app.server import find_model
 from mohist.delivery.ground import name_of
+from mohist.delivery.machine import OVER
 from mohist.delivery.state import Delivery
 from mohist.delivery.target.probe import ProbeSpec
 from mohist.delivery.target.process import ProcessTarget
@@ -120,10 +122,13 @@ async def open_chapter(office: Office, site: Site, chapter: Chapter, by: str, *,
 
 
 async def close(office: Office, site: Site) -> None:
-    """Ends the service and its switch; repositories and reports stay."""
+    """Ends the service and its switch, and removes work folders; repositories and reports stay."""
     home = office.paths.home / "targets" / name_of(str(site.folder))
     await ProcessTarget(home / ENVIRONMENT, "", "", ProbeSpec()).end()
-    await to_thread.run_sync(lambda: shutil.rmtree(home, ignore_errors=True))
+    await to_thread.run_sync(partial(shutil.rmtree, home, ignore_errors=True))
+    for delivery in await to_thread.run_sync(office.book.list):
+        if delivery.repository == str(site.folder) and delivery.status in OVER:
+            await to_thread.run_sync(office.clear, delivery.delivery_id)
 
 
 def free_port() -> int:

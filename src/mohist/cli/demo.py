@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", action="store_true", help="only one run of the agent, which fixes a bug")
     parser.add_argument("--yes", action="store_true", help="approve what you may approve; so it is without a terminal")
     parser.add_argument("--model", help="use this model instead of the configured one or the recording")
-    parser.add_argument("--output", choices=OUTPUTS, default="text", help="what stdout gets, with --run (default: text)")
+    parser.add_argument(
+        "--output", choices=OUTPUTS, default="text", help="what stdout gets, with --run (default: text)"
+    )
     parser.add_argument("--record", type=Path, metavar="PATH", help="also write a recording, with --run")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
 
@@ -115,6 +118,7 @@ def _chapter(office: Office, site: Site, chapter: Chapter, args: argparse.Namesp
     from mohist.app.deliver import account_name, decide, open_gates
     from mohist.app.tour import open_chapter
     from mohist.app.work import go_on
+    from mohist.event import CheckFinished, Event, ToolFinished, ToolStarted
     from mohist.terminal.delivery import DeliveryProgress
     from mohist.terminal.style import Style
 
@@ -123,7 +127,7 @@ def _chapter(office: Office, site: Site, chapter: Chapter, args: argparse.Namesp
     progress = DeliveryProgress(sys.stderr, Style.of(sys.stderr, os.environ), quiet=args.quiet)
     last = 0
 
-    def watch(delivery: Delivery, notes: list[Note]) -> None:
+    def watch(delivery: Delivery, notes: Sequence[Note]) -> None:
         nonlocal last
         last = notes[-1].number if notes else last
         progress.notes(delivery, notes)
@@ -132,7 +136,13 @@ def _chapter(office: Office, site: Site, chapter: Chapter, args: argparse.Namesp
         return await open_chapter(office, site, chapter, by, yes=not by_hand)
 
     delivery = anyio.run(begun)
-    office.emit = progress.event
+
+    def emit(event: Event) -> None:
+        # Which recording a run plays, and that it costs nothing, is told once for all.
+        if site.model is not None or isinstance(event, (ToolStarted, ToolFinished, CheckFinished)):
+            progress.event(event)
+
+    office.emit = emit
     progress.begin(delivery)
     while True:
         delivery, stood = anyio.run(go_on, office, delivery.delivery_id, watch, last)
