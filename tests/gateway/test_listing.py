@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,6 +169,13 @@ def check_days(store: Store) -> None:
     months = totals(store, ["month", "user"], Filter(names={"user": ["ann"]}))
     assert [(total.names, total.calls) for total in months] == [(("2026-11", "ann"), 2), (("2026-12", "ann"), 1)]
     assert months[0].cost_microusd == 700 + 700
+
+
+def test_a_call_that_was_cut_midway_lacks_its_price_in_the_sums_too(tmp_path: Path) -> None:
+    with Store(file_address(tmp_path / "gateway.db")) as store:
+        put(store, "cut", verdict="auth", cost_microusd=None, unpriced="model")
+        (total,) = totals(store, ["model"], Filter())
+    assert (total.refused, total.unpriced) == (1, 1)
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)

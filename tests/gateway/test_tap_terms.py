@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from mohist.gateway.call import Dialect
 from mohist.gateway.tap import Tap
 from mohist.provider.message import Usage
 from mohist.provider.price import Terms
@@ -77,3 +80,10 @@ def test_searches_of_a_responses_answer_are_counted_and_opened_pages_are_not() -
     }
     tap.feed(event({"type": "response.completed", "response": response}))
     assert tap.terms() == Terms("flex", "", 2)
+
+
+@pytest.mark.parametrize("dialect", ["anthropic-messages", "openai-chat", "openai-responses"])
+def test_a_usage_that_names_no_tokens_is_not_taken_as_zero(dialect: Dialect) -> None:
+    tap = Tap(dialect)
+    tap.read(json.dumps({"content": [], "choices": [], "output": [], "usage": {"total": 1250, "tokens": 50}}).encode())
+    assert tap.usage() is None

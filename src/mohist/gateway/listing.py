@@ -242,7 +242,8 @@ def _has_status(text: str) -> ColumnElement[bool]:
 
 def _unpriced() -> ColumnElement[bool]:
     call = USAGE.c
-    made = (call.verdict == "allowed") & ((call.status < 400) | call.input_tokens.is_not(None))
+    # By the upstream and not by the verdict: a call that was cut midway (its key was revoked, say) was made as well.
+    made = (call.upstream != "") & ((call.status < 400) | call.input_tokens.is_not(None))
     return made & (call.cost_microusd.is_(None) | (call.unpriced != ""))
 
 

@@ -23,6 +23,8 @@ _MAX_DEPTH = 8
 """Of a delta; those of today have three levels."""
 _BYTES_PER_TOKEN = 4
 """Rule of thumb for an answer that was cut before it told its usage."""
+_CLASSES = {"input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"}
+"""A usage that names none of Anthropic's classes tells nothing, which is not the same as zero."""
 
 
 class Tap:
@@ -97,7 +99,7 @@ class Tap:
         """The four classes as far as told; None when nothing was."""
         if self.dialect != "anthropic-messages":
             return self._usage
-        if not self._counts:
+        if not self._counts.keys() & _CLASSES:
             return None
         get = self._counts.get
         return Usage(
@@ -187,9 +189,9 @@ class Tap:
             self._take_counts(usage)
         elif self.dialect == "openai-responses":
             names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
-            self._usage = _chat_usage(usage | {chat: usage.get(own) for chat, own in names.items()})
+            self._usage = _chat_usage(usage | {chat: usage.get(own) for chat, own in names.items()}) or self._usage
         else:
-            self._usage = _chat_usage(usage)
+            self._usage = _chat_usage(usage) or self._usage
 
     def _take_counts(self, usage: Mapping[str, Any]) -> None:
         """Anthropic's usage, of which the last word of each field holds."""
@@ -217,6 +219,8 @@ def _is_search(item: Any) -> bool:
 
 
 def _chat_usage(usage: Mapping[str, Any]) -> Usage | None:
+    if usage.get("prompt_tokens") is None and usage.get("completion_tokens") is None:
+        return None
     try:
         return chat_usage(usage)
     except (TypeError, ValueError, AttributeError):
