@@ -72,6 +72,13 @@ async def test_a_request_is_made_once_however_often_it_is_asked_for(fake: FakeFo
     assert fake.pulls[0].body.startswith("Why")
 
 
+async def test_a_request_that_is_over_is_found_and_not_made_anew(fake: FakeForge, forge: Forge) -> None:
+    await forge.open_request("mohist/d", "main", "t", "b", "d")
+    fake.pulls[0].state = "closed"
+    assert (await forge.open_request("mohist/d", "main", "t", "b", "d")).state == "closed"
+    assert len(fake.pulls) == 1
+
+
 async def test_a_request_whose_answer_was_lost_is_found(fake: FakeForge, forge: Forge) -> None:
     fake.lose = {"POST"}
     with pytest.raises(ForgeAwayError):
