@@ -129,7 +129,7 @@ def test_the_doctor_says_what_holds(dev: Developer) -> None:
 
 
 def test_the_demo_fixes_a_bug_without_a_model_and_says_that_it_replays(dev: Developer) -> None:
-    said = dev.mohist("demo", "--output", "json", TMPDIR=str(dev.room))
+    said = dev.mohist("demo", "--run", "--output", "json", TMPDIR=str(dev.room))
     assert said.code == 0, said.out + said.err
     first = said.err.splitlines()[0]
     assert first == "model: replay of a recorded run; commands, edits and tests are real"
