@@ -150,3 +150,23 @@ def test_what_a_route_says_of_an_upstream_wins_over_the_catalogue(tmp_path):
     assert upstream.options.thinking == "enable_thinking"
     assert upstream.options.max_output_tokens == 7
     assert upstream.options.leave_out == {"web_search"}
+
+
+SECOND = END.replace("9/v1", "8/v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'[[routes]]\nmodle = "m"\n{END}', "'routes.0.modle'.*Nearest: model"),
+        (f'[[routes]]\nmodel = "m"\n{END}key_evn = "K"\n', "'routes.0.upstreams.0.key_evn'.*Nearest: key_env"),
+        (f'[[routes]]\nmodel = "m"\n{END}{SECOND}', "route 'm' has two upstreams 'a'"),
+        (f'[[routes]]\nmodel = "m"\n{END}[[routes]]\nmodel = "m"\n{SECOND}', "two routes are for 'm'"),
+        (f'[[routes]]\nmodel = "m"\n{END}'.replace("http:", "htp:"), "'url' of upstream 'a' is no address"),
+        (f'[[routes]]\nmodel = "m"\n{END}'.replace(":9/", ":99999/"), "'url' of upstream 'a' is no address"),
+        (f'[[routes]]\nmodel = "m"\n{END}'.replace("127.0.0.1", "h h"), "'url' of upstream 'a' is no address"),
+    ],
+)
+def test_mistakes_are_found_at_the_start_and_the_nearest_key_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        from_file(_file(tmp_path, text), {}, catalogue())

@@ -98,7 +98,7 @@ def test_budgets_are_set_listed_and_removed(mohist: Shell) -> None:
         "",
     ]
     assert mohist("keys", "budget", "remove", "team", "core") == "removed 2\n"
-    assert mohist("keys", "budget", "list") == ""
+    assert "no budgets yet" in mohist("keys", "budget", "list")
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,20 @@ def test_a_key_calls_models_unless_it_is_given_other_roles(mohist: Shell) -> Non
     assert admin["roles"] == ["admin", "auditor"]
     assert "(admin, auditor)" in mohist("keys", "list")
     mohist.fails("keys", "create", "--user", "ann", "--role", "root")
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+@pytest.mark.parametrize("flag", ["--port", "--metrics-port"])
+def test_what_is_no_port_is_wrong_usage(flag: str, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(("serve", f"{flag}={port}"))
+    assert ended.value.code == ExitCode.USAGE
+    assert "not a port" in capsys.readouterr().err
+
+
+def test_budgets_are_aligned_and_none_is_said(mohist: Shell) -> None:
+    assert "no budgets yet" in mohist("keys", "budget", "list")
+    mohist("keys", "budget", "set", "team", "core", "--usd-day", "100")
+    mohist("keys", "budget", "set", "user", "annabel", "--usd-month", "50")
+    lines = mohist("keys", "budget", "list").splitlines()
+    assert len({line.index("$") for line in lines}) == 1

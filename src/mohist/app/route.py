@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, Self
@@ -126,9 +127,8 @@ def from_file(path: Path, env: Mapping[str, str], known: Catalogue, contracts: S
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"The routes {str(path)!r} can't be read: {error}.", "See docs/gateway.md.") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where!r}: {first['msg']}.", "See docs/gateway.md.") from None
+        raise _refused(path, error) from None
+    _check_upstreams(path, table)
     routes = [
         Route(
             entry.model,
@@ -139,6 +139,51 @@ def from_file(path: Path, env: Mapping[str, str], known: Catalogue, contracts: S
         for entry in table.routes
     ]
     return Served(RouteTable(routes), known, contracts, table.limits)
+
+
+def _refused(path: Path, error: ValidationError) -> ConfigError:
+    """What is wrong first; an unknown key before all else, since a missing one is often the same word misspelt."""
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return ConfigError(f"{path}: {where!r}: {fault['msg']}.", "See docs/gateway.md.")
+    tables = (RouteFile, RouteEntry, UpstreamTable, LimitTable, Ability)
+    known = sorted({name for each in tables for name in each.model_fields})
+    near = get_close_matches(str(fault["loc"][-1]), known, n=1)
+    mend = f"Nearest: {near[0]}." if near else "See docs/gateway.md."
+    return ConfigError(f"{path}: there is no key {where!r}.", mend)
+
+
+def _check_upstreams(path: Path, table: RouteFile) -> None:
+    """Raises ConfigError for what would otherwise be noticed by the first call, or never."""
+    models: set[str] = set()
+    for entry in table.routes:
+        if entry.model in models:
+            raise ConfigError(f"{path}: two routes are for {entry.model!r}.", "Put all upstreams into one.")
+        models.add(entry.model)
+        names: set[str] = set()
+        for end in entry.upstreams:
+            if end.name in names:
+                raise ConfigError(
+                    f"{path}: the route {entry.model!r} has two upstreams {end.name!r}.", "Give each its own name."
+                )
+            names.add(end.name)
+            if end.url and not _is_address(end.url):
+                raise ConfigError(
+                    f"{path}: the 'url' of upstream {end.name!r} is no address.",
+                    "Such as https://models.example.com/v1.",
+                )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_right = parts.port != 0  # reading it raises ValueError where it is no port
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return port_is_right and plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _upstream(end: UpstreamTable, env: Mapping[str, str], known: Catalogue, beside: Path) -> Upstream:

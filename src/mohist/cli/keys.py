@@ -175,11 +175,14 @@ def _budget(store: Store, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, indent=2))
         return ExitCode.DONE
+    if not budgets:
+        print("no budgets yet: mohist keys budget set user NAME --usd-month 50")
+    width = max((len(budget.name) for budget in budgets), default=0)
     for budget in budgets:
         limits = [] if budget.limit_microusd is None else [f"${budget.limit_microusd / 1e6:,.2f}"]
         limits += [] if budget.limit_tokens is None else [f"{budget.limit_tokens:,} tokens"]
         limits += ["passes models without a price"] if budget.allow_unpriced else []
-        print(plain(f"{budget.subject:7}  {budget.name}  {budget.period:5}  {', '.join(limits)}"))
+        print(plain(f"{budget.subject:7}  {budget.name:{width}}  {budget.period:5}  {', '.join(limits)}"))
     return ExitCode.DONE
 
 

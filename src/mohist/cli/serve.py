@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from mohist.app.route import Served
 
 EPILOG = """\
-Takes OpenAI Chat Completions, OpenAI Responses and Anthropic Messages, for clients that hold a virtual key. A call stays
-in its dialect and is passed on as it is, but for a renamed model and the wish for usage; it is identified, held to its budgets, metered and recorded.
+Takes OpenAI Chat Completions, OpenAI Responses and Anthropic Messages, for clients that hold a virtual key. A
+call is identified, decided, held to its budgets, metered and recorded. In its own dialect it is passed on as it is, but
+for a renamed model and the wish for usage; to an upstream of another dialect it is translated.
 
 examples:
   mohist serve
   mohist serve --port 8484 --routes routes.toml
   mohist keys create --user ann          then, for Claude Code:
-  ANTHROPIC_BASE_URL=http://127.0.0.1:8484 ANTHROPIC_API_KEY=mhk-… claude"""
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8484 ANTHROPIC_AUTH_TOKEN=mhk-… claude
+  mohist serve --record recorded         keeps upstreams' answers, for `replay` in routes: docs/gateway.md"""
 
 _WHOM = ("key", "user", "project", "team")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -30,7 +32,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8484, help="0 takes a free one (default: 8484)")
+    parser.add_argument("--port", type=_port, default=8484, help="0 takes a free one (default: 8484)")
     parser.add_argument("--routes", type=Path, metavar="FILE", help="routes (default: routes.toml of the state folder)")
     parser.add_argument(
         "--policy",
@@ -40,7 +42,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--metrics-port",
-        type=int,
+        type=_port,
         metavar="PORT",
         help="serve /metrics there and not beside the calls; 0 takes a free one",
     )
@@ -96,6 +98,12 @@ def main(args: argparse.Namespace) -> int:
     given = (os.environ, args.host, args.port, args.routes, _ready, args.policy, _tell, observation, args.record)
     anyio.run(run_gateway, *given, backend_options=options)
     return ExitCode.DONE
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"not a port, 0 to 65535: {text!r}")
+    return int(text)
 
 
 def _print_openapi() -> int:
