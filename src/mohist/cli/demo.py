@@ -99,6 +99,7 @@ def _deliver(args: argparse.Namespace) -> int:
                 + (f" ({prober.trouble})" if prober.trouble else "")
             )
         finally:
+            _cancel(office, site)
             anyio.run(tour.close, office, site)
         for delivery in (done, sick):
             _tell(f"report: {office.desk(delivery.delivery_id) / 'report.html'}")
@@ -153,9 +154,28 @@ def _chapter(office: Office, site: Site, chapter: Chapter, args: argparse.Namesp
             return delivery
         for gate in gates:
             if not _asked(f"approve {gate.subject}? See {office.desk(delivery.delivery_id)} [y/N] "):
-                _tell(f"it waits for you: mohist deliver show {delivery.delivery_id}")
+                _tell(f"{gate.subject} is not approved: the demo ends here")
                 return None
             decide(office, delivery.delivery_id, by, "approve", gate_id=gate.gate_id)
+
+
+def _cancel(office: Office, site: Site) -> None:
+    """Ends what was stopped on the way: nobody goes on with a delivery whose service is gone."""
+    import anyio
+
+    from mohist.app.deliver import account_name, ordered, tidy
+    from mohist.app.work import go_on
+    from mohist.delivery import order
+    from mohist.delivery.machine import OVER
+
+    by = account_name()
+    for row in office.book.list():
+        if row.repository != str(site.folder) or row.status in OVER:
+            continue
+        delivery = ordered(office, row.delivery_id, order.cancel, by, "the demo was ended")
+        if delivery.segment:
+            delivery, _ = anyio.run(go_on, office, row.delivery_id, lambda *_: None)
+        anyio.run(tidy, office, delivery, by)
 
 
 def _asked(question: str) -> bool:
