@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mohist.gateway import request
 from mohist.gateway.duplicate import ambiguity
 from mohist.gateway.offer import offered
 from mohist.gateway.request import RefusedError, read_envelope
@@ -85,3 +86,13 @@ def test_every_name_of_a_tool_is_what_rules_are_asked_about(tool):
 
 def test_a_number_of_answers_counts_however_it_is_written():
     assert read_envelope(b'{"model":"m","max_tokens":10,"n":1e2}', "openai-chat").max_output_tokens == 1000
+
+
+def test_a_model_is_found_among_many_that_are_not_the_calls_without_going_through_the_body_for_each(monkeypatch):
+    passes = []
+    looked = request._top_level_strings
+    monkeypatch.setattr(request, "_top_level_strings", lambda body: passes.append(1) or looked(body))
+    body = b'{"x":[' + b'{"model":"a"},' * 100 + b'1],"model":"m"}'
+    envelope = read_envelope(body, "openai-chat")
+    assert envelope.body_for("n", ask_usage=False) == body.replace(b'"m"', b'"n"')
+    assert len(passes) == 1

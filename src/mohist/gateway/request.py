@@ -298,7 +298,8 @@ def _model_span(body: bytes) -> tuple[tuple[int, int], bool]:
     found = [match for match in keys if match["left"] is None]
     has_foreign = len(found) < len(keys)
     if len(found) > 1:
-        found = [match for match in found if match.start() in _top_level_strings(body)]
+        top = _top_level_strings(body)  # once: it goes through all of the body
+        found = [match for match in found if match.start() in top]
     if len(found) != 1:
         raise bad_request("`model` must be given once.")
     value = _STRING.match(body, found[0].end())
