@@ -35,14 +35,14 @@ def protect(folder: Path) -> None:
 def pushes(folder: Path) -> list[str]:
     """`ref` and new commit of each update by a push."""
     log = folder / "pushes"
-    rows = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    rows = [line.split() for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     return [f"{ref} {new}" for _, new, ref in rows]
 
 
 def _hook(folder: Path, name: str, text: str) -> None:
     hook = folder / "hooks" / name
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(text)
+    hook.write_text(text, encoding="utf-8")
     hook.chmod(0o755)
 
 

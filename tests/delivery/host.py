@@ -66,14 +66,17 @@ class Sshd:
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         end_s = time.monotonic() + 20
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                break
+        while not self._answers():
             said = (folder / "log").read_text(encoding="utf-8")
             if self.process.poll() is not None:
                 pytest.skip(f"sshd does not start here: {said}")
             assert time.monotonic() < end_s, said
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
 
     def trust_only(self, key: asyncssh.SSHKey) -> None:
         public = key.export_public_key().decode().strip()
@@ -91,9 +94,11 @@ class Link:
     def __init__(self, to: int) -> None:
         self._to = to
         self._up = True
+        self.turned_away = 0
+        """Connections that were tried while it was cut."""
         self._writers: set[asyncio.StreamWriter] = set()
 
-    async def open(self) -> int:
+    async def listen(self) -> int:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -111,6 +116,7 @@ class Link:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._up:
+            self.turned_away += 1
             writer.transport.abort()
             return
         back, forth = await asyncio.open_connection("127.0.0.1", self._to)

@@ -19,8 +19,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         sick = MODE == "broken" or (MODE == "later" and time.monotonic() - BEGAN_S > 1.0)
-        if MODE == "slow":
-            time.sleep(0.3)
         body = json.dumps({"version": os.environ["MOHIST_COMMIT"]}).encode()
         self.send_response(500 if sick else 200)
         self.send_header("content-length", str(len(body)))

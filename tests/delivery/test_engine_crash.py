@@ -25,6 +25,7 @@ def shop() -> Iterator[Shop]:
     shop.close()
 
 
+@pytest.mark.kill
 @pytest.mark.enable_socket
 @pytest.mark.parametrize(("adapter", "kind"), ADAPTERS)
 def test_a_kill_at_any_point_loses_no_segment_and_repeats_no_effect(

@@ -207,7 +207,7 @@ token_file = "{folder}/token"
 
 
 def test_the_users_settings_say_where_a_repository_goes(tmp_path: Path, clock: FakeClock) -> None:
-    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "token").write_text(f"{TOKEN}\n", encoding="utf-8")
     text = SETTINGS.format(folder=tmp_path, url="https://gitea.example/acme/shop.git")
     post = find_post(text, "deliver.toml", tmp_path, {"SHOP_TOKEN": "t1"}, clock)
     assert post is not None

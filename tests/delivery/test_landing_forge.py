@@ -195,7 +195,7 @@ async def test_what_was_made_anew_takes_the_place_of_what_we_pushed(scene: Scene
     scene.fake.new_checks = {"build": "pending"}
     await scene.merge()
     folder = await scene.at.ground.worktree("anew", scene.at.delivery.base_commit)
-    (folder / "bye.sh").write_text("echo bye\n")
+    (folder / "bye.sh").write_text("echo bye\n", encoding="utf-8")
     commit = await scene.at.ground.commit(folder, "Say bye, otherwise", {})
     scene.at.book.change("d", lambda row: dataclasses.replace(row, commit=commit))
     await scene.again()

@@ -79,7 +79,7 @@ async def test_a_lease_that_is_stale_is_refused(at: Port, served: Path, remote: 
     other = git(served, "commit-tree", f"{tip}^{{tree}}", "-p", at.commit, "-m", "somebody else")
     git(served, "update-ref", "refs/heads/main", other)
     folder = await at.ground.worktree("more", at.commit)
-    (folder / "more.sh").write_text("echo more\n")
+    (folder / "more.sh").write_text("echo more\n", encoding="utf-8")
     more = await at.ground.commit(folder, "More", {})
     with pytest.raises(MovedError):
         await store.push(more, "main", at.commit)
@@ -112,7 +112,7 @@ async def test_a_wrong_token_is_told_without_it(at: Port, server: GitServer) -> 
 
 
 async def test_a_host_that_is_not_known_gets_nothing(at: Port, served: Path, sshd: Sshd, tmp_path: Path) -> None:
-    (tmp_path / "nobody").write_text("")
+    (tmp_path / "nobody").write_text("", encoding="utf-8")
     url = f"ssh://{sshd.user}@127.0.0.1:{sshd.port}{served}"
     with pytest.raises(BarredError):
         await at.ground.remote(Remote(url, key=sshd.key, known_hosts=tmp_path / "nobody")).tip("main")
@@ -135,7 +135,7 @@ async def test_the_repositorys_own_settings_choose_neither_server_nor_key(
     trap = tmp_path / "trap"
     hook = at.user / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
+    hook.write_text(f"#!/bin/sh\ntouch {trap}\n", encoding="utf-8")
     hook.chmod(0o755)
     for key, value in (
         ("credential.helper", f"!touch {trap}; echo"),

@@ -27,7 +27,7 @@ from mohist.delivery.target import ReleaseFacts
 from mohist.delivery.target.probe import ProbeSpec
 from mohist.delivery.target.process import ProcessTarget
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.release, pytest.mark.enable_socket]
 
 _PREFIX = Path(sys.base_prefix).resolve()
 PYTHON = str(Path(sys.executable).resolve())
@@ -100,13 +100,15 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 class Seen:
     versions: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    left: bool = False
+    """The users have gone."""
 
 
 async def users(host: Host, seen: Seen) -> None:
     """One user with a connection for each request and one that keeps theirs, as fast as they get answers."""
 
     async def new_connections() -> None:
-        while True:
+        while not seen.left:
             try:
                 async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
                     note(await client.get(host.target.probing.url))
@@ -116,7 +118,7 @@ async def users(host: Host, seen: Seen) -> None:
 
     async def one_connection() -> None:
         async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
-            while True:
+            while not seen.left:
                 try:
                     note(await client.get(host.target.probing.url))
                 except httpx2.HTTPError as error:

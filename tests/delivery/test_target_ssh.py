@@ -28,7 +28,7 @@ from mohist.delivery.target import ReleaseFacts
 from mohist.delivery.target.probe import ProbeSpec
 from mohist.delivery.target.ssh import Login, SshTarget
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.release, pytest.mark.enable_socket]
 
 PYTHON = str(Path(sys.executable).resolve())
 RESTART = """
@@ -126,7 +126,7 @@ async def host(tmp_path: Path, sshd: Sshd) -> AsyncIterator[Host]:
 async def linked(host: Host) -> AsyncIterator[Host]:
     """The host behind a link that can be cut."""
     host.link = Link(host.sshd.port)
-    host.target = replace(host.target, login=replace(host.target.login, port=await host.link.open()))
+    host.target = replace(host.target, login=replace(host.target.login, port=await host.link.listen()))
     yield host
     await host.link.close()
 
@@ -236,7 +236,9 @@ async def test_a_host_that_is_away_for_a_while_is_waited_for(linked: Host) -> No
 
     async def mend_later() -> None:
         assert linked.link is not None
-        await anyio.sleep(0.8)
+        before = linked.link.turned_away
+        while linked.link.turned_away < before + 2:
+            await anyio.sleep(0.01)
         linked.link.mend()
 
     async with anyio.create_task_group() as group:

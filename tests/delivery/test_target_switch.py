@@ -26,7 +26,7 @@ class Backend:
         self.raw = False
         self.connections = 0
 
-    async def open(self) -> int:
+    async def listen(self) -> int:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return int(self.server.sockets[0].getsockname()[1])
 
@@ -60,9 +60,9 @@ class Stand:
         self.point = 0.0
         self.switch = Switch(lambda: self.point)
 
-    async def open(self) -> None:
-        self.ports = {"old": await self.old.open(), "new": await self.new.open()}
-        self.port = await self.switch.open("127.0.0.1", 0)
+    async def begin(self) -> None:
+        self.ports = {"old": await self.old.listen(), "new": await self.new.listen()}
+        self.port = await self.switch.listen("127.0.0.1", 0)
         self.turn(old=100)
 
     def turn(self, **weights: int) -> None:
@@ -72,7 +72,7 @@ class Stand:
 @pytest.fixture
 async def stand() -> AsyncIterator[Stand]:
     made = Stand()
-    await made.open()
+    await made.begin()
     yield made
     await made.switch.close()
     for backend in (made.old, made.new):

@@ -17,7 +17,7 @@ from developer import Developer, Endpoint, until
 from mohist.delivery.target.probe import ProbeSpec
 from mohist.delivery.target.process import ProcessTarget
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.release, pytest.mark.enable_socket]
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
+from mohist import __version__
 from mohist.app.errors import ConfigError
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.route import Router
@@ -118,4 +118,4 @@ def _tracing(asked: Observation, env: Mapping[str, str], tell: Callable[[str], N
         return None
     from mohist.gateway.telemetry import Tracing, otlp_exporter
 
-    return Tracing(otlp_exporter(asked.otlp_endpoint), version("mohist"))
+    return Tracing(otlp_exporter(asked.otlp_endpoint), __version__)

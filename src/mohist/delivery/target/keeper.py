@@ -124,7 +124,7 @@ class Keeper:
 
     async def _open(self, listen: str) -> None:
         host, _, port = listen.rpartition(":")
-        await self._switch.open(host.strip("[]"), int(port))
+        await self._switch.listen(host.strip("[]"), int(port))
         self._listen = listen
 
     def _turn(self) -> None:
@@ -326,7 +326,7 @@ def main(arguments: list[str]) -> int:
     os.chdir("/")
     os.umask(0o077)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    with (folder / "keeper.lock").open("a") as lock:
+    with (folder / "keeper.lock").open("ab") as lock:
         if not _locked(lock.fileno()):
             return 0
         (folder / "address.json").unlink(missing_ok=True)

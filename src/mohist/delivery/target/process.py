@@ -217,7 +217,7 @@ class ProcessTarget:
     def _kept(self) -> bool:
         """Whether a keeper lives: it holds the lock, and an address beside a lock that is held is the holder's."""
         try:
-            with (self.home / "keeper.lock").open("a") as lock:
+            with (self.home / "keeper.lock").open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False

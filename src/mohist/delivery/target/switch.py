@@ -160,7 +160,7 @@ class Switch:
         self._lines: set[_Line] = set()
         self._server: asyncio.Server | None = None
 
-    async def open(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int) -> int:
         """Begins to listen; returns the port. Raises OSError."""
         self._server = await asyncio.start_server(self._serve, host, port, backlog=1024)
         return int(self._server.sockets[0].getsockname()[1])
