@@ -94,8 +94,8 @@ class Link:
     def __init__(self, to: int) -> None:
         self._to = to
         self._up = True
-        self.turned_away = 0
-        """Connections that were tried while it was cut."""
+        self.turned_away = asyncio.Semaphore(0)
+        """Counts the connections that were tried while it was cut."""
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def listen(self) -> int:
@@ -116,7 +116,7 @@ class Link:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._up:
-            self.turned_away += 1
+            self.turned_away.release()
             writer.transport.abort()
             return
         back, forth = await asyncio.open_connection("127.0.0.1", self._to)
