@@ -35,6 +35,8 @@ def processes(name: str) -> list[str]:
     return found
 
 
+@pytest.mark.release
+@pytest.mark.timeout(LIMIT_S + 50)
 def test_the_demo_delivers_takes_back_and_leaves_nothing_running(dev: Developer) -> None:
     said = demo(dev)
     assert said.code == 0, said.out + said.err
