@@ -12,6 +12,7 @@ from verify_room import Case, case_of
 
 from fakes.clock import FakeClock
 from mohist.delivery.port import Ran
+from mohist.delivery.spec import CheckFile, Draft, folder_of, render, spec_of
 from mohist.delivery.state import Criterion, Evidence, Finding
 from mohist.delivery.verify import Verify, VerifySettings
 from mohist.sandbox import Bubblewrap
@@ -95,6 +96,24 @@ async def test_a_check_that_passes_before_the_change_is_named(make: Make) -> Non
     verified = await case.verify(criteria, SETTINGS)
     assert verified.reasons == ("AC-1: its check passes before the change, so it proves nothing",)
     assert [row.holds for row in verified.matrix[:4]] == [False, True, True, None]
+
+
+async def test_a_check_file_of_the_spec_is_tried_on_the_base_too(make: Make) -> None:
+    """The base doesn't have the file; if that were why the check fails there, it would prove nothing."""
+    case = await make()
+    files = tuple(CheckFile(f"checks/{name}.py", f"import app\napp.{name}(1)\n") for name in ("double", "triple"))
+    criteria = tuple(
+        Criterion(f"AC-{n}", "WHEN asked THE SYSTEM SHALL answer.", f"PYTHONPATH=. {PYTHON} $SPEC/{file.path}")
+        for n, file in enumerate(files, 1)
+    )
+    text = render(Draft("Triple", "Triple it.", criteria, files=files))
+    spec = spec_of(text.encode(), 1, case.delivery.delivery_id)
+    case.store.put_spec(case.delivery.delivery_id, spec)
+    folder = folder_of(case.delivery.delivery_id)
+    await case.change({"app.py": TRIPLE, **{f"{folder}/{file.path}": file.content for file in files}})
+    verified = await case.verify(spec.criteria, SETTINGS)
+    assert verified.reasons == ("AC-1: its check passes before the change, so it proves nothing",)
+    assert [row.holds for row in verified.matrix[:2]] == [False, True]
 
 
 async def test_a_test_that_passes_without_the_code_is_named(make: Make) -> None:

@@ -29,9 +29,10 @@ from mohist.delivery.check.diff import ChangedFile, finding, split_diff
 from mohist.delivery.check.inspection import fewer, inspect
 from mohist.delivery.check.licence import read_rule
 from mohist.delivery.check.suite import is_test
+from mohist.delivery.desk import lay_out
 from mohist.delivery.environment import DELIVER_FILE
 from mohist.delivery.port import Ground, Ran
-from mohist.delivery.state import Criterion, Delivery, Evidence, Finding
+from mohist.delivery.state import Criterion, Delivery, Evidence, Finding, Spec
 from mohist.delivery.verdict import PROBE, Verified, state_of, verdict_of
 
 _TAIL_CHARS = 4000
@@ -97,6 +98,8 @@ class _Bench:
     copies: dict[str, Path] = dataclasses.field(default_factory=dict)
     entries: Sequence[tuple[str, str, str]] = ()
     """What differs, as `renamed` gives it."""
+    spec: Spec | None = None
+    """The agreed one: its check files are laid over the base, which does not have them."""
 
     async def verify(self, criteria: Sequence[Criterion]) -> Verified:
         await self._open()
@@ -125,6 +128,7 @@ class _Bench:
         ground, delivery = self.stage.ground, self.delivery
         known = await anyio.to_thread.run_sync(self.stage.book.evidence, delivery.delivery_id)
         self.known = {row.evidence_id: row for row in known}
+        self.spec = await anyio.to_thread.run_sync(self.stage.book.spec, delivery.delivery_id)
         for commit in (delivery.base_commit, delivery.commit):
             self.trees[commit] = await ground.tree(commit)
         self.entries = await ground.renamed(delivery.base_commit, delivery.commit)
@@ -167,6 +171,8 @@ class _Bench:
         delivery, settings = self.delivery, self.stage.settings
         commit = delivery.base_commit if phase == "before" else delivery.commit
         tree = self.trees[commit] + (f"+{self.trees[delivery.commit]}" if overlay else "")
+        if phase == "before" and self.spec is not None:
+            tree += f"+spec:{self.spec.digest[:12]}"  # an edited check is another check
         marks = [delivery.delivery_id, delivery.attempt, subject, phase, command, tree]
         evidence_id = "ev-" + sha256_hex(canonical_json(marks))[:24]
         if evidence_id in self.known:
@@ -207,6 +213,9 @@ class _Bench:
         if name not in self.copies:
             folder = await self.stage.ground.copy(self._key(name), commit)
             self.copies[name] = folder
+            if self.spec is not None and commit == self.delivery.base_commit:
+                # Else every check of the spec would fail there for want of its file, and prove nothing.
+                await anyio.to_thread.run_sync(lay_out, folder, self.delivery.delivery_id, self.spec)
             if overlay:
                 paths = [new for letter, _, new in self._laid_over() if letter != "D"]
                 contents = await self.stage.ground.contents(self.delivery.commit, paths)
