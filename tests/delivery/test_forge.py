@@ -214,7 +214,8 @@ def test_the_users_settings_say_where_a_repository_goes(tmp_path: Path, clock: F
     assert (post.remote.token, type(post.forge)) == ("t1", Gitea)
     assert TOKEN not in repr(post)
     assert "t1'" not in repr(post)
-    assert find_post(text, "deliver.toml", tmp_path / "other", {}, clock) is None
+    assert find_post(text, "deliver.toml", tmp_path / "docs", {"SHOP_TOKEN": "t1"}, clock) is not None
+    assert find_post(text, "deliver.toml", tmp_path.with_name("other"), {}, clock) is None
     assert find_post("four_eyes = 'high'", "deliver.toml", tmp_path, {}, clock) is None
     with pytest.raises(ForgeError, match="SHOP_TOKEN"):
         find_post(text, "deliver.toml", tmp_path, {}, clock)
