@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -347,11 +347,16 @@ class TestLease:
     @pytest.fixture(params=["file", "advisory"])
     def lease(
         self, request: pytest.FixtureRequest, tmp_path: Path, new_address: Callable[[str], Address]
-    ) -> Callable[..., FileLease | AdvisoryLease]:
-        if request.param == "file":
-            return lambda slot=-1: FileLease(tmp_path / "slots", slot)
-        url = new_address("postgresql").url
-        return lambda slot=-1: AdvisoryLease(url, slot, patience_s=0.0)
+    ) -> Iterator[Callable[..., FileLease | AdvisoryLease]]:
+        """Takes a slot; all are given up at the end, whatever became of the test."""
+        address = new_address("postgresql") if request.param == "advisory" else None
+        with ExitStack() as opened:
+
+            def take(slot: int = -1) -> FileLease | AdvisoryLease:
+                made = AdvisoryLease(address.url, slot, patience_s=0.0) if address else FileLease(tmp_path / "s", slot)
+                return opened.enter_context(closing(made))
+
+            yield take
 
     def test_a_worker_takes_the_first_free_slot_and_holds_it_alone(
         self, lease: Callable[..., FileLease | AdvisoryLease]
@@ -371,14 +376,10 @@ class TestLease:
         assert again.executor_id == "worker-0"
         assert again.renew()
         assert second.renew()
-        again.close()
-        second.close()
 
     def test_its_own_slot_is_never_dead_to_it(self, lease: Callable[..., FileLease | AdvisoryLease]) -> None:
-        only = lease()
-        with only.taken("worker-0") as dead:
+        with lease().taken("worker-0") as dead:
             assert not dead
-        only.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -182,7 +182,9 @@ class AdvisoryLease:
     def close(self) -> None:
         if self._db is not None:
             with suppress(psycopg.Error):
-                self._db.close()
+                # Said out loud: a server that is busy sees only later that its client has gone.
+                self._db.execute("SELECT pg_advisory_unlock_all()")
+            self._db.close()
             self._db = None
 
     def _connect(self) -> None:
