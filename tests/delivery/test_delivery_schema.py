@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,13 @@ from fakes.postgres import Postgres
 from mohist.delivery.errors import BookError
 from mohist.delivery.migration import VERSION_TABLE
 from mohist.delivery.schema import METADATA
+from mohist.delivery.state import Bound
 from mohist.delivery.store import Store
 from mohist.gateway.address import Address, home_address
 from mohist.gateway.schema import METADATA as GATEWAY
 from mohist.gateway.store import Store as GatewayStore
 
+GOLDEN = Path(__file__).parent.parent / "golden" / "delivery"
 KINDS = pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 
 
@@ -35,6 +39,30 @@ def test_the_steps_make_what_the_tables_declare(
         context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, METADATA) == []
     engine.dispose()
+
+
+def test_a_file_of_schema_1_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "deliveries.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((GOLDEN / "filled-1.sql").read_text(encoding="utf-8"))
+    store = Store(path, clock)
+    facts = store.facts("dlv-1")
+    assert (facts.delivery.bound, facts.delivery.options) == (Bound(5_000_000), {"yes": True})
+    assert facts.spec is not None
+    assert facts.spec.irreversible == ("the schema",)
+    assert [(one.by, one.teams) for gate in facts.gates for one in gate.decisions] == [("bob", ("@core",))]
+    assert [note.kind for note in store.notes("dlv-1")] == ["created", "decision", "comment"]
+    assert store.effect("dlv-1/1/push", "push") == {"commit": "b" * 40}
+    store.close()
+    Store(tmp_path / "fresh.db", clock).close()
+    assert columns_of(path) == columns_of(tmp_path / "fresh.db")
+
+
+def columns_of(path: Path) -> dict[str, list[str]]:
+    """The columns of each table, in their order."""
+    with closing(sqlite3.connect(path)) as db:
+        names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names}
 
 
 @KINDS

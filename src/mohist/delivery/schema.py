@@ -247,3 +247,34 @@ EFFECTS: Final = Table(
     Column("done_at_ms", WHOLE),
     Column("result", Document),
 )
+
+# How far each schedule was looked through; a schedule that was changed begins anew.
+TRIGGERS: Final = Table(
+    "delivery_triggers",
+    METADATA,
+    Column("trigger", Words, primary_key=True),
+    Column("schedule", Words, primary_key=True),
+    Column("looked_at_ms", WHOLE, nullable=False),
+    Column("told", Words, nullable=False),
+    Column("told_at_ms", WHOLE, nullable=False),
+)
+
+# What a trigger fired, once for each key (a due time, a request's id, a file); never removed, since the key is what keeps
+# it from happening twice.
+FIRINGS: Final = Table(
+    "delivery_firings",
+    METADATA,
+    Column("trigger", Words, primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("delivery_id", Words, nullable=False),
+    Column("requirement", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("due_at_ms", WHOLE, nullable=False),
+    Column("claimed_at_ms", WHOLE, nullable=False),
+    Column("held_until_ms", WHOLE, nullable=False),
+    Column("tries", WHOLE, nullable=False),
+    Index("delivery_firings_by_status", "status", "claimed_at_ms"),
+    Index("delivery_firings_by_time", "trigger", "claimed_at_ms"),
+)
