@@ -140,6 +140,42 @@ async def test_a_merge_whose_answer_was_lost_is_not_made_again(fake: FakeForge, 
     assert fake.git("rev-parse", "main") == before
 
 
+async def test_a_request_is_closed_with_one_comment_that_says_why(fake: FakeForge, forge: Forge) -> None:
+    await forge.open_request("mohist/d", "main", "t", "b", "d")
+    head = fake.git("rev-parse", "mohist/d")
+    closed = await forge.close(1, "d/closed", "Cancelled by ann: no need.")
+    assert (closed.state, closed.head) == ("closed", head)
+    assert await forge.close(1, "d/closed", "Cancelled by ann: no need.") == closed
+    assert [text.partition("\n")[0] for text in fake.pulls[0].comments] == ["Cancelled by ann: no need."]
+
+
+@pytest.mark.parametrize("lost", [("POST",), ("PATCH", "PUT")])
+async def test_a_close_whose_answer_was_lost_goes_on_and_says_it_once(
+    fake: FakeForge, forge: Forge, lost: tuple[str, ...]
+) -> None:
+    await forge.open_request("mohist/d", "main", "t", "b", "d")
+    fake.pulls[0].comments += ["by somebody else"] * 120
+    fake.lose = {next(verb for verb in lost if verb != ("PUT" if fake.kind != "gitlab" else "PATCH"))}
+    with pytest.raises(ForgeAwayError):
+        await forge.close(1, "d/closed", "Cancelled.")
+    assert (await forge.close(1, "d/closed", "Cancelled.")).state == "closed"
+    assert sum(text.startswith("Cancelled.") for text in fake.pulls[0].comments) == 1
+
+
+async def test_a_request_that_was_merged_before_is_not_closed_and_that_is_said(fake: FakeForge, forge: Forge) -> None:
+    await forge.open_request("mohist/d", "main", "t", "b", "d")
+    merged = await forge.merge(1, fake.git("rev-parse", "mohist/d"))
+    assert await forge.close(1, "d/closed", "Cancelled.") == merged
+    assert fake.pulls[0].comments == []
+
+
+async def test_a_request_that_the_forge_keeps_open_is_told_with_its_words(fake: FakeForge, forge: Forge) -> None:
+    await forge.open_request("mohist/d", "main", "t", "b", "d")
+    fake.pulls[0].stays = "the archive is read-only"
+    with pytest.raises(ForgeError, match="stays open: the archive is read-only"):
+        await forge.close(1, "d/closed", "Cancelled.")
+
+
 async def test_what_protection_still_asks_for_is_said(fake: FakeForge, forge: Forge) -> None:
     await forge.open_request("mohist/d", "main", "t", "b", "d")
     fake.pulls[0].blocked = True

@@ -42,6 +42,9 @@ class Pull:
     """Name to passed, pending, failed."""
     objecting: str = ""
     blocked: bool = False
+    comments: list[str] = field(default_factory=list)
+    stays: str = ""
+    """Why it can't be closed."""
 
 
 class FakeForge:
@@ -67,7 +70,7 @@ class FakeForge:
             def do_GET(self) -> None:
                 forge._serve(self)
 
-            do_POST = do_PUT = do_GET  # noqa: N815 - the names that the server looks for
+            do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - the names that the server looks for
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
@@ -150,6 +153,8 @@ class FakeForge:
         if project != PROJECT:
             return 404, {"message": "Not Found"}
         verb, tail = name.partition(" ")[0], name.rpartition("/")[2]
+        if tail in ("comments", "notes") and parts[0].isdecimal() and int(parts[0]) <= len(self.pulls):
+            return self._comments(self.pulls[int(parts[0]) - 1], verb, query, body)
         if "/issues/" in name:
             return self._issue(int(parts[0]))
         if "/commits/" in name:
@@ -167,6 +172,8 @@ class FakeForge:
             return 200, [row] if pull.objecting else []
         if tail == "merge":
             return self._merge(pull, str(body.get("sha") or body.get("head_commit_id")))
+        if verb in ("PATCH", "PUT"):
+            return self._close(pull, body)
         return 200, self._said(pull)
 
     def _issue(self, number: int) -> tuple[int, Any]:
@@ -192,6 +199,25 @@ class FakeForge:
         pull = Pull(len(self.pulls) + 1, head, base, body["title"], text, checks=dict(self.new_checks))
         self.pulls.append(pull)
         return 201, self._said(pull)
+
+    def _comments(self, pull: Pull, verb: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        if verb == "POST":
+            pull.comments.append(body["body"])
+            return 201, {"id": len(pull.comments), "body": body["body"]}
+        rows = [{"id": n, "body": text, "system": False} for n, text in enumerate(pull.comments, 1)]
+        if self.kind == "gitea":
+            return 200, rows
+        size, page = int(query.get("per_page", "20")), int(query.get("page", "1"))
+        rows = rows if self.kind == "github" else rows[::-1]
+        return 200, rows[size * (page - 1) : size * page]
+
+    def _close(self, pull: Pull, body: Any) -> tuple[int, Any]:
+        if pull.stays or pull.state == "merged":
+            told = pull.stays or "cannot change state of this pull request, it was already merged"
+            return {"github": 422, "gitea": 412, "gitlab": 422}[self.kind], {"message": told}
+        if body in ({"state": "closed"}, {"state_event": "close"}):
+            pull.state, pull.last = "closed", self._tip(pull.head)
+        return (201 if self.kind == "gitea" else 200), self._said(pull)
 
     def _merge(self, pull: Pull, expected: str) -> tuple[int, Any]:
         head = self._tip(pull.head)

@@ -77,3 +77,19 @@ class Forge(Protocol):
             The merged request, or why it can't be merged yet.
         """
         ...
+
+    async def close(self, number: int, key: str, because: str) -> Request:
+        """Closes it without a merge, with one comment that says why; one that is over already is left as it is.
+
+        Args:
+            number: the request's.
+            key: of the comment: however often this is asked, it is written once.
+            because: plain text, one line.
+
+        Returns:
+            The request as it is then: closed, or merged by somebody before.
+
+        Raises:
+            ForgeError: it stays open, and why.
+        """
+        ...

@@ -14,7 +14,7 @@ from mohist.base import Clock
 from mohist.delivery.errors import ForgeError
 from mohist.delivery.forge.contract import Check, Issue, Request, Standing
 from mohist.delivery.forge.github import Method, objections
-from mohist.delivery.forge.wire import Wire, marker, number_of, understood
+from mohist.delivery.forge.wire import Wire, ended, marker, number_of, understood
 
 _STATES: Final[Mapping[str, Literal["passed", "pending", "failed"]]] = {
     "success": "passed",
@@ -24,6 +24,7 @@ _STATES: Final[Mapping[str, Literal["passed", "pending", "failed"]]] = {
 }
 _REFUSED: Final = (409, 422)
 _NOT_YET: Final = (405, 409, 423)
+_STAYS: Final = (409, 412, 422)
 _PAGE: Final = 50
 _PAGES: Final = 20
 
@@ -83,9 +84,25 @@ class Gitea:
         now = _request((await self.wire.call("GET", f"{self._base}/pulls/{number}")).said)
         return now if now.state == "merged" else answer.why
 
+    @understood
+    async def close(self, number: int, key: str, because: str) -> Request:
+        at = f"{self._base}/pulls/{number}"
+        now = _request((await self.wire.call("GET", at)).said)
+        if now.state != "open":
+            return now
+        await self._comment(number, key, because)
+        answer = await self.wire.call("PATCH", at, body={"state": "closed"}, accept=_STAYS)
+        return ended(_request((await self.wire.call("GET", at)).said), answer)
+
     @property
     def _base(self) -> str:
         return "/repos/" + "/".join(quote(part, safe="") for part in self.project.split("/"))
+
+    async def _comment(self, number: int, key: str, text: str) -> None:
+        at = f"{self._base}/issues/{number}/comments"
+        rows = (await self.wire.call("GET", at)).said  # all of them: it has no pages
+        if not any(marker(key) in row["body"] for row in rows):
+            await self.wire.call("POST", at, body={"body": f"{text}\n\n{marker(key)}"})
 
     async def _found(self, head: str, base: str, key: str) -> Request | None:
         # It can't be asked for by head, so it is looked for, newest first; before 1.24 it is asked for by no base either.

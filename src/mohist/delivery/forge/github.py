@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from mohist.base import Clock
 from mohist.delivery.errors import ForgeError
 from mohist.delivery.forge.contract import Check, Issue, Request, Standing
-from mohist.delivery.forge.wire import Wire, marker, number_of, understood
+from mohist.delivery.forge.wire import Wire, ended, marker, number_of, understood
 
 Method = Literal["merge", "squash", "rebase"]
 
@@ -28,6 +28,8 @@ _ASKS: Final = frozenset({"CHANGES_REQUESTED", "REQUEST_CHANGES"})
 _VERDICTS: Final = _ASKS | {"APPROVED", "DISMISSED"}
 _UNPROCESSABLE: Final = 422
 _NOT_YET: Final = (405, 409)
+_PAGE: Final = 100
+_PAGES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,29 @@ class GitHub:
         now = _request((await self.wire.call("GET", f"{self._base}/pulls/{number}")).said)
         return now if now.state == "merged" else answer.why
 
+    @understood
+    async def close(self, number: int, key: str, because: str) -> Request:
+        at = f"{self._base}/pulls/{number}"
+        now = _request((await self.wire.call("GET", at)).said)
+        if now.state != "open":
+            return now
+        await self._comment(number, key, because)
+        answer = await self.wire.call("PATCH", at, body={"state": "closed"}, accept=(_UNPROCESSABLE,))
+        return ended(_request((await self.wire.call("GET", at)).said), answer)
+
     @property
     def _base(self) -> str:
         return f"/repos/{self.project}"
+
+    async def _comment(self, number: int, key: str, text: str) -> None:
+        at = f"{self._base}/issues/{number}/comments"
+        for page in range(1, _PAGES + 1):
+            rows = (await self.wire.call("GET", at, {"per_page": str(_PAGE), "page": str(page)})).said
+            if any(marker(key) in (row["body"] or "") for row in rows):
+                return
+            if len(rows) < _PAGE:
+                break
+        await self.wire.call("POST", at, body={"body": f"{text}\n\n{marker(key)}"})
 
     async def _found(self, head: str, base: str, key: str) -> Request | None:
         owner = self.project.partition("/")[0]

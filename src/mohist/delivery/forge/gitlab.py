@@ -15,7 +15,7 @@ from mohist.base import Clock
 from mohist.delivery.errors import ForgeError
 from mohist.delivery.forge.contract import Check, Issue, Request, Standing
 from mohist.delivery.forge.github import Method
-from mohist.delivery.forge.wire import Wire, marker, number_of, understood
+from mohist.delivery.forge.wire import Wire, ended, marker, number_of, understood
 
 _BEHIND: Final = frozenset({"conflict", "need_rebase"})
 _MISSING: Final[Mapping[str, str]] = {
@@ -93,6 +93,19 @@ class GitLab:
         answer = await self.wire.call("PUT", f"{self._base}/merge_requests/{number}/merge", body=asked, accept=_NOT_YET)
         now = _request((await self.wire.call("GET", f"{self._base}/merge_requests/{number}")).said)
         return now if now.state == "merged" else answer.why
+
+    @understood
+    async def close(self, number: int, key: str, because: str) -> Request:
+        at = f"{self._base}/merge_requests/{number}"
+        now = _request((await self.wire.call("GET", at)).said)
+        if now.state != "open":
+            return now
+        # Newest first, so one page holds a comment that was written before a kill.
+        notes = (await self.wire.call("GET", f"{at}/notes", {"per_page": "100"})).said
+        if not any(marker(key) in row["body"] for row in notes):
+            await self.wire.call("POST", f"{at}/notes", body={"body": f"{because}\n\n{marker(key)}"})
+        answer = await self.wire.call("PUT", at, body={"state_event": "close"}, accept=_REFUSED)
+        return ended(_request((await self.wire.call("GET", at)).said), answer)
 
     @property
     def _base(self) -> str:

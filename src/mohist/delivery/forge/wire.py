@@ -12,6 +12,7 @@ import httpx2
 
 from mohist.base import Clock
 from mohist.delivery.errors import ForgeAwayError, ForgeError
+from mohist.delivery.forge.contract import Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -110,6 +111,17 @@ def understood(ask: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             raise ForgeAwayError(f"The forge's answer is not understood: {type(error).__name__} {error}.") from None
 
     return asked
+
+
+def ended(now: Request, answer: Answer) -> Request:
+    """The request, which is over.
+
+    Raises:
+        ForgeError: it is not, with what the forge said.
+    """
+    if now.state == "open":
+        raise ForgeError(f"{now.url} stays open: {answer.why}.", "Close it there.")
+    return now
 
 
 def _pause_s(headers: Mapping[str, str], clock: Clock) -> float:
