@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Literal
 
@@ -39,6 +39,7 @@ _LOG: Final = logging.getLogger(__name__)
 ENGINE_FILE: Final = "engine.db"
 EngineName = Literal["plain", "dbos"]
 Watch = Callable[[Delivery, Sequence[Note]], None]
+Beside = Callable[[anyio.Event], Awaitable[None]]
 
 
 async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) -> tuple[Delivery, bool]:
@@ -103,8 +104,14 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
     return delivery, stood
 
 
-async def work(office: Office, told: Callable[[str], None]) -> None:
-    """Works on whatever is to be done until a signal comes."""
+async def work(office: Office, told: Callable[[str], None], beside: Beside | None = None) -> None:
+    """Works on whatever is to be done until a signal comes.
+
+    Args:
+        office: what it is made of.
+        told: told what it does.
+        beside: what else it does until the event it is given is set.
+    """
     stop = anyio.Event()
     notifier = office.notifier(NEWS_MS)
     book, engine = await to_thread.run_sync(_engine, office, "")
@@ -113,6 +120,8 @@ async def work(office: Office, told: Callable[[str], None]) -> None:
             group.start_soon(_until_signal, stop)
             group.start_soon(_consenting, office, stop)
             group.start_soon(_notifying, notifier, "")
+            if beside is not None:
+                group.start_soon(beside, stop)
             told(f"works on deliveries as {engine.executor_id}; end it with Ctrl-C")
             await run_worker(
                 engine, book, office.clock, stop=stop, required=office.rulings.required, grace_s=GRACE_S * 10

@@ -31,6 +31,7 @@ VERBS = {
     "hand-back": "give your work to it",
     "report": "what was asked, done, proved, decided and paid",
     "work": "run whatever is to be done, until Ctrl-C",
+    "triggers": "schedules, webhooks and folders that begin deliveries: when next, and what last",
 }
 EPILOG = """\
 examples:
@@ -44,6 +45,7 @@ examples:
   mohist deliver resume last
   mohist deliver report last --markdown
   mohist deliver work
+  mohist deliver triggers
 
 ID is an id, a beginning of one, or `last`. Every verb takes --json. A requirement that is one of the verbs' words is begun
 with `mohist deliver start WORD`.
@@ -79,7 +81,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     made["report"].add_argument("--markdown", action="store_true", help="the report itself on stdout")
     for name, sub in made.items():
         sub.add_argument("--json", action="store_true", help="one JSON value on stdout")
-        if name not in ("list", "show", "report", "work"):
+        if name not in ("list", "show", "report", "work", "triggers"):
             sub.add_argument(
                 "--as", dest="person", metavar="USER", help="who acts, where the database is your own file"
             )
@@ -136,6 +138,10 @@ def main(args: argparse.Namespace) -> int:
             return _list(office, args)
         if args.verb == "work":
             return _work(office)
+        if args.verb == "triggers":
+            from mohist.cli.deliver_trigger import triggers
+
+            return triggers(office, args)
         delivery = office.book.get(args.id)
         if args.verb == "resume":
             return _resume(office, delivery, args)
@@ -255,10 +261,10 @@ def _list(office: Office, args: argparse.Namespace) -> int:
 def _work(office: Office) -> int:
     import anyio
 
-    from mohist.app.work import work
+    from mohist.app.trigger import work_with_triggers
 
     def told(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    anyio.run(work, office, told)
+    anyio.run(work_with_triggers, office, told)
     return ExitCode.DONE

@@ -64,6 +64,16 @@ class RuleError(DeliveryError):
     """The rules of delivery are not understood."""
 
 
+class FieldError(DeliveryError):
+    """A document lacks a field that a trigger names."""
+
+
+class TriggerError(DeliveryError):
+    """A trigger can't do what it is for."""
+
+    audience: Audience = "operator"
+
+
 class EngineError(DeliveryError):
     """Segments can't be run: the engine's database, or a segment that can't be run at all."""
 

@@ -87,7 +87,9 @@ def delivery_address(home: Path, env: Mapping[str, str], url: str = "") -> Addre
     return file_address(home / FILE_NAME) if address == home_address(home, {}) else address
 
 
-class _Tables(Session):
+class Tables(Session):
+    """A connection to the tables of deliveries, brought up to date."""
+
     shown_as: ClassVar[str] = "The database of deliveries"
     error: ClassVar[type[MohistError]] = BookError
 
@@ -111,7 +113,7 @@ class Store:
     """
 
     def __init__(self, address: Address | Path, clock: Clock, *, busy_s: float = BUSY_S) -> None:
-        self._tables = _Tables(address, busy_s=busy_s)
+        self._tables = Tables(address, busy_s=busy_s)
         self._clock = clock
         self._lock = threading.Lock()
 
