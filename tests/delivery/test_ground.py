@@ -242,6 +242,20 @@ async def test_a_branch_is_published_only_from_where_it_is_believed_to_be(user: 
     assert git(user, "status", "--porcelain") == ""
 
 
+async def test_a_branch_is_removed_only_where_it_stands_as_expected(user: Path, ground: GitGround) -> None:
+    base = await ground.resolve("HEAD")
+    await ground.unpublish("mohist/d-1", base)
+    await ground.publish(base, "mohist/d-1", None)
+    with pytest.raises(GitError, match="stands on"):
+        await ground.unpublish("mohist/d-1", "0" * 40)
+    git(user, "checkout", "--quiet", "mohist/d-1")
+    with pytest.raises(GitError, match="checked out"):
+        await ground.unpublish("mohist/d-1", base)
+    git(user, "checkout", "--quiet", "main")
+    await ground.unpublish("mohist/d-1", base)
+    assert git(user, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
 async def test_what_is_unusual_about_a_repository_is_said(tmp_path: Path, user: Path, sandbox: Bubblewrap) -> None:
     part = repository(tmp_path / "part", {"p.txt": "p\n"})
     git(user, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(part), "vendor/part")

@@ -245,3 +245,24 @@ async def test_the_branch_of_a_delivery_is_told_apart_from_its_base(at: Port, re
     await store.push(at.commit, BRANCH, "")
     assert await store.tip(BRANCH) == at.commit
     await store.push(at.commit, BRANCH, at.commit)
+
+
+async def test_a_branch_is_removed_where_it_stands_as_expected_and_nowhere_else(
+    at: Port, served: Path, remote: Remote
+) -> None:
+    store = at.ground.remote(remote)
+    await store.remove(BRANCH, at.commit)
+    await store.push(at.commit, BRANCH, "")
+    theirs = git(served, "commit-tree", f"{at.commit}^{{tree}}", "-p", at.commit, "-m", "theirs")
+    git(served, "update-ref", f"refs/heads/{BRANCH}", theirs)
+    with pytest.raises(MovedError):
+        await store.remove(BRANCH, at.commit)
+    assert git(served, "rev-parse", BRANCH) == theirs
+    await store.remove(BRANCH, theirs)
+    assert await store.tip(BRANCH) == ""
+    await store.remove(BRANCH, theirs)
+    git(served, "config", "receive.denyDeletes", "true")
+    await store.push(at.commit, BRANCH, "")
+    with pytest.raises(BarredError):
+        await store.remove(BRANCH, at.commit)
+    assert await store.tip(BRANCH) == at.commit

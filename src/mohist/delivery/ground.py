@@ -204,6 +204,10 @@ class GitGround:
         """Sets a branch of the user's repository if it stands on `expected` (None: if it is not there)."""
         await self._store.publish(commit, branch, expected)
 
+    async def unpublish(self, branch: str, expected: str) -> None:
+        """Removes a branch of the user's repository if it stands on `expected`."""
+        await self._store.unpublish(branch, expected)
+
     async def run(self, folder: Path, command: str, timeout_s: float, network: bool = False) -> Ran:
         room = self._room
         is_tree = folder.parent == self._home / "trees"

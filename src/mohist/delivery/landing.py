@@ -20,7 +20,7 @@ from mohist.delivery.errors import ForgeAwayError
 from mohist.delivery.forge.contract import Forge
 from mohist.delivery.machine import LOOK, look_later, step_back
 from mohist.delivery.port import Ground
-from mohist.delivery.request import Harbour, Waits, requested
+from mohist.delivery.request import Harbour, Waits, pushed_key, requested
 from mohist.delivery.stage import Context, Ended, ask, bounded, opened
 from mohist.delivery.state import Delivery, Facts, Gate, Move, StageName
 from mohist.sandbox import AwayError, InUseError, MovedError
@@ -33,13 +33,15 @@ _MOVES: Final = "base_moves"
 
 
 class Shore(Ground, Protocol):
-    """The ground, with the one operation that writes into the user's repository."""
+    """The ground, with the two operations that write into the user's repository."""
 
     async def contains(self, newer: str, older: str) -> bool: ...
 
     async def branch(self, branch: str) -> str: ...
 
     async def publish(self, commit: str, branch: str, expected: str | None) -> None: ...
+
+    async def unpublish(self, branch: str, expected: str) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class HomeHarbour:
 
     async def push(self, commit: str, branch: str, expected: str) -> None:
         await self.shore.publish(commit, branch, expected or None)
+
+    async def remove(self, branch: str, expected: str) -> None:
+        await self.shore.unpublish(branch, expected)
 
 
 async def run(context: Context, shore: Shore, harbour: Harbour | None = None, forge: Forge | None = None) -> Ended:
@@ -126,6 +131,7 @@ async def _push(at: _Landing, delivery: Delivery, tip: str) -> Ended:
         raise Waits(f"{base} moved at the same time", 1.0) from None
     except InUseError:
         branch = delivery.branch
+        await ask(context.book.effect, pushed_key(delivery, delivery.commit), "push")
         await at.harbour.push(delivery.commit, branch, await at.harbour.tip(branch))
         raise Waits(
             f"{base} is checked out, and is not moved behind its back: `git merge --ff-only {branch}` there"

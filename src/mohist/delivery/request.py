@@ -27,11 +27,33 @@ class Harbour(Protocol):
         """Sets it by compare-and-swap; raises `sandbox.MovedError`, `BarredError`, `AwayError`, `InUseError`."""
         ...
 
+    async def remove(self, branch: str, expected: str) -> None:
+        """Removes it if it stands on `expected`, nothing where it is not there; raises the same."""
+        ...
+
 
 class History(Protocol):
     """What is asked of commits."""
 
     async def contains(self, newer: str, older: str) -> bool: ...
+
+
+def pushed_key(delivery: Delivery, commit: str) -> str:
+    """Of the effect that this commit was pushed to the delivery's own branch: what has it, is ours."""
+    return f"{delivery.delivery_id}/pushed/{commit}"
+
+
+def request_key(delivery: Delivery) -> str:
+    """Of the effect that its request was made."""
+    return f"{delivery.delivery_id}/request"
+
+
+async def is_ours(context: Context, history: History, delivery: Delivery, at: str) -> bool:
+    """Whether the delivery's branch, standing on `at`, holds nothing of anybody else: only what was noted as pushed, or
+    what the change holds."""
+    if delivery.commit and await history.contains(delivery.commit, at):
+        return True
+    return await ask(context.book.begun, pushed_key(delivery, at))
 
 
 class Waits(Exception):  # noqa: N818 - no error: a stage that looks again
@@ -55,7 +77,7 @@ async def requested(
         Waits: for checks, reviews, the forge.
         StateError: people closed the request, or pushed to its branch.
     """
-    known = await ask(context.book.effect, f"{delivery.delivery_id}/request", "request")
+    known = await ask(context.book.effect, request_key(delivery), "request")
     # A request that is over is looked at before anything is pushed: forges remove the branch of one that is merged.
     standing = await forge.request(known["number"]) if known else None
     if standing is not None and standing.request.state == "merged":
@@ -107,13 +129,11 @@ def lacks(standing: Standing) -> tuple[str, ...]:
 
 async def _pushed(context: Context, history: History, harbour: Harbour, delivery: Delivery) -> tuple[int, bool]:
     """The branch holds the change; when it was pushed, and whether just now."""
-    key = f"{delivery.delivery_id}/pushed/{delivery.commit}"
+    key = pushed_key(delivery, delivery.commit)
     known = await ask(context.book.effect, key, "push")
     at = await harbour.tip(delivery.branch)
     if at != delivery.commit:
-        # Ours are what was noted as pushed, and what the change holds; else somebody works there.
-        ours = not at or await history.contains(delivery.commit, at)
-        if not ours and not await ask(context.book.begun, f"{delivery.delivery_id}/pushed/{at}"):
+        if at and not await is_ours(context, history, delivery, at):
             raise StateError(
                 f"Somebody pushed {at[:12]} to {delivery.branch}.",
                 "Take it over with `mohist deliver take-over`, or remove it there; then `mohist deliver retry merge`.",
@@ -132,7 +152,7 @@ async def _pushed(context: Context, history: History, harbour: Harbour, delivery
 
 
 async def _opened(context: Context, forge: Forge, delivery: Delivery) -> Request:
-    key = f"{delivery.delivery_id}/request"
+    key = request_key(delivery)
     known = await ask(context.book.effect, key, "request")
     if known:
         return Request(known["number"], known["url"], "", "open")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
 from mohist.delivery.deploy import OPEN, Sleep, deploy, take_back
 from mohist.delivery.environment import DeployPlan, Environment
-from mohist.delivery.errors import EnvironmentsError
+from mohist.delivery.errors import DeliveryError, EnvironmentsError
 from mohist.delivery.gate import Place
 from mohist.delivery.stage import Context, Ended, ask, bounded, opened
 from mohist.delivery.state import Delivery, Facts, Gate, Release
@@ -94,16 +94,19 @@ class Ship:
         )
 
     async def abandon(self, context: Context, because: str) -> tuple[Release, ...]:
-        """Takes back what is half deployed, for a delivery that is cancelled; what is committed stays."""
+        """Takes back what is half deployed, for a delivery that is cancelled; what is committed stays.
+
+        Returns:
+            Each release that was half deployed, as it is now: `rolled-back`; or, with what could not be done, `failed`
+            where nobody knows what serves, and as it was where its target can't be made any more.
+        """
         facts = await context.facts()
         ended = []
         for release in facts.releases:
-            if release.status in OPEN:
-                try:
-                    environment = self.plan.get(release.environment)
-                except EnvironmentsError as error:
-                    await context.note("alarm", f"{release.release_id} is half deployed, and {error.what}")
-                    continue
+            if release.status not in OPEN:
+                continue
+            try:
+                environment = self.plan.get(release.environment)
                 target = self.make(environment)
                 ended.append(
                     await take_back(
@@ -117,6 +120,9 @@ class Ship:
                         sleep=self.sleep,
                     )
                 )
+            except DeliveryError as error:
+                await context.note("alarm", f"{release.release_id} is half deployed, and {error}")
+                ended.append(replace(release, detail=str(error)))
         return tuple(ended)
 
 

@@ -1,4 +1,4 @@
-"""A branch on a git server: where it stands, what it holds, and setting it by lease. Over ssh, https, or a file's path.
+"""A branch on a git server: where it stands, what it holds, setting and removing it by lease. Over ssh, https, or a file's path.
 
 What decides how the server is reached comes from whoever makes the `Remote`, never from a repository: its configuration,
 hooks and credential helpers are not read. A token reaches git in its environment, not in its arguments, and no redirect is
@@ -23,7 +23,7 @@ from mohist.sandbox.hardened import Hardened
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _BARRED: Final = re.compile(
     r"authentication failed|permission denied|access denied|could not read (username|password)|error: 40[13]|"
-    r"host key verification failed|repository .* not found|does not appear to be a git repository|protected|declined|denied",
+    r"host key verification failed|repository .* not found|does not appear to be a git repository|protected|declined|denied|denying|refusing|prohibited",
     re.IGNORECASE,
 )
 _STALE: Final = re.compile(
@@ -112,6 +112,26 @@ class RemoteStore:
         await self._run(
             "push", "--porcelain", "--no-verify", "--recurse-submodules=no", "--no-signed",
             f"--force-with-lease={ref}:{expected}", self._remote.url, f"{commit}:{ref}",
+        )  # fmt: skip
+
+    async def remove(self, branch: str, expected: str) -> None:
+        """Removes a branch if it stands on `expected`. Nothing happens where it is not there.
+
+        Raises:
+            MovedError: it stands elsewhere.
+            BarredError: the server doesn't let it go: it is protected, or its default.
+            AwayError: the server did not answer; whether it is gone is not known.
+        """
+        ref = f"refs/heads/{branch}"
+        told = await self._run("ls-remote", "--refs", self._remote.url, ref)
+        at = next((row.split("\t")[0] for row in told.splitlines() if row.endswith(f"\t{ref}")), "")
+        if not at:
+            return
+        if at != expected:
+            raise MovedError(f"The remote's branch {branch!r} stands on {at[:12]}, not on {expected[:12]}.")
+        await self._run(
+            "push", "--porcelain", "--no-verify", "--recurse-submodules=no", "--no-signed",
+            f"--force-with-lease={ref}:{expected}", self._remote.url, f":{ref}",
         )  # fmt: skip
 
     async def _run(self, *args: str) -> str:

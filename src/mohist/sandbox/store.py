@@ -1,9 +1,9 @@
 """A git repository of our own that borrows a user's objects: work trees, commits and merges without a touch of theirs.
 
-The user's refs, index and configuration are never written, but by `publish`, which is asked for by name. Nothing is half
-done: a work tree appears by one rename, a merge is computed before any file changes and its end is noted first, so that
-whoever comes after a kill finishes it. One operation that writes runs at a time; the lock is held by git too, so that
-a git which outlives a killed Mohist is waited for.
+The user's refs, index and configuration are never written, but by `publish` and `unpublish`, which are asked for by name.
+Nothing is half done: a work tree appears by one rename, a merge is computed before any file changes and its end is noted
+first, so that whoever comes after a kill finishes it. One operation that writes runs at a time; the lock is held by git
+too, so that a git which outlives a killed Mohist is waited for.
 """
 
 # ruff: noqa: ASYNC240 - a look at a few paths beside the start of a process
@@ -244,7 +244,7 @@ class GitStore(Borrowed):
         return (await self._run("rev-parse", "--quiet", "--verify", ref, users=True, accept=(0, 1))).strip()
 
     async def publish(self, commit: str, branch: str, expected: str | None) -> None:
-        """Sets a branch of the user's repository, its objects first. The one operation that writes there.
+        """Sets a branch of the user's repository, its objects first. With `unpublish` the one operation that writes there.
 
         Args:
             expected: the commit it must stand on now; None: it must not be there.
@@ -261,19 +261,37 @@ class GitStore(Borrowed):
                     f"The branch {branch!r} stands on {now[:12] or 'nothing'}, not on {(expected or 'nothing')[:12]}.",
                     "Somebody moved it; merge again onto what it is now.",
                 )
-            listed = (await self._run("worktree", "list", "--porcelain", "-z", users=True)).split("\0")
-            if f"branch {ref}" in listed:
-                raise InUseError(
-                    f"The branch {branch!r} is checked out in a work tree.",
-                    "Setting it would leave that tree behind it; merge into it there, or name another branch.",
-                )
+            await self._free(
+                ref, "Setting it would leave that tree behind it; merge into it there, or name another branch."
+            )
             tips = await self._run("for-each-ref", "--format=^%(objectname)", "refs/heads", "refs/remotes", users=True)
             asked = f"{commit}\n{tips}".encode()
             pack = await self._bytes("pack-objects", "--revs", "--local", "--stdout", "--quiet", given=asked)
             await self._bytes("unpack-objects", "-q", users=True, given=pack)
             await self._run("update-ref", ref, commit, now or "0" * len(commit), users=True)
 
+    async def unpublish(self, branch: str, expected: str) -> None:
+        """Removes a branch of the user's repository if it stands on `expected`; nothing where it is not there.
+
+        Raises MovedError: it stands elsewhere; InUseError: a work tree has it checked out.
+        """
+        ref = f"refs/heads/{branch}"
+        async with self._writing():
+            now = await self.branch(branch)
+            if not now:
+                return
+            if now != expected:
+                raise MovedError(f"The branch {branch!r} stands on {now[:12]}, not on {expected[:12]}.")
+            await self._free(ref, "Check another out there, then remove it.")
+            await self._run("update-ref", "-d", ref, expected, users=True)
+
     # What follows expects the lock to be held.
+
+    async def _free(self, ref: str, mend: str) -> None:
+        """Raises InUseError where a work tree of the user's has it checked out."""
+        listed = (await self._run("worktree", "list", "--porcelain", "-z", users=True)).split("\0")
+        if f"branch {ref}" in listed:
+            raise InUseError(f"The branch {ref.removeprefix('refs/heads/')!r} is checked out in a work tree.", mend)
 
     async def _snapshot(self, name: str) -> str:
         """The tree of everything in a work tree; its index learns the files' times."""

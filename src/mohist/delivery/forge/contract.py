@@ -62,6 +62,10 @@ class Forge(Protocol):
         """An issue by number, or by an address of this project."""
         ...
 
+    async def find(self, head: str, base: str, key: str) -> Request | None:
+        """The request of this key from branch to branch, in whatever state; None: there is none."""
+        ...
+
     async def open_request(self, head: str, base: str, title: str, body: str, key: str) -> Request:
         """The request of this key from branch to branch; made where there is none."""
         ...

@@ -50,13 +50,13 @@ class Gitea:
 
     @understood
     async def open_request(self, head: str, base: str, title: str, body: str, key: str) -> Request:
-        if found := await self._found(head, base, key):
+        if found := await self.find(head, base, key):
             return found
         asked = {"title": title, "head": head, "base": base, "body": f"{body}\n\n{marker(key)}"}
         answer = await self.wire.call("POST", f"{self._base}/pulls", body=asked, accept=_REFUSED)
         if answer.status not in _REFUSED:
             return _request(answer.said)
-        if found := await self._found(head, base, key):
+        if found := await self.find(head, base, key):
             return found
         raise ForgeError(f"{self.project} takes no pull request from {head}: {answer.why}.")
 
@@ -104,7 +104,8 @@ class Gitea:
         if not any(marker(key) in row["body"] for row in rows):
             await self.wire.call("POST", at, body={"body": f"{text}\n\n{marker(key)}"})
 
-    async def _found(self, head: str, base: str, key: str) -> Request | None:
+    @understood
+    async def find(self, head: str, base: str, key: str) -> Request | None:
         # It can't be asked for by head, so it is looked for, newest first; before 1.24 it is asked for by no base either.
         for page in range(1, _PAGES + 1):
             query = {

@@ -58,13 +58,13 @@ class GitHub:
 
     @understood
     async def open_request(self, head: str, base: str, title: str, body: str, key: str) -> Request:
-        if found := await self._found(head, base, key):
+        if found := await self.find(head, base, key):
             return found
         asked = {"title": title, "head": head, "base": base, "body": f"{body}\n\n{marker(key)}"}
         answer = await self.wire.call("POST", f"{self._base}/pulls", body=asked, accept=(_UNPROCESSABLE,))
         if answer.status != _UNPROCESSABLE:
             return _request(answer.said)
-        if found := await self._found(head, base, key):
+        if found := await self.find(head, base, key):
             return found
         raise ForgeError(f"{self.project} takes no pull request from {head}: {answer.why}.")
 
@@ -119,7 +119,8 @@ class GitHub:
                 break
         await self.wire.call("POST", at, body={"body": f"{text}\n\n{marker(key)}"})
 
-    async def _found(self, head: str, base: str, key: str) -> Request | None:
+    @understood
+    async def find(self, head: str, base: str, key: str) -> Request | None:
         owner = self.project.partition("/")[0]
         query = {"head": f"{owner}:{head}", "base": base, "state": "all", "sort": "created", "direction": "desc"}
         for said in (await self.wire.call("GET", f"{self._base}/pulls", query)).said:

@@ -60,7 +60,7 @@ class GitLab:
 
     @understood
     async def open_request(self, head: str, base: str, title: str, body: str, key: str) -> Request:
-        if found := await self._found(head, base, key):
+        if found := await self.find(head, base, key):
             return found
         asked = {
             "source_branch": head,
@@ -71,7 +71,7 @@ class GitLab:
         answer = await self.wire.call("POST", f"{self._base}/merge_requests", body=asked, accept=_REFUSED)
         if answer.status not in _REFUSED:
             return _request(answer.said)
-        if found := await self._found(head, base, key):
+        if found := await self.find(head, base, key):
             return found
         raise ForgeError(f"{self.project} takes no merge request from {head}: {answer.why}.")
 
@@ -111,7 +111,8 @@ class GitLab:
     def _base(self) -> str:
         return f"/projects/{quote(self.project, safe='')}"
 
-    async def _found(self, head: str, base: str, key: str) -> Request | None:
+    @understood
+    async def find(self, head: str, base: str, key: str) -> Request | None:
         query = {"source_branch": head, "target_branch": base, "state": "all", "scope": "all"}
         for said in (await self.wire.call("GET", f"{self._base}/merge_requests", query)).said:
             if said["source_branch"] == head and marker(key) in (said["description"] or ""):
