@@ -8,13 +8,18 @@ from mohist.guard.block import Block, Source
 from mohist.guard.detector import CERTAIN, Detector, Hit, Match, Matcher, Pattern
 from mohist.guard.errors import GuardDataError, GuardError, GuardLimitError, GuardRuleError
 from mohist.guard.finding import Digest, Finding, Found, keyed, shown
+from mohist.guard.limit import Limits
+from mohist.guard.region import Dialect
+from mohist.guard.request import Request, walk
 from mohist.guard.scanner import Scanner
+from mohist.guard.seal import Skipped
 from mohist.guard.view import Origin, View
 
 __all__ = [
     "CERTAIN",
     "Block",
     "Detector",
+    "Dialect",
     "Digest",
     "Finding",
     "Found",
@@ -23,13 +28,17 @@ __all__ = [
     "GuardLimitError",
     "GuardRuleError",
     "Hit",
+    "Limits",
     "Match",
     "Matcher",
     "Origin",
     "Pattern",
+    "Request",
     "Scanner",
+    "Skipped",
     "Source",
     "View",
     "keyed",
     "shown",
+    "walk",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from mohist.base import light_dataclass
 
 Source = Literal[
     "system",
@@ -21,7 +22,7 @@ Source = Literal[
 """Who wrote a text: "system" and "tool_schema" are written by a program; "tool_result", "web" and "mcp" by strangers."""
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Block:
     """One text with its provenance.
 
