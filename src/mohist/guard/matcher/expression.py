@@ -1,0 +1,116 @@
+"""One pattern, compiled by RE2, and how its matches in a stretch of bytes are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+from mohist.guard.detector import Pattern
+from mohist.guard.errors import GuardLimitError, GuardRuleError
+from mohist.guard.matcher.dialect import rewritten
+
+PROGRAM_MAX = 200_000
+"""RE2's instructions; a list of ten thousand words stays below, `(.{1000}){1000}` does not."""
+RE2_MEMORY_BYTES = 64 << 20
+"""For the automaton that RE2 builds as it goes; where that is too little it goes on without one, slower."""
+WIDTH_MAX_BYTES = 1 << 16
+"""The widest match; every candidate costs a look at a window of this size."""
+
+Spans = list[tuple[int, int]]
+_NOWHERE = (-1, -1)
+
+
+class Expression:
+    """A detector's pattern, ready to confirm.
+
+    Args:
+        detector: whose it is.
+        pattern: as the detector gives it.
+
+    Raises:
+        GuardRuleError: RE2 refuses it, it would be too large, or it matches the empty text.
+    """
+
+    __slots__ = ("_anchored", "_group", "_match", "_unanchored", "detector", "gate", "name", "source", "width_bytes")
+
+    def __init__(self, detector: str, pattern: Pattern) -> None:
+        self.detector = detector
+        self.name = pattern.name
+        try:
+            body = rewritten(pattern.expression)
+        except GuardRuleError as error:
+            raise GuardRuleError(f"{self._whose()}: {error.what}", error.mend) from None
+        self.source = (f"(?i:{body})" if pattern.ignore_case else body).encode("ascii")
+        if not 0 < pattern.width_bytes <= WIDTH_MAX_BYTES:
+            raise GuardRuleError(f"{self._whose()}: a match may be 1 to {WIDTH_MAX_BYTES} bytes wide.")
+        self.width_bytes = pattern.width_bytes
+        self.gate = tuple(word.encode("utf-8") for word in pattern.keywords)
+        if any(word != word.lower() for word in pattern.keywords) or b"" in self.gate:
+            raise GuardRuleError(f"{self._whose()}: keywords are written in lower case, and none is empty.")
+        options = re2.Options()
+        options.encoding = re2.Options.Encoding.LATIN1
+        options.log_errors = False
+        options.max_mem = RE2_MEMORY_BYTES
+        try:
+            compiled = re2.compile(self.source, options)
+        except re2.error as error:
+            reason = str(error.args[0].decode("latin-1") if isinstance(error.args[0], bytes) else error)
+            raise GuardRuleError(
+                f"{self._whose()} is refused by RE2: {reason}.",
+                "RE2 has no look-around and no back references, and repeats at most 1,000 times.",
+            ) from None
+        if compiled.programsize > PROGRAM_MAX:
+            raise GuardRuleError(f"{self._whose()} is too large: {compiled.programsize} instructions.")
+        if compiled.fullmatch(b"") is not None:
+            raise GuardRuleError(f"{self._whose()} matches the empty text, so everywhere.")
+        self._group: int = compiled.groupindex.get(b"value", 1 if compiled.groups else 0)
+        # The module's own `search` costs three times what the search does; its native method takes the same places.
+        self._match: Callable[[Any, bytes, int, int], Spans] = compiled._regexp.Match
+        self._unanchored, self._anchored = re2._Anchor.UNANCHORED, re2._Anchor.ANCHOR_START
+
+    def _whose(self) -> str:
+        return f"The pattern {self.name!r} of the detector {self.detector!r}"
+
+    def matches(self, data: bytes, low: int, high: int, most: int) -> Iterator[tuple[int, int, int, int]]:
+        """Start, end and the value's start and end of each match within [low, high), one for each place where one starts.
+
+        Overlapping matches are all given: the search goes on one byte after a start. Borders see the whole of `data`. A match
+        that is wider than allowed is tried again within its width.
+
+        Raises:
+            GuardLimitError: there are more than `most`.
+        """
+        match, width = self._match, self.width_bytes
+        count = 0
+        while low < high:
+            spans = match(self._unanchored, data, low, high)
+            start, end = spans[0]
+            if start < 0:
+                return
+            low = start + 1
+            if end - start > width:
+                spans = match(self._anchored, data, start, start + width)
+                if spans[0] == _NOWHERE:
+                    continue
+                end = spans[0][1]
+            if end == start:
+                continue
+            count += 1
+            if count > most:
+                raise GuardLimitError(
+                    f"{self._whose()} matches more than {most} times in one text.",
+                    "Raise matches_max, or make the pattern narrower.",
+                )
+            yield (start, end, *self._value(spans))
+
+    def _value(self, spans: Spans) -> tuple[int, int]:
+        chosen = spans[self._group]
+        if chosen == _NOWHERE:
+            chosen = next((span for span in spans[1:] if span != _NOWHERE), spans[0])
+        return chosen
+
+    def gated(self, lower: bytes) -> bool:
+        """Whether a text, in lower case, holds one of the keywords."""
+        return not self.gate or any(word in lower for word in self.gate)

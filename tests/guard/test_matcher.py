@@ -1,0 +1,181 @@
+"""Hyperscan and RE2 give the same matches, all of them, and say so where they can't."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mohist.guard import Block, GuardLimitError, GuardRuleError, Hit, Match, Matcher, Pattern, View
+from mohist.guard.matcher import build_matcher
+
+
+class Seeker:
+    """A detector that only has patterns."""
+
+    def __init__(self, *patterns: Pattern, name: str = "seeker") -> None:
+        self.name = name
+        self.version = "1"
+        self.patterns = patterns
+
+    def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:
+        return ()
+
+
+def both(*patterns: Pattern, **settings: int) -> list[Matcher]:
+    return [build_matcher([Seeker(*patterns)], engine=engine, **settings) for engine in ("hyperscan", "re2")]
+
+
+def values(matcher: Matcher, text: str, pattern: str = "p") -> list[str]:
+    return [
+        text[match.value_start : match.value_end]
+        for match in matcher.matches(View(text)).get("seeker", {}).get(pattern, ())
+    ]
+
+
+@pytest.mark.parametrize("engine", [0, 1], ids=["hyperscan", "re2"])
+class TestBothEngines:
+    def test_the_value_is_the_named_group_else_the_first_that_took_part_else_all(self, engine: int) -> None:
+        for expression, expected in (
+            (r"key=(\w+);(?P<value>\d+)", "22"),
+            (r"key=(\w+);\d+", "ab"),
+            (r"key=\w+;\d+", "key=ab;22"),
+            (r"(?:lock=(\w+)|key=(\w+));", "ab"),
+        ):
+            assert values(both(Pattern("p", expression))[engine], "x key=ab;22 y") == [expected]
+
+    def test_overlapping_matches_are_all_given(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"(?:key|secret)[ =]{1,3}(\S{4,})"))[engine]
+        assert values(matcher, "key = secret=hunter22") == ["secret=hunter22", "hunter22"]
+
+    def test_places_are_characters_of_the_view(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"key=(\d+)"))[engine]
+        assert values(matcher, "密钥🔑 key=123 é key=45") == ["123", "45"]
+
+    def test_other_scripts_match_as_characters_in_classes_and_repeats(self, engine: int) -> None:
+        matcher = both(Pattern("p", "密[码碼a]?[:：]([一-龥é]{2,4})"))[engine]
+        assert values(matcher, "密码：天王盖地虎 密:éé 密x:山水") == ["天王盖地", "éé"]
+
+    def test_case_is_ignored_where_asked(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"token (\w+)", ignore_case=True))[engine]
+        assert values(matcher, "ToKeN abc") == ["abc"]
+
+    def test_a_match_counts_only_beside_one_of_its_keywords_in_any_case(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"[0-9a-f]{8}", keywords=("azure", "密钥")))[engine]
+        assert values(matcher, "AZURE deadbeef") == ["deadbeef"]
+        assert values(matcher, "密钥 deadbeef") == ["deadbeef"]
+        assert values(matcher, "git deadbeef") == []
+
+    def test_a_match_wider_than_allowed_is_cut_to_its_width(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"sk-[a-z]{4,}", width_bytes=10))[engine]
+        assert values(matcher, "sk-" + "a" * 50) == ["sk-aaaaaaa"]
+
+    def test_a_match_that_has_no_end_within_its_width_is_none(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"sk-[a-z]+;", width_bytes=10))[engine]
+        assert values(matcher, "sk-" + "a" * 50 + "; sk-ab;") == ["sk-ab;"]
+
+    def test_white_space_is_the_same_to_both(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"a\sb"), Pattern("q", r"a\Sb"), Pattern("r", r"a[^\s]b"), Pattern("s", r"a[\S]b"))[
+            engine
+        ]
+        assert [values(matcher, "a\vb", name) for name in "pqrs"] == [[], ["a\vb"], ["a\vb"], ["a\vb"]]
+
+    def test_the_end_of_a_text_is_its_end(self, engine: int) -> None:
+        assert values(both(Pattern("p", r"key$"))[engine], "key\n") == []
+
+    def test_more_matches_than_allowed_is_an_error_not_silence(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"\d"), matches_max=3)[engine]
+        assert values(matcher, "123") == ["1", "2", "3"]
+        with pytest.raises(GuardLimitError, match=r"'p'.*more than 3"):
+            matcher.matches(View("1234"))
+
+    def test_nothing_is_found_in_nothing(self, engine: int) -> None:
+        assert both(Pattern("p", r"\d"))[engine].matches(View("")) == {}
+
+    def test_no_patterns_find_nothing(self, engine: int) -> None:
+        assert both()[engine].matches(View("text")) == {}
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        (r"(?<=key)\d+", "refused by RE2"),
+        (r"(?=key)\d+", "refused by RE2"),
+        (r"(\w)\1", "refused by RE2"),
+        (r"(?:a{1000}){1000}", "refused by RE2"),
+        (r"(?:[a-z]{999}|[b-y]{998}|x.{999}y.{999}|z.{999}){1,40}", "RE2|too large"),
+        (r"a*", "empty text"),
+        (r"[^机]x", "negated class"),
+        (r"[a-机]x", "begins in ASCII"),
+        (r"\pL+", "Unicode properties"),
+        (r"[abc", "does not close"),
+        ("x\\", "lone backslash"),
+        (r"(ab", "refused by RE2"),
+    ],
+)
+def test_what_the_engines_would_not_read_alike_is_refused_by_name(expression: str, reason: str) -> None:
+    with pytest.raises(GuardRuleError, match=reason) as refused:
+        build_matcher([Seeker(Pattern("bad", expression))], engine="re2")
+    assert "'bad'" in refused.value.what
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [Pattern("p", "a", width_bytes=0), Pattern("p", "a", width_bytes=1 << 20), Pattern("p", "a", keywords=("A",))],
+)
+def test_widths_and_keywords_are_checked(pattern: Pattern) -> None:
+    with pytest.raises(GuardRuleError):
+        build_matcher([Seeker(pattern)], engine="re2")
+
+
+def test_two_patterns_of_one_name_are_refused() -> None:
+    with pytest.raises(GuardRuleError, match="two patterns named 'p'"):
+        build_matcher([Seeker(Pattern("p", "a"), Pattern("p", "b"))])
+
+
+def test_what_hyperscan_does_not_take_is_searched_all_the_same() -> None:
+    # Hyperscan bounds what a pattern may become; RE2 takes this one.
+    hungry = Pattern("p", r"(?:[ab].{400}[cd].{400}){2}z|key(\d)", width_bytes=4096)
+    assert values(both(hungry, Pattern("q", "x"))[0], "key7") == ["7"]
+
+
+def test_several_threads_may_search_at_once() -> None:
+    matcher = both(Pattern("p", r"key=(\d+)"))[0]
+    text = "key=1 " * 300
+    results: list[int] = []
+    threads = [threading.Thread(target=lambda: results.append(len(values(matcher, text)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert results == [300] * 8
+
+
+EXPRESSIONS = (
+    r"\bkey[ =:]{1,3}([a-c0-2]{2,6})\b",
+    r"(?i)tok(?:en)?[^a-z]{0,4}([A-Za-z0-9]{3,})",
+    r"a+b?c*d",
+    r"(?s)begin.{0,20}?end",
+    r"(?m)^x[\w-]*$",
+    r"[一-二]+é?",
+    r"(?:^|[^a])ab(?:[^b]|$)",
+    r"ab\s+\S+",
+)
+ALPHABET = st.text(alphabet="abcde x=:\n\t\v012é一二-K\u212aſ", max_size=60)
+WORDS = st.lists(
+    st.one_of(
+        st.sampled_from(["key=", "key: ab12", "Token", "tok ", "begin", "end", "x-1\n", "aabd", "ab "]), ALPHABET
+    ),
+    max_size=12,
+).map("".join)
+MATCHERS = both(*[Pattern(f"p{index}", expression, width_bytes=24) for index, expression in enumerate(EXPRESSIONS)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(WORDS)
+def test_the_two_engines_find_the_same(text: str) -> None:
+    native, plain = MATCHERS
+    assert native.matches(View(text)) == plain.matches(View(text))
