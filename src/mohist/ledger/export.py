@@ -1,0 +1,139 @@
+"""Writes a log as a folder that a stranger can check: C2SP tlog-tiles, checkpoints, contents that were asked for, the verifier.
+
+Files are written aside, flushed and renamed; the checkpoint comes last, so a folder that has one is whole. A file that is there
+already with other bytes is never written over: two exports of one log agree, or one of them is not of that log.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable
+from importlib import resources
+from pathlib import Path
+
+from mohist.ledger import note, tile
+from mohist.ledger.errors import ErasedError, LedgerError
+from mohist.ledger.log import Log
+from mohist.ledger.tree import HASH_BYTES
+from mohist.ledger.vault import Vault
+
+_README = """This folder holds the log {origin} up to entry {size}, exported by Mohist.
+
+    python verify.py . --key 'KEY'
+
+checks all of it and needs no network and nothing of Mohist; KEY is the log's verifier key, which has to reach you on another
+way than this folder. `--policy FILE` names the witnesses that you believe (https://c2sp.org/tlog-policy). verify.py lists its steps.
+The layout is https://c2sp.org/tlog-tiles, so other programs can check it as well.
+"""
+
+
+def export(
+    log: Log,
+    folder: Path,
+    checkpoint: note.SignedCheckpoint,
+    *,
+    earlier: Iterable[note.SignedCheckpoint] = (),
+    policy: str = "",
+    vault: Vault | None = None,
+    contents: Iterable[str] = (),
+    tell: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Writes a bundle.
+
+    Args:
+        log: open for reading, at least as long as the checkpoint says.
+        folder: written to; made where it is not.
+        checkpoint: what the bundle is up to.
+        earlier: checkpoints before it.
+        policy: the log's own proposal of whom to believe.
+        vault: the contents' keys.
+        contents: digests of contents to be shown with their keys.
+        tell: is told how many entries of how many are written.
+
+    Returns:
+        Digests of the contents that were asked for and are gone.
+
+    Raises:
+        LedgerError: the folder can't be written or holds another log; the log is shorter than the checkpoint.
+    """
+    size = checkpoint.checkpoint.size
+    if log.size < size or log.root(size) != checkpoint.checkpoint.root:
+        raise LedgerError(
+            f"The log {log.origin} does not have the tree that was signed at {size} entries.",
+            "It was cut or rewritten; look at `mohist ledger check`.",
+        )
+    writer = _Folder(folder)
+    for level, index, width in places(size):
+        writer.put(tile.path(level, index, width), log.tile(level, index)[: width * HASH_BYTES])
+        if level == 0:
+            start = index * tile.WIDTH
+            leaves = log.leaves(start, start + width)
+            writer.put(
+                tile.path("entries", index, width), b"".join(struct.pack(">H", len(leaf)) + leaf for leaf in leaves)
+            )
+            if tell is not None:
+                tell(start + width, size)
+    gone = []
+    for digest in contents:
+        kept = log.payload(digest)
+        kid, wrapped, ciphertext = kept or ("", b"", None)
+        if ciphertext is None or vault is None:
+            gone.append(digest)
+            continue
+        try:
+            key = vault.key(kid, wrapped)
+        except ErasedError:
+            gone.append(digest)
+            continue
+        writer.put(f"payload/{digest}", ciphertext)
+        writer.put(f"payload/{digest}.key", key.hex().encode() + b"\n")
+    for one in earlier:
+        if one.checkpoint.size < size:
+            writer.put(f"checkpoints/{one.checkpoint.size}", str(one).encode(), may_change=True)
+    if policy:
+        writer.put("policy", policy.encode(), may_change=True)
+    writer.put("verify.py", resources.files("mohist.ledger").joinpath("verify.py").read_bytes(), may_change=True)
+    writer.put("README.txt", _README.format(origin=log.origin, size=size).encode(), may_change=True)
+    writer.put("checkpoint", str(checkpoint).encode(), may_change=True)
+    return gone
+
+
+def places(size: int) -> Iterable[tuple[int, int, int]]:
+    """(level, index, width) of the tiles of a tree, lowest first."""
+    level, count = 0, size
+    while count:
+        for index in range((count + tile.WIDTH - 1) // tile.WIDTH):
+            yield level, index, min(tile.WIDTH, count - index * tile.WIDTH)
+        level, count = level + 1, count // tile.WIDTH
+
+
+class _Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, path: str, data: bytes, *, may_change: bool = False) -> None:
+        place = self._root / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                if place.read_bytes() == data:
+                    return
+                if not may_change:
+                    raise LedgerError(
+                        f"{place} is there with other bytes.",
+                        "It is of another log or was changed; export to a new folder.",
+                    )
+            aside = place.with_name(place.name + ".new")
+            with open(aside, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(place)
+            folder = os.open(place.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise LedgerError(f"{place} can't be written: {error.strerror}.") from error
