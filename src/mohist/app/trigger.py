@@ -20,7 +20,7 @@ from mohist.app.office import Office
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
 from mohist.app.work import press_on, work
 from mohist.base import ExitCode, MohistError
-from mohist.delivery.errors import RuleError, UnknownDeliveryError
+from mohist.delivery.errors import DeliveryError, RuleError, UnknownDeliveryError
 from mohist.delivery.stage import ask
 from mohist.delivery.store import delivery_address
 from mohist.delivery.trigger.door import Ear, HookDoor
@@ -313,7 +313,8 @@ class Triggers:
         await begin(self.office, asked, trigger.requester, firing.delivery_id)
 
     async def _not_begun(self, trigger: Trigger, firing: Firing, error: MohistError) -> None:
-        lasting = error.exit_code == ExitCode.USAGE
+        # What was asked for can't be; another model or repository may be there next time.
+        lasting = isinstance(error, DeliveryError) and error.exit_code == ExitCode.USAGE
         if lasting or firing.tries >= len(WAITS_S):
             status = "refused" if lasting else "failed"
             await ask(self.firings.settle, firing, status, str(error))

@@ -286,7 +286,7 @@ def secrets_of(trigger: Trigger, env: Mapping[str, str]) -> tuple[str, ...]:
     if any(len(secret.encode()) < LEAST_SECRET_BYTES for secret in secrets):
         raise RuleError(f"{place}: {where} is shorter than {LEAST_SECRET_BYTES} bytes.", "openssl rand -hex 32")
     if how.scheme == "standard" and any(key_of(secret) is None for secret in secrets):
-        raise RuleError(f"{place}: {where} is not of the form whsec_BASE64.", "As the sender shows it.")
+        raise RuleError(f"{place}: {where} is not base64 after whsec_.", "As the sender shows it.")
     return secrets
 
 

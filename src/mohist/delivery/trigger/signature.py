@@ -5,7 +5,8 @@ github    `X-Hub-Signature-256`, HMAC-SHA256 over the body (also Gitea's and For
           https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 gitlab    `X-Gitlab-Token`, the secret itself, and `Idempotency-Key` or `X-Gitlab-Event-UUID`.
           https://docs.gitlab.com/user/project/integrations/webhooks/
-standard  `webhook-id`, `webhook-timestamp`, `webhook-signature`, HMAC-SHA256 over all three parts.
+standard  `webhook-id`, `webhook-timestamp`, `webhook-signature`, HMAC-SHA256 over id, time and body (also GitLab's, where it
+          has a signing token).
           https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
@@ -46,9 +47,8 @@ def proved(
 
 
 def key_of(secret: str) -> bytes | None:
-    """The key in a `whsec_…`; None: it is none."""
-    if not secret.startswith(_PREFIX):
-        return None
+    """The key in a secret of Standard Webhooks, `whsec_` and base64; as there, the first part may be left out. None: it is
+    none."""
     try:
         return base64.b64decode(secret.removeprefix(_PREFIX), validate=True) or None
     except (ValueError, binascii.Error):
