@@ -311,6 +311,18 @@ def test_what_a_run_cost_counts_once_for_the_delivery_and_for_its_stage(book: Bo
     assert [(row.status, row.cost_microusd, row.tokens) for row in book.stages("delivery-1")] == [("done", 140, 14)]
 
 
+def test_of_several_that_would_do_an_effect_one_has_it_for_a_while(book: Book, clock: FakeClock) -> None:
+    assert book.seize("d/notify/team/3", "notify", 60_000) == "mine"
+    assert book.seize("d/notify/team/3", "notify", 60_000) == "held"
+    assert book.seize("d/notify/team/4", "notify", 60_000) == "mine"
+    clock.advance(60)
+    assert book.seize("d/notify/team/3", "notify", 60_000) == "mine", "who had it is gone"
+    assert book.seize("d/notify/team/3", "notify", 60_000) == "held"
+    book.done("d/notify/team/3", {})
+    clock.advance(60)
+    assert book.seize("d/notify/team/3", "notify", 60_000) == "done"
+
+
 def test_an_effect_is_on_record_before_it_happens_and_its_first_result_holds(book: Book) -> None:
     assert not book.begun("delivery-1/1/push")
     assert book.effect("delivery-1/1/push", "push") is None

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mohist.delivery.book import Seized
 from mohist.delivery.consent import decided
 from mohist.delivery.errors import ConflictError, UnknownDeliveryError
 from mohist.delivery.machine import applied, same
@@ -40,6 +41,7 @@ class FakeBook:
         self._notes: dict[str, list[Note]] = {}
         self._spent: dict[tuple[str, str], tuple[str, int, int, int]] = {}
         self._effects: dict[str, dict[str, Any] | None] = {}
+        self._seized: dict[str, int] = {}
 
     def create(self, delivery: Delivery) -> None:
         assert delivery.delivery_id not in self._facts
@@ -197,6 +199,14 @@ class FakeBook:
 
     def effect(self, key: str, kind: str) -> dict[str, Any] | None:
         return self._effects.setdefault(key, None)
+
+    def seize(self, key: str, kind: str, held_ms: int) -> Seized:
+        if self._effects.get(key) is not None:
+            return "done"
+        if key in self._effects and self._now_ms() < self._seized.get(key, 0) + held_ms:
+            return "held"
+        self._effects[key], self._seized[key] = None, self._now_ms()
+        return "mine"
 
     def begun(self, key: str) -> bool:
         return key in self._effects

@@ -6,7 +6,7 @@ Synchronous and short: a call is one transaction. Whoever calls from async code 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from mohist.delivery.state import (
     Decision,
@@ -23,6 +23,8 @@ from mohist.delivery.state import (
     StageName,
     StageRow,
 )
+
+Seized = Literal["mine", "held", "done"]
 
 
 class Book(Protocol):
@@ -115,6 +117,11 @@ class Book(Protocol):
     def effect(self, key: str, kind: str) -> dict[str, Any] | None:
         """What an outside effect gave; None: it is not known to have happened. Its beginning is on record from here on,
         so that a second worker sees that it may have happened and looks before it repeats it."""
+        ...
+
+    def seize(self, key: str, kind: str, held_ms: int) -> Seized:
+        """Takes an effect for `held_ms`, so that of several that would do it at once one does: `mine`, `held` by another,
+        or `done`. Who takes it for longer takes it again; who dies loses it when the time is up."""
         ...
 
     def begun(self, key: str) -> bool:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, and_, desc, insert, select, update
 
 from mohist.base import Clock, MohistError
 from mohist.delivery import migration
+from mohist.delivery.book import Seized
 from mohist.delivery.consent import decided
 from mohist.delivery.errors import BookError, UnknownDeliveryError
 from mohist.delivery.machine import same
@@ -307,6 +308,17 @@ class Store:
             add_row(db, EFFECTS, {"key": key, "kind": kind, "begun_at_ms": self._clock.now_ms()})
             result: dict[str, Any] | None = db.execute(select(EFFECTS.c.result).where(EFFECTS.c.key == key)).scalar()
             return result
+
+    def seize(self, key: str, kind: str, held_ms: int) -> Seized:
+        now_ms = self._clock.now_ms()
+        with self._writing() as db:
+            if add_row(db, EFFECTS, {"key": key, "kind": kind, "begun_at_ms": now_ms}):
+                return "mine"
+            mine = and_(EFFECTS.c.key == key, EFFECTS.c.done_at_ms.is_(None), EFFECTS.c.begun_at_ms <= now_ms - held_ms)
+            if db.execute(update(EFFECTS).where(mine).values(begun_at_ms=now_ms)).rowcount == 1:
+                return "mine"
+            is_done = db.execute(select(EFFECTS.c.done_at_ms).where(EFFECTS.c.key == key)).scalar() is not None
+            return "done" if is_done else "held"
 
     def begun(self, key: str) -> bool:
         with self._reading() as db:
