@@ -5,7 +5,7 @@ The guard itself is another package's; here is only what the gateway asks of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from mohist.gateway.call import Dialect, Principal
@@ -37,6 +37,8 @@ class Outbound:
     destination: Destination
     body: bytes
     """Its content coding undone; JSON, an object."""
+    memory: object = None
+    """Of a body that was let out: what the guard wants to know again when the answer comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,20 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """To be sent as it is."""
+
+    memory: object = None
+    """As in `Outbound`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Replace:
     """To be sent in the place of the body; of the same model, streamed or not as before."""
 
     body: bytes
+    memory: object = None
+    """As in `Outbound`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ class Part:
     """Of the tool call in a choice, or the content in an output item."""
     sealed: bool = False
     """Signed by the vendor or of unknown form: it can be passed on at once or blocked, not held back or changed."""
+    tool: str = field(default="", compare=False)
+    """Of arguments: the tool that the client is to call; empty where the vendor or another party calls it, or none is named."""
 
 
 class Inbound(Protocol):
@@ -82,8 +96,8 @@ class Inbound(Protocol):
 class Guard(Protocol):
     """Looks at calls. Both methods may be called from several threads at once."""
 
-    def outbound(self, request: Outbound) -> Block | Replace | None:
-        """What to do with a body; None: it passes as it is.
+    def outbound(self, request: Outbound) -> Block | Replace | Pass | None:
+        """What to do with a body; None: it passes as it is, and there is nothing to remember.
 
         Asked once for each upstream that is tried. A body that is blocked for one may pass for the next.
         """

@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from mohist.gateway.answer import Answer
 from mohist.gateway.call import Principal, Refusal
-from mohist.gateway.guard import Block, Destination, Guard, Outbound, Replace
+from mohist.gateway.guard import Block, Destination, Guard, Outbound, Pass, Replace
 from mohist.gateway.history import Outgoing
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.request import RefusedError, read_envelope
@@ -50,17 +50,20 @@ class Inspection:
             RefusedError: it may not.
         """
         request = self._request(outgoing, upstream)
+        memory: object = None
         try:
             verdict = await self._asked(len(request.body), partial(self._guard.outbound, request))
             if isinstance(verdict, Block):
                 raise RefusedError(Refusal("guard", 403, verdict.reason))
             if isinstance(verdict, Replace):
                 outgoing = self._replaced(outgoing, verdict.body)
+            if isinstance(verdict, Replace | Pass):
+                memory = verdict.memory
         except RefusedError:
             raise
         except Exception as error:  # noqa: BLE001 - the guard's boundary: whatever fails in it has one consequence
             self._failed(error)
-        self._let_out = replace(request, body=outgoing.envelope.body)
+        self._let_out = replace(request, body=outgoing.envelope.body, memory=memory)
         return outgoing
 
     async def answer(self, answer: Answer) -> None:

@@ -6,6 +6,7 @@ event, or in an event of its own before the one that ends it. The client gets wh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -54,7 +55,9 @@ class Sieve:
         self._near: dict[str, Any] = {}
         self._held: dict[Part, int] = {}
         self._pieces: dict[Part, tuple[list[str], list[str]]] = {}
-        self._seen: dict[str, str] = {}
+        self._seen: dict[tuple[int, str], str] = {}
+        """What was made of a text, by the item it stands in: the same words may pass to one tool and not to another."""
+        self._tools: dict[tuple[int, int], str] = {}
 
     def feed(self, chunk: bytes) -> bytes:
         """What of a stream the client may see now."""
@@ -105,6 +108,10 @@ class Sieve:
     def _strain(self, value: dict[str, Any]) -> bool:
         """Shows the texts that are new; whether one was changed."""
         changed = False
+        for index, sub_index, name in slot.tools(self._dialect, value):
+            # The first name counts: a client may have begun to act on it.
+            if name:
+                self._tools.setdefault((index, sub_index), name)
         for part, holder, key, whole in slot.slots(self._dialect, value):
             text = holder[key]
             if not isinstance(text, str):
@@ -116,25 +123,25 @@ class Sieve:
                 let.append(seen)
                 changed = changed or seen != text
                 holder[key] = seen
-            elif part not in self._pieces and text not in self._seen:
-                self._seen[text] = self._let_whole(part, text)
-                changed = self._put(holder, key) or changed
+            elif part not in self._pieces and (part.index, text) not in self._seen:
+                self._seen[part.index, text] = self._let_whole(part, text)
+                changed = self._put(part, holder, key) or changed
         return changed
 
     def _restate(self, value: dict[str, Any]) -> bool:
         """Puts what was let through of a text where an event says the whole text again."""
         changed = False
-        for _, holder, key, whole in slot.slots(self._dialect, value):
+        for part, holder, key, whole in slot.slots(self._dialect, value):
             if whole and isinstance(holder[key], str):
-                changed = self._put(holder, key) or changed
+                changed = self._put(part, holder, key) or changed
         return changed
 
-    def _put(self, holder: dict[str, Any], key: str) -> bool:
-        seen = self._seen.get(holder[key], holder[key])
+    def _put(self, part: Part, holder: dict[str, Any], key: str) -> bool:
+        seen = self._seen.get((part.index, holder[key]), holder[key])
         if seen == holder[key]:
             return False
         holder[key] = seen
-        self._seen[seen] = seen
+        self._seen[part.index, seen] = seen
         return True
 
     def _strain_object(self, part: Part, holder: dict[str, Any], key: str) -> bool:
@@ -156,13 +163,15 @@ class Sieve:
             tail = self._end(part)
             if tail:
                 events.append(slot.delta(self._dialect, part, tail, near or self._near))
-            self._seen["".join(fed)] = "".join(let) + tail
+            self._seen[part.index, "".join(fed)] = "".join(let) + tail
         return b"".join(events)
 
     def _let_whole(self, part: Part, text: str) -> str:
         return self._let(part, text) + self._end(part)
 
     def _let(self, part: Part, text: str) -> str:
+        if part.kind == "arguments":
+            part = replace(part, tool=self._tools.get((part.index, part.sub_index), ""))
         seen = self._inbound.feed(part, text)
         if isinstance(seen, Block):
             raise BlockedError(seen.reason)

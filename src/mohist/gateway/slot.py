@@ -76,6 +76,33 @@ def ended(dialect: Dialect, value: dict[str, Any], open_parts: Iterator[Part]) -
     return [part for part in open_parts if part.index in over]
 
 
+def tools(dialect: Dialect, value: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
+    """The tools that the client is to call, as far as one event or a whole answer names them: index, sub-index, name.
+
+    Those that the vendor calls, or another party's server, are not among them.
+    """
+    if dialect == "anthropic-messages":
+        blocks = [(_index(value, "index"), block) for block in _dicts([value.get("content_block")])]
+        for index, block in (*blocks, *enumerate(_dicts(value.get("content")))):
+            if block.get("type") == "tool_use" and isinstance(name := block.get("name"), str):
+                yield index, 0, name
+    elif dialect == "openai-responses":
+        response = value.get("response")
+        output = response.get("output") if isinstance(response, dict) else value.get("output")
+        items = [(_index(value, "output_index"), item) for item in _dicts([value.get("item")])]
+        for index, item in (*items, *enumerate(_dicts(output))):
+            if item.get("type") in ("function_call", "custom_tool_call") and isinstance(name := item.get("name"), str):
+                yield index, 0, name
+    else:
+        for choice in _dicts(value.get("choices")):
+            for key, whole in (("delta", False), ("message", True)):
+                said = choice.get(key)
+                for number, call in enumerate(_dicts(said.get("tool_calls")) if isinstance(said, dict) else ()):
+                    for form in ("function", "custom"):
+                        if isinstance(inner := call.get(form), dict) and isinstance(name := inner.get("name"), str):
+                            yield _index(choice, "index"), number if whole else _index(call, "index"), name
+
+
 def delta(dialect: Dialect, part: Part, text: str, near: Mapping[str, Any]) -> bytes:
     """An event with a piece of a part; `near` is an event of the same stream."""
     if dialect == "anthropic-messages":
@@ -83,7 +110,13 @@ def delta(dialect: Dialect, part: Part, text: str, near: Mapping[str, Any]) -> b
         event = {"type": "content_block_delta", "index": part.index, "delta": {"type": kind, key: text}}
         return b"event: content_block_delta\ndata: " + orjson.dumps(event) + b"\n\n"
     if dialect == "openai-responses":
-        kind = next(kind for kind, what in _DELTAS.items() if what == part.kind) + ".delta"
+        stem = str(near.get("type")).rpartition(".")[0]
+        stem = (
+            stem
+            if _DELTAS.get(stem) == part.kind
+            else next(kind for kind, what in _DELTAS.items() if what == part.kind)
+        )
+        kind = stem + ".delta"
         kept = {name: near[name] for name in ("item_id", "sequence_number") if name in near}
         place = {"output_index": part.index, "content_index": part.sub_index}
         return (
@@ -127,10 +160,10 @@ def _of_chat(said: dict[str, Any], index: int, whole: bool) -> Iterator[Slot]:
         if isinstance(said.get(key), str):
             yield Slot(Part(what, index), said, key, whole)  # type: ignore[arg-type]
     for number, call in enumerate(_dicts(said.get("tool_calls"))):
-        function = call.get("function")
-        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-            place = number if whole else _index(call, "index")
-            yield Slot(Part("arguments", index, place), function, "arguments", whole)
+        place = number if whole else _index(call, "index")
+        for form, key in (("function", "arguments"), ("custom", "input")):
+            if isinstance(inner := call.get(form), dict) and isinstance(inner.get(key), str):
+                yield Slot(Part("arguments", index, place), inner, key, whole)
 
 
 def _of_responses(value: dict[str, Any]) -> Iterator[Slot]:

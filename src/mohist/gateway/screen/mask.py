@@ -1,0 +1,148 @@
+"""Puts placeholders in the place of what was found in a request, everywhere that it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from mohist.gateway.screen.invisible import plain
+from mohist.gateway.screen.judge import Judged
+from mohist.guard import Block, Request, Source
+from mohist.guard.placeholder import WORD, Placeholders
+from mohist.guard.request import INSIDE
+
+HINT: Final = (
+    "\n\n[Words like DLPx0123456789ab (DLPx and 12 hex digits) stand for values that this company's guard withholds from "
+    "you. Use each exactly as it is, as if it were the value: it is put back in what you write into files and in what the "
+    "user sees. It is not put back in commands, web addresses, commit messages or other tools' arguments; there, let the "
+    "command read the value from where it is kept.]"
+)
+"""Told to the model once, behind the first text that holds a placeholder: the same in each request of a conversation."""
+
+_HINTED: Final[frozenset[Source]] = frozenset({"system", "user", "tool_result", "web", "mcp", "file"})
+_MIN_REPEATED_CHARS: Final = 8
+"""A shorter value is replaced where it was found and nowhere else."""
+_CERTAIN_CHARS: Final = 12
+"""A value of so many characters with a digit in it is itself inside a longer word, too."""
+
+_IN_ADDRESS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,30}://[^\s<>\"'`|\\]*$")
+_SCHEME: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,30}://")
+_ADDRESS_REST: Final = re.compile(r"[^\s<>\"'`|\\)\]}]*")
+_ADDRESS_CHARS: Final = 2_048
+_FIXED_FIELDS: Final = frozenset({"model", "id", "call_id", "tool_use_id", "tool_call_id", "previous_response_id"})
+_SEALED_FIELDS: Final = frozenset({"thinking", "signature", "encrypted_content", "thought_signature"})
+
+
+class _Span(NamedTuple):
+    start: int
+    end: int
+    data_class: str
+
+
+def is_sealed(block: Block) -> bool:
+    """Whether it is the model's own reasoning, which its vendor wrote and signed."""
+    return block.source == "assistant" and (
+        block.path.rpartition("/")[2] in _SEALED_FIELDS or "/summary/" in block.path
+    )
+
+
+def can_mask(request: Request, index: int) -> bool:
+    """Whether another text may stand in the place of a block."""
+    block = request.blocks[index]
+    return (
+        request.can_change(index)
+        and not is_sealed(block)
+        and (INSIDE in block.path or block.path.rpartition("/")[2] not in _FIXED_FIELDS)
+    )
+
+
+def masked(request: Request, judged: Iterable[Judged], placeholders: Placeholders, *, hint: bool) -> dict[int, str]:
+    """The texts to be sent in the place of others, by the index of their blocks.
+
+    Args:
+        request: the call.
+        judged: what is to be masked, all of it where `can_mask`.
+        placeholders: of the conversation; learns the new ones.
+        hint: tells the model what the words are.
+
+    Raises:
+        GuardError: there is no free placeholder.
+    """
+    spans: dict[int, list[_Span]] = {}
+    for one in judged:
+        finding = one.finding
+        spans.setdefault(one.index, []).append(_Span(finding.start, finding.end, finding.data_class))
+    changes: dict[int, str] = {}
+    repeated: dict[str, str] = {}
+    for index, found in sorted(spans.items()):
+        text = request.blocks[index].text
+        pieces, at = [], 0
+        for span in _merged(text, found):
+            value = text[span.start : span.end]
+            if span.data_class.startswith("covert"):
+                new = plain(value)
+            else:
+                new = placeholders.of(span.data_class, value)
+                if len(value) >= _MIN_REPEATED_CHARS:
+                    repeated[value] = new
+            pieces += [text[at : span.start], new]
+            at = span.end
+        changes[index] = "".join([*pieces, text[at:]])
+    _repeat(request, changes, repeated)
+    changes = {index: text for index, text in changes.items() if text != request.blocks[index].text}
+    if hint:
+        _add_hint(request, changes)
+    return changes
+
+
+def _merged(text: str, spans: Sequence[_Span]) -> list[_Span]:
+    """Spans that don't touch; of those that overlap one is made, of the class of the longest."""
+    out: list[_Span] = []
+    for span in sorted(_whole_address(text, span) for span in spans):
+        if out and span.start < out[-1].end:
+            last = out[-1]
+            wider = max(last, span, key=lambda one: (not one.data_class.startswith("covert"), one.end - one.start))
+            out[-1] = _Span(last.start, max(last.end, span.end), wider.data_class)
+        elif span.end > span.start:
+            out.append(span)
+    return out
+
+
+def _whole_address(text: str, span: _Span) -> _Span:
+    """A secret in an address takes the address along: nothing is put back within one."""
+    if not span.data_class.startswith("secret"):
+        return span
+    first = max(0, span.start - _ADDRESS_CHARS)
+    before = _IN_ADDRESS.search(text[first : span.start])
+    if before is None and _SCHEME.match(text, span.start) is None:
+        return span
+    rest = _ADDRESS_REST.match(text, span.end)
+    end = rest.end() if rest else span.end
+    while end > span.end and text[end - 1] in ".,;:!?":
+        end -= 1
+    return _Span(first + before.start() if before else span.start, end, span.data_class)
+
+
+def _repeat(request: Request, changes: dict[int, str], repeated: dict[str, str]) -> None:
+    """The same values wherever else they stand."""
+    for value in sorted(repeated, key=len, reverse=True):
+        sure = len(value) >= _CERTAIN_CHARS and any(char.isdigit() for char in value)
+        for index, block in enumerate(request.blocks):
+            text = changes.get(index, block.text)
+            if value not in text or not can_mask(request, index):
+                continue
+            new = repeated[value]
+            if sure:
+                changes[index] = text.replace(value, new)
+            else:
+                alone = re.compile(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])")
+                changes[index] = alone.sub(lambda _found, new=new: new, text)  # type: ignore[misc]
+
+
+def _add_hint(request: Request, changes: dict[int, str]) -> None:
+    for index in sorted(changes):
+        block = request.blocks[index]
+        if block.source in _HINTED and INSIDE not in block.path and WORD.search(changes[index]):
+            changes[index] += HINT
+            return
