@@ -35,6 +35,8 @@ class Finding:
     via: tuple[str, ...] = ()
     """The encodings that were looked through, outermost first."""
     note: str = ""
+    also: tuple[str, ...] = ()
+    """Other rules that found something in the same characters."""
 
 
 def keyed(key: bytes) -> Digest:

@@ -1,0 +1,40 @@
+"""Makes one finding of several that say the same of the same characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from mohist.guard.finding import Finding
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings of one block, sorted by place, of which no two of one kind overlap.
+
+    A kind is the widest part of the data class: a secret and a hidden character in it are two facts. Of those that overlap,
+    the surest counts, of equally sure ones the widest, then the one that needed the fewest encodings undone; it keeps its
+    value and covers the characters of all, so that masking it leaves nothing of any; the others' rules are noted in `also`.
+    """
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=_rank):
+        for number, other in enumerate(kept):
+            if finding.start < other.end and other.start < finding.end and _kind(finding) == _kind(other):
+                also = other.also if finding.rule in (other.rule, *other.also) else (*other.also, finding.rule)
+                kept[number] = replace(
+                    other, start=min(other.start, finding.start), end=max(other.end, finding.end), also=also
+                )
+                break
+        else:
+            kept.append(finding)
+    if len(kept) < 2:
+        return tuple(kept)
+    kept.sort(key=lambda finding: (finding.start, finding.end))
+    return tuple(kept)
+
+
+def _rank(finding: Finding) -> tuple[float, int, int, int, str]:
+    return (-finding.confidence, finding.start - finding.end, len(finding.via), finding.start, finding.rule)
+
+
+def _kind(finding: Finding) -> str:
+    return finding.data_class.partition(".")[0]

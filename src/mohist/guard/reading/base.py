@@ -1,0 +1,148 @@
+"""Undoes what spells bytes in letters and digits: base64, base32, hexadecimal, lists of character codes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+from mohist.guard.limit import Limits
+from mohist.guard.reading.draft import Locate, Spot, redraw
+from mohist.guard.reading.text import Decoded, as_text, inflated
+from mohist.guard.reading.trigger import places
+from mohist.guard.view import View
+
+_RUN = re.compile(r"[A-Za-z0-9+/_-]*")
+_PADDING = re.compile(r"={0,2}")
+_BREAK = re.compile(r"(?:\\?\r?\n|\\r\\n|\\n)[ \t]*(?:[+>#*|-][ \t]?)?(?=[A-Za-z0-9+/_-])")
+_MIN_WRAPPED = 40
+"""The shortest line of wrapped base64; encoders break at 64 or 76 characters (RFC 1421, RFC 2045)."""
+_STANDARD = str.maketrans("-_", "+/")
+_BLANK = re.compile(r"[^A-Za-z0-9+/]+")
+_HEX_PAIR = re.compile(r"(?:0x|\\x)?([0-9A-Fa-f]{2})")
+_NUMBER = re.compile(r"[0-9]{2,3}")
+
+
+def base64_text(view: View, limits: Limits) -> View | None:
+    """With base64 and base64url of text read, also in lines, compressed, or of UTF-16."""
+    return redraw(view, "base64", _base64_spots(view, "base64", limits))
+
+
+def compressed(view: View, limits: Limits) -> View | None:
+    """With base64 of gzip and zlib read."""
+    return redraw(view, "base64+gzip", _base64_spots(view, "compressed", limits))
+
+
+def base32(view: View) -> View | None:
+    """With base32 of text read (RFC 4648 section 6)."""
+    return redraw(view, "base32", _base32_spots(view))
+
+
+def hexadecimal(view: View) -> View | None:
+    """With hexadecimal bytes of text read, also with blanks, commas, `0x` or `\\x` between them."""
+    return redraw(view, "hex", _pair_spots(view, "hex", _HEX_PAIR, 16))
+
+
+def codes(view: View) -> View | None:
+    """With lists of decimal character codes read."""
+    return redraw(view, "codes", _pair_spots(view, "codes", _NUMBER, 10))
+
+
+def _base64_spots(view: View, name: str, limits: Limits) -> Iterator[Spot]:
+    text = view.text
+    done = 0
+    for start, end in places(view, name):
+        if start < done:
+            continue
+        low = start - _aligned(text, done, start)
+        high = _end(text, end)
+        for first, last in dict.fromkeys(((low, high), (start, high), (start, end))):
+            spot = _base64_spot(text, first, last, limits)
+            if spot is not None:
+                yield spot
+                done = last
+                break
+
+
+def _aligned(text: str, done: int, start: int) -> int:
+    """How many characters in front of a place belong to the same base64, by whole groups of four."""
+    low = start
+    while low > done and text[low - 1].isascii() and (text[low - 1].isalnum() or text[low - 1] in "+/_-"):
+        low -= 1
+    return (start - low) // 4 * 4
+
+
+def _end(text: str, end: int) -> int:
+    """Where base64 that goes on at `end` ends, over line breaks."""
+    line = max(text.rfind("\n", 0, end), text.rfind('"', 0, end)) + 1
+    while True:
+        found = _RUN.match(text, end)
+        end = found.end() if found else end
+        broken = _BREAK.match(text, end)
+        if broken is None or end - line < _MIN_WRAPPED:
+            return end + len(_PADDING.match(text, end)[0])  # type: ignore[index]
+        line = end = broken.end()
+
+
+def _base64_spot(text: str, start: int, end: int, limits: Limits) -> Spot | None:
+    raw = text[start:end].translate(_STANDARD)
+    packed = _BLANK.sub("", raw.replace("\\r", "").replace("\\n", "")) if _BLANK.search(raw) else raw
+    if len(packed) % 4 == 1:
+        packed = packed[:-1]
+    try:
+        data = binascii.a2b_base64(packed + "=" * (-len(packed) % 4))
+    except binascii.Error:
+        return None
+    plain = inflated(data, limits.max_view_bytes)
+    if plain is not None:
+        decoded = as_text(plain)
+        return None if decoded is None else Spot(start, end, decoded.text)
+    decoded = as_text(data)
+    if decoded is None:
+        return None
+    return Spot(start, end, decoded.text, _base64_way(decoded, raw if packed is not raw else ""))
+
+
+def _base64_way(decoded: Decoded, wrapped: str) -> Locate:
+    def locate(start: int, end: int) -> tuple[int, int]:
+        # Six bits a character: the first one and the last one that hold a bit of the bytes asked for.
+        low, high = decoded.at(start) * 8 // 6, -(-decoded.at(end) * 8 // 6)
+        if not wrapped:
+            return low, high
+        kept = [at for at, char in enumerate(wrapped) if char.isascii() and (char.isalnum() or char in "+/")]
+        return kept[min(low, len(kept) - 1)], kept[min(max(high - 1, 0), len(kept) - 1)] + 1
+
+    return locate
+
+
+def _base32_spots(view: View) -> Iterator[Spot]:
+    for start, end in places(view, "base32"):
+        raw = view.text[start:end].rstrip("=")
+        raw = raw[: len(raw) - (len(raw) % 8 in (1, 3, 6))]
+        try:
+            decoded = as_text(base64.b32decode(raw + "=" * (-len(raw) % 8)))
+        except (binascii.Error, ValueError):
+            continue
+        if decoded is not None:
+            at = decoded.at
+            yield Spot(start, end, decoded.text, lambda low, high, at=at: (at(low) * 8 // 5, -(-at(high) * 8 // 5)))  # type: ignore[misc]
+
+
+def _pair_spots(view: View, name: str, expression: re.Pattern[str], base: int) -> Iterator[Spot]:
+    text = view.text
+    for start, end in places(view, name):
+        numbers = list(expression.finditer(text, start, end))
+        found = [int(number[number.re.groups], base) for number in numbers]
+        decoded = as_text(bytes(value for value in found)) if all(value < 256 for value in found) else None
+        if decoded is not None:
+            spans = [(number.start() - start, number.end() - start) for number in numbers]
+            yield Spot(start, end, decoded.text, _span_way(decoded, spans))
+
+
+def _span_way(decoded: Decoded, spans: list[tuple[int, int]]) -> Locate:
+    def locate(start: int, end: int) -> tuple[int, int]:
+        low, high = decoded.at(start), decoded.at(end)
+        return spans[min(low, len(spans) - 1)][0], spans[min(max(high - 1, low), len(spans) - 1)][1]
+
+    return locate

@@ -1,0 +1,79 @@
+"""Puts together what stands in pieces: string literals that are joined, lines that go on, letters with gaps between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mohist.guard.reading.draft import Spot, redraw
+from mohist.guard.reading.trigger import lines, places
+from mohist.guard.view import View
+
+_MARGIN = r"\\?\r?\n[ \t]*(?:[+>#*|-][ \t]?)?"
+_OPERATOR = r"[ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*"
+_RUN_CHAR = r"[A-Za-z0-9+/=_-]"
+_BETWEEN_LITERALS = re.compile(
+    rf"(?<={_RUN_CHAR})[\"'`]{_OPERATOR}(?:{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`](?={_RUN_CHAR})"
+)
+_LINE_END = re.compile(rf"{_MARGIN}(?={_RUN_CHAR})")
+_MARKED_LINES = re.compile(r"(?m)^(?:([+>-]) ?)(?=-----BEGIN )")
+
+
+def concatenation(view: View) -> View | None:
+    """With `"a" + "b"`, `'a' 'b'` and their like joined."""
+    return redraw(view, "concatenation", _literal_spots(view))
+
+
+def line(view: View) -> View | None:
+    """With runs of characters that are broken over lines joined."""
+    return redraw(view, "line", _line_spots(view))
+
+
+def spacing(view: View) -> View | None:
+    """With single letters that stand apart joined."""
+    return redraw(view, "spacing", _every_second(view, "spacing"))
+
+
+def utf16(view: View) -> View | None:
+    """With the zero bytes of UTF-16 between ASCII letters left out."""
+    return redraw(view, "utf-16", _every_second(view, "utf-16"))
+
+
+def diff(view: View) -> View | None:
+    """With the marks in front of the lines of a key left out, as diffs and quoted mail have them."""
+    return redraw(view, "diff", _mark_spots(view))
+
+
+def _literal_spots(view: View) -> Iterator[Spot]:
+    for low, high in lines(view, "concatenation"):
+        for found in _BETWEEN_LITERALS.finditer(view.text, low, high):
+            yield Spot(found.start(), found.end(), "")
+
+
+def _line_spots(view: View) -> Iterator[Spot]:
+    for start, end in places(view, "line"):
+        found = _LINE_END.search(view.text, start, end)
+        if found:
+            yield Spot(found.start(), found.end(), "")
+
+
+def _every_second(view: View, name: str) -> Iterator[Spot]:
+    for start, end in places(view, name):
+        yield Spot(start, end, view.text[start:end:2], _doubled)
+
+
+def _doubled(start: int, end: int) -> tuple[int, int]:
+    return 2 * start, max(2 * end - 1, 2 * start)
+
+
+def _mark_spots(view: View) -> Iterator[Spot]:
+    text = view.text
+    for found in _MARKED_LINES.finditer(text):
+        mark = found[1]
+        at = found.start()
+        while text.startswith(mark, at):
+            width = 2 if mark == ">" and text.startswith(" ", at + 1) else 1
+            yield Spot(at, at + width, "")
+            at = text.find("\n", at) + 1
+            if at == 0:
+                break

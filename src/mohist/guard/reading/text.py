@@ -1,0 +1,81 @@
+"""Decides whether decoded bytes are text, and which."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mohist.guard.errors import GuardLimitError
+
+_PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_MOSTLY = 0.9
+"""A share of printable characters from which on something counts as text."""
+_MIN_CHARS = 4
+_STEP_BYTES = 1024 * 1024
+
+
+class Decoded(NamedTuple):
+    """A text, and where in its bytes each character is."""
+
+    text: str
+    at: Callable[[int], int]
+    """The byte at which a character begins; the number of bytes for the end."""
+    via: str = ""
+
+
+def as_text(data: bytes) -> Decoded | None:
+    """The text that bytes are in UTF-8 or UTF-16; None where they are something else."""
+    if len(data) < _MIN_CHARS:
+        return None
+    if b"\x00" in data:
+        return _utf16(data)
+    text = data.decode("utf-8", "replace")
+    if not _is_text(text):
+        return None
+    if text.isascii():
+        return Decoded(text, lambda at: at)
+    if "\ufffd" in text:
+        # Offsets of replaced bytes can't be told from the text; latin-1 is one byte a character.
+        text = data.decode("latin-1")
+        return Decoded(text, lambda at: at)
+    return Decoded(text, lambda at: len(text[:at].encode()))
+
+
+def inflated(data: bytes, limit_bytes: int) -> bytes | None:
+    """What gzip or zlib data were before; None where they are neither.
+
+    Raises:
+        GuardLimitError: it is more than `limit_bytes`.
+    """
+    if not (data[:2] == b"\x1f\x8b" or (data[:1] == b"\x78" and data[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"))):
+        return None
+    inflater = zlib.decompressobj(wbits=47)
+    out = bytearray()
+    rest = data
+    try:
+        while rest and not inflater.eof:
+            out += inflater.decompress(rest, _STEP_BYTES)
+            rest = inflater.unconsumed_tail
+            if len(out) > limit_bytes:
+                raise GuardLimitError(f"A compressed text holds more than {limit_bytes} bytes.")
+    except zlib.error:
+        pass  # what came before the fault is looked at
+    return bytes(out) or None
+
+
+def _utf16(data: bytes) -> Decoded | None:
+    even = len(data) // 2 * 2
+    little = data[1:even:2].count(0) >= data[0:even:2].count(0)
+    text = data[:even].decode("utf-16-le" if little else "utf-16-be", "replace")
+    return Decoded(text, lambda at: 2 * at, "utf-16") if _is_text(text) else None
+
+
+def _is_text(text: str) -> bool:
+    if len(text) < _MIN_CHARS:
+        return False
+    if text.isascii():
+        return len(text) - len(text.encode().translate(None, _PRINTABLE)) >= _MOSTLY * len(text)
+    return sum(char.isprintable() or char in "\t\r\n" for char in text) >= _MOSTLY * len(text) and (
+        text.count("\ufffd") <= (1 - _MOSTLY) * len(text)
+    )

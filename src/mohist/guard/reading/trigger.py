@@ -1,0 +1,118 @@
+"""Tells in two passes over a text which encodings it may hold, so that ordinary text pays for none of them.
+
+RE2 makes one automaton of many expressions, which reads at the speed of the memory; only where it stops are they asked one
+by one. The expressions are also what the decoders look for places with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+from mohist.guard.view import View
+
+# Base64 of ASCII text: in each group of four, the highest bit of each of its three bytes is 0. At six bits a character
+# (RFC 4648 section 4) the first one is below 32, the second has no 8 in it, the third no 2.
+_FIRST = "A-Za-f"
+_SECOND = "A-HQ-Xg-nw-z0-3"
+_THIRD = "ABEFIJMNQRUVYZcdghklopstwx014589"
+_BASE64_GROUP = f"[{_FIRST}][{_SECOND}][{_THIRD}][A-Za-z0-9+/_-]"
+_HEX_PAIR = "(?:[2-7][0-9A-Fa-f]|0[9AaDd])"
+_CODE = "(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])"
+_RUN_CHAR = "[A-Za-z0-9+/=_-]"
+_MARGIN = r"\r?\n[ \t]*(?:[+>#*|-][ \t]?)?"
+"""A line's end and what the next line begins with: blanks, or the mark of a diff, a quotation or a comment."""
+_OPERATOR = r"[ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*"
+
+EXPRESSIONS: Mapping[str, str] = {
+    # At least 15 bytes of text: less holds no secret that one would notice.
+    "base64": rf"(?:{_BASE64_GROUP}){{5,}}",
+    # The first bytes of gzip and of zlib at its usual levels, in base64.
+    "compressed": r"(?:H4sI[A-Za-z0-9+/_-]|eJ[wxyz][A-Za-z0-9+/_-]{2}|eN[opqr][A-Za-z0-9+/_-]{2})[A-Za-z0-9+/_-]{20,}={0,2}",
+    "base32": r"[A-Z2-7]{24,}={0,6}",
+    "hex": rf"(?:(?:0x|\\x)?{_HEX_PAIR}(?:, ?|[ :-])?){{10,}}",
+    "codes": rf"(?:{_CODE}[ ,;]{{1,2}}){{11,}}{_CODE}",
+    "spacing": r"(?:[A-Za-z0-9_+/=-][ .|*,]){15,}[A-Za-z0-9_+/=-]?",
+    "diff": r"\n[+>-] ?-----BEGIN ",
+    "quoted-printable": r"=3D|[A-Za-z0-9]=\r?\n[A-Za-z0-9]",
+    "utf-16": r"(?:[ -~]\x00){4,}",
+    # The end of one string literal and the beginning of the next, with nothing but an operator between them.
+    "concatenation": rf"{_RUN_CHAR}[\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]{_RUN_CHAR}",
+    # A run of characters that goes on in the next line, with a digit near the break: prose has none.
+    "line": (
+        rf"{_RUN_CHAR}{{4,20}}[0-9]{_RUN_CHAR}{{0,8}}\\?{_MARGIN}{_RUN_CHAR}{{5}}"
+        rf"|{_RUN_CHAR}[0-9]{_RUN_CHAR}{{4,8}}\\?{_MARGIN}{_RUN_CHAR}{{5}}"
+        rf"|{_RUN_CHAR}{{5,20}}\\?{_MARGIN}{_RUN_CHAR}{{0,12}}[0-9]{_RUN_CHAR}{{4}}"
+    ),
+    "escape": r"\\(?:[nrtbf][A-Za-z0-9_-]{6}|u[0-9a-fA-F]{4}|u\{|x[0-9a-fA-F]{2}|[0-7]{3}|[\"'/]|n\",\s)",
+    "url": r"%(?:25)*[2-7][0-9A-Fa-f]",
+    "html": r"&(?:#[0-9]{2,4}|#[xX][0-9a-fA-F]{2,4}|amp|quot|lt|gt|apos|nbsp|equals|colon|lowbar|sol|plus|commat|period);",
+    # Zero-width and other characters that are not seen; full-width, mathematical and enclosed letters and digits; Greek,
+    # Cyrillic, Armenian, Cherokee and phonetic letters beside ASCII ones. In UTF-8.
+    "unicode": (
+        r"\xC2\xAD|\xCD\x8F|\xD8\x9C|\xE1\x85[\x9F\xA0]|\xE1\xA0\x8E|\xE2\x80[\x8B-\x8F\xAA-\xAE]|\xE2\x81[\xA0-\xAF]|\xE3\x85\xA4"
+        r"|\xEF\xBB\xBF|\xEF\xB8[\x80-\x8F]|\xEF\xBE\xA0|\xF3\xA0[\x80-\x87]"
+        r"|\xEF\xBC[\x90-\x99\xA1-\xBA]|\xEF\xBD[\x81-\x9A]|\xF0\x9D[\x90-\x9F]|\xE2[\x91-\x93]|\xF0\x9F\x84"
+        r"|[A-Za-z0-9_](?:[\xCD-\xD6]|\xE1[\x8E\x8F\xB4-\xB7])|[\xCD-\xD6][\x80-\xBF][A-Za-z0-9_]|\xE1[\x8E\x8F\xB4-\xB7][\x80-\xBF][A-Za-z0-9_]"
+    ),
+}
+_MARKS: Mapping[str, bytes] = {"escape": b"\\", "url": b"%", "html": b"&"}
+"""What stands in every text that holds one of these; looking for one byte costs next to nothing."""
+_DENSE = tuple(name for name in EXPRESSIONS if name not in _MARKS and name != "unicode")
+_MIN_BYTES = 12
+# Of RE2's automata; the default of 8 MB lets it fall back to a slower engine on mixed text.
+_MAX_MEMORY_BYTES = 64 * 1024 * 1024
+
+
+def _compiled(expression: str) -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = _MAX_MEMORY_BYTES
+    options.log_errors = False
+    return re2.compile(expression.encode("latin-1"), options)
+
+
+_COMPILED = {name: _compiled(expression) for name, expression in EXPRESSIONS.items()}
+_ANY_DENSE = _compiled("|".join(f"(?:{EXPRESSIONS[name]})" for name in _DENSE))
+
+
+def fired(view: View) -> list[str]:
+    """The encodings that a view may hold, in the order in which they are undone."""
+    data = view.data
+    if len(data) < _MIN_BYTES:
+        return []
+    names = [name for name, mark in _MARKS.items() if mark in data and _COMPILED[name].search(data)]
+    if not view.text.isascii() and _COMPILED["unicode"].search(data):
+        names.append("unicode")
+    if _ANY_DENSE.search(data):
+        names += [name for name in _DENSE if _COMPILED[name].search(data)]
+    return names
+
+
+def places(view: View, name: str) -> Iterator[tuple[int, int]]:
+    """Where in a view an encoding may stand, in characters, in order."""
+    for found in _COMPILED[name].finditer(view.data):
+        start, end = found.span()
+        yield view.char(start), view.char(end - 1) + 1
+
+
+def lines(view: View, name: str, reach_chars: int = 4096) -> Iterator[tuple[int, int]]:
+    """The lines in which an encoding may stand, or as much of them as is near it; those that touch are one."""
+    text = view.text
+    low = high = -1
+    for start, end in places(view, name):
+        if end <= high:
+            continue
+        first = text.rfind("\n", max(start - reach_chars, 0), start) + 1 or max(start - reach_chars, 0)
+        last = text.find("\n", end, end + reach_chars)
+        last = min(end + reach_chars, len(text)) if last < 0 else last
+        if high < 0:
+            low = first
+        elif first > high + 1:
+            yield low, high
+            low = first
+        high = max(high, last)
+    if high >= 0:
+        yield low, high
