@@ -25,9 +25,13 @@ class MemoryBook:
     history: list[str] = field(default_factory=list)
     kill: Callable[[], None] = lambda: None
 
-    def put_release(self, delivery_id: str, release: Release) -> None:
+    def put_release(
+        self, delivery_id: str, release: Release, notes: Sequence[tuple[str, str, dict[str, Any]]] = ()
+    ) -> None:
         self.kill()
         self.rows[release.release_id] = (delivery_id, release)
+        for note in notes:
+            self.note(delivery_id, *note)
         self.history.append(release.status)
         self.kill()
 

@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ class FileBook(MemoryBook):
         if self.path.is_file():
             self.rows, self.effects = pickle.loads(self.path.read_bytes())
 
-    def put_release(self, delivery_id: str, release: Release) -> None:
-        super().put_release(delivery_id, release)
+    def put_release(
+        self, delivery_id: str, release: Release, notes: Sequence[tuple[str, str, dict[str, Any]]] = ()
+    ) -> None:
+        super().put_release(delivery_id, release, notes)
         self._save()
         if release.status == self.dies_at:
             # Not at once: the step that the row announces is under way then.

@@ -294,6 +294,14 @@ def test_releases_are_told_by_delivery_and_by_environment(book: Book) -> None:
     assert len(book.releases()) == 3
 
 
+def test_a_release_is_written_together_with_the_word_of_it(book: Book) -> None:
+    book.create(delivery())
+    one = Release("r1", "test", "c", "committed", "")
+    book.put_release("delivery-1", one, [("deploy", "r1 serves", {"release_id": "r1"})])
+    assert book.releases("delivery-1") == [one]
+    assert [(note.kind, note.facts) for note in book.notes("delivery-1", after=1)] == [("deploy", {"release_id": "r1"})]
+
+
 def test_notes_are_numbered_without_gaps_and_read_on_from_one(book: Book, clock: FakeClock) -> None:
     book.create(delivery())
     noted = book.note("delivery-1", "comment", "Please be brief", {"by": "bob"})

@@ -131,6 +131,7 @@ async def test_killed_at_any_boundary_it_goes_on_to_the_same_end(tmp_path: Path,
         assert (row.status, scene.target.active) == expected, f"killed at {count - 1}"
         assert scene.target.owner == ""
         assert row.previous == "rel-old"
+        assert [note.kind for note in scene.book.told] == ["deploy" if well else "rollback"], f"killed at {count - 1}"
     assert count > 12
 
 

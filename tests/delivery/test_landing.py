@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,29 @@ import pytest
 from ground_room import AUTHOR, git
 from merge_room import BRANCH, Port, port
 
+from fakes.book import FakeBook
 from mohist.delivery import landing, order
 from mohist.delivery.machine import LOOK, advance, next_step
-from mohist.delivery.state import Decision, Facts, Move
+from mohist.delivery.state import Decision, Delivery, Facts, Move
 from mohist.delivery.worker import wake
+
+
+class Killed(BaseException):
+    """Nothing catches this."""
+
+
+class DyingBook(FakeBook):
+    """Its process is killed before or after a move."""
+
+    dies = ""
+
+    def move(self, delivery_id: str, transition: Callable[[Facts], Move]) -> Delivery:
+        if self.dies == "before":
+            raise Killed
+        moved = super().move(delivery_id, transition)
+        if self.dies:
+            raise Killed
+        return moved
 
 
 @pytest.fixture
@@ -33,6 +53,19 @@ async def test_a_merge_that_is_run_again_does_nothing_more(at: Port) -> None:
     at.book.change("d", lambda row: dataclasses.replace(row, merged=""))  # killed before it was written down
     assert (await landing.run(at.context, at.ground)).status == "done"
     assert at.main == at.delivery.merged == at.commit
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+async def test_a_merge_is_told_once_wherever_it_is_killed(tmp_path: Path, dies: str) -> None:
+    book = DyingBook()
+    at = await port(tmp_path, book)
+    book.dies = dies
+    with pytest.raises(Killed):
+        await landing.run(at.context, at.ground)
+    book.dies = ""
+    assert (await landing.run(at.context, at.ground)).status == "done"
+    assert at.main == at.delivery.merged == at.commit
+    assert [note.kind for note in book.notes("d")].count("merged") == 1
 
 
 async def test_a_base_that_went_on_sends_the_change_back_to_be_verified(at: Port) -> None:

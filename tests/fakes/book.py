@@ -161,11 +161,15 @@ class FakeBook:
             self.note(delivery_id, "decision", text, {**told, "status": after.status})
         return after
 
-    def put_release(self, delivery_id: str, release: Release) -> None:
+    def put_release(
+        self, delivery_id: str, release: Release, notes: Sequence[tuple[str, str, dict[str, Any]]] = ()
+    ) -> None:
         key = (release.environment, release.release_id)
         others = [old for old in self._known(delivery_id).releases if (old.environment, old.release_id) != key]
         ordered = sorted([*others, release], key=lambda row: (row.at_ms, row.environment, row.release_id))
         self._set(delivery_id, releases=tuple(ordered))
+        for note in notes:
+            self.note(delivery_id, *note)
 
     def releases(self, delivery_id: str = "", environment: str = "") -> Sequence[Release]:
         every = [

@@ -176,8 +176,8 @@ class _Course:
             raise
         except TargetError as error:
             return await self._sick(str(error))
-        await self._put("committed", verdict.reason)
-        await self._note("deploy", f"{self.facts.release_id} serves in {self.environment.name}: {verdict.reason}.")
+        told = f"{self.facts.release_id} serves in {self.environment.name}: {verdict.reason}."
+        await self._put("committed", verdict.reason, note=("deploy", told))
         assert self.row is not None
         return self.row
 
@@ -276,11 +276,9 @@ class _Course:
             verdict = await self._watch_previous(previous)
             if verdict.phase == "sick":
                 return await self._alarm(f"{reason} And {previous!r} is not well after the rollback: {verdict.reason}")
-        await self._put("rolled-back", reason)
         left = f"{previous} serves" if previous else "nothing was there before"
-        await self._note(
-            "rollback", f"{self.facts.release_id} was taken back in {self.environment.name}: {reason} ({left})"
-        )
+        told = f"{self.facts.release_id} was taken back in {self.environment.name}: {reason} ({left})"
+        await self._put("rolled-back", reason, note=("rollback", told))
         return self.row
 
     async def _watch_previous(self, previous: str) -> Verdict:
@@ -297,8 +295,8 @@ class _Course:
         return version if self.environment.probe.version else ""
 
     async def _alarm(self, detail: str) -> Release:
-        await self._note("alarm", f"{self.facts.release_id} in {self.environment.name}: {detail}")
-        await self._put("failed", detail)
+        told = f"{self.facts.release_id} in {self.environment.name}: {detail}"
+        await self._put("failed", detail, note=("alarm", told))
         assert self.row is not None
         return self.row
 
@@ -315,7 +313,10 @@ class _Course:
             await self.sleep(wait_s)
             wait_s = min(wait_s * 2, _LAST_WAIT_S)
 
-    async def _put(self, status: Any, detail: str, previous: str | None = None) -> None:
+    async def _put(
+        self, status: Any, detail: str, previous: str | None = None, note: tuple[str, str] | None = None
+    ) -> None:
+        """With the note in the same transaction: an end that nobody is told of, or twice, there is not."""
         kept = self.row.previous if self.row is not None else ""
         self.row = Release(
             release_id=self.facts.release_id,
@@ -326,8 +327,6 @@ class _Course:
             detail=detail,
             at_ms=self.clock.now_ms(),
         )
-        await to_thread.run_sync(self.book.put_release, self.delivery.delivery_id, self.row)
-
-    async def _note(self, kind: str, text: str) -> None:
         facts = {"release_id": self.facts.release_id, "environment": self.environment.name, "commit": self.facts.commit}
-        await to_thread.run_sync(self.book.note, self.delivery.delivery_id, kind, text, facts)
+        notes = ((*note, facts),) if note else ()
+        await to_thread.run_sync(self.book.put_release, self.delivery.delivery_id, self.row, notes)

@@ -141,8 +141,7 @@ async def _push(at: _Landing, delivery: Delivery, tip: str) -> Ended:
 
 
 async def _landed(at: _Landing, delivery: Delivery, commit: str) -> Ended:
-    merged = (await ask(at.context.book.change, delivery.delivery_id, lambda row: _with_merged(row, commit))).merged
-    await at.context.note("merged", f"merged into {delivery.base_branch}: {merged[:12]}", commit=merged)
+    merged = (await ask(at.context.book.move, delivery.delivery_id, lambda facts: _with_merged(facts, commit))).merged
     return _done(delivery, merged)
 
 
@@ -150,9 +149,14 @@ def _done(delivery: Delivery, merged: str) -> Ended:
     return Ended("done", f"{delivery.base_branch} holds it: {merged[:12]}")
 
 
-def _with_merged(row: Delivery, commit: str) -> Delivery:
+def _with_merged(facts: Facts, commit: str) -> Move:
+    """That it is merged, and the word of it, in one transaction."""
+    row = facts.delivery
+    if row.merged:
+        return Move(row)
     options = {name: value for name, value in row.options.items() if name not in (LOOK, _MOVES)}
-    return dataclasses.replace(row, merged=row.merged or commit, options=options)
+    told = ("merged", f"merged into {row.base_branch}: {commit[:12]}", {"commit": commit})
+    return Move(dataclasses.replace(row, merged=commit, options=options), notes=(told,))
 
 
 async def _follow(at: _Landing, delivery: Delivery, tip: str) -> Ended:

@@ -266,10 +266,14 @@ class Store:
             self._note(db, found, "decision", text, {**told, "status": after.status})
             return after
 
-    def put_release(self, delivery_id: str, release: Release) -> None:
+    def put_release(
+        self, delivery_id: str, release: Release, notes: Sequence[tuple[str, str, dict[str, Any]]] = ()
+    ) -> None:
         with self._writing() as db:
             held_delivery(db, delivery_id)
             put_row(db, RELEASES, {"delivery_id": delivery_id, **row_of(release)})
+            for kind, text, told in notes:
+                self._note(db, delivery_id, kind, text, told)
 
     def releases(self, delivery_id: str = "", environment: str = "") -> Sequence[Release]:
         with self._reading() as db:
