@@ -100,6 +100,16 @@ def test_a_file_of_schema_2_is_brought_up_to_date_and_keeps_what_it_holds(tmp_pa
     assert columns_of(path) == columns_of(fresh(tmp_path))
 
 
+def test_a_file_of_schema_5_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((GOLDEN / "filled-5.sql").read_text(encoding="utf-8"))
+    with Store(path) as store:
+        assert store.key("key-1").roles == ("caller", "auditor")
+        assert [(total.name, total.calls) for total in store.usage("user")] == [("ann", 1)]
+    assert columns_of(path) == columns_of(fresh(tmp_path))
+
+
 def test_a_file_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "gateway.db"
     Store(path).close()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mohist.gateway.errors import StoreError
 
-STEPS: Final = ("0001", "0002", "0003", "0004", "0005")
+STEPS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """In order; a new one goes to the end."""
 HEAD: Final = STEPS[-1]
 # Serialises processes that open one PostgreSQL at once; any number, the same for all.
