@@ -1,22 +1,19 @@
-"""Webhooks are told each note once, in their own format, signed, from what the user's own file names."""
+"""What hooks are told: each in its own format, signed, from what the user's own file names."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fakes.book import FakeBook
-from fakes.clock import FakeClock
-from fakes.upstream import Reply, Upstream
 from mohist.delivery.errors import RuleError
-from mohist.delivery.notify import WAITS_S, Hook, Notifier, accepted, letter, load_hooks
+from mohist.delivery.notify import LONGEST_WAIT_S, PAUSE_S, Hook, judged, letter, load_hooks
 from mohist.delivery.state import Delivery, Note
 
 SECRET = "s3" * 12
@@ -63,16 +60,44 @@ def test_dingtalk_is_signed_in_its_address() -> None:
     assert json.loads(made.body)["msgtype"] == "text"
 
 
-def test_wecom_gets_text() -> None:
-    assert "merge" in sent("wecom")["text"]["content"]  # type: ignore[index]
+def test_wecom_gets_as_much_as_it_takes_and_mentions_nobody() -> None:
+    note = dataclasses.replace(NOTE, text="<@all> " + "界" * 1_400)
+    body = json.loads(letter(Hook("h", "wecom", "https://x/y"), delivery(), note, 1_000).body)
+    content = body["text"]["content"]
+    assert len(content.encode()) <= 2_048
+    assert "<@" not in content
+    assert content.endswith("界")
 
 
 def test_a_no_with_a_200_is_a_no() -> None:
     hook = Hook("h", "dingtalk", "https://x")
-    assert accepted(hook, 200, b'{"errcode":0}')
-    assert not accepted(hook, 200, b'{"errcode":310000,"errmsg":"sign not match"}')
-    assert not accepted(Hook("h", "feishu", "https://x"), 200, b'{"code":19021}')
-    assert not accepted(Hook("h", "slack", "https://x"), 302, b"")
+    assert judged(hook, 200, b'{"errcode":0}').kind == "sent"
+    assert judged(hook, 200, b'{"errcode":310000,"errmsg":"sign not match"}').kind == "refused"
+    assert judged(Hook("h", "feishu", "https://x"), 200, b'{"code":19021}').kind == "refused"
+    assert judged(Hook("h", "feishu", "https://x"), 200, b'{"StatusCode":0,"StatusMessage":"success"}').kind == "sent"
+    assert judged(hook, 200, b"no json").kind == "refused"
+    assert judged(Hook("h", "slack", "https://x"), 200, b"ok").kind == "sent"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(302, "away"), (404, "away"), (429, "away"), (500, "away"), (400, "refused")]
+)
+def test_what_may_be_better_later_is_told_from_what_never_will(status: int, kind: str) -> None:
+    assert judged(Hook("h", "slack", "https://x"), status, b"").kind == kind
+
+
+def test_a_receiver_says_how_long_it_wants_to_be_left_alone() -> None:
+    hook = Hook("h", "slack", "https://x")
+    assert judged(hook, 429, b"", "30").after_s == 30
+    assert judged(hook, 429, b"", "999999999").after_s == LONGEST_WAIT_S
+    assert judged(hook, 503, b"", "Wed, 21 Oct 2026 07:28:00 GMT").after_s == 0
+    for format_, body in (
+        ("wecom", b'{"errcode":45009}'),
+        ("dingtalk", b'{"errcode":130101}'),
+        ("feishu", b'{"code":11232}'),
+    ):
+        verdict = judged(Hook("h", format_, "https://x"), 200, body)  # type: ignore[arg-type]
+        assert (verdict.kind, verdict.after_s) == ("away", PAUSE_S)
 
 
 def test_hooks_name_where_their_secrets_are_and_hold_none(tmp_path: Path) -> None:
@@ -92,44 +117,3 @@ def test_hooks_name_where_their_secrets_are_and_hold_none(tmp_path: Path) -> Non
         with pytest.raises(RuleError) as raised:
             load_hooks(wrong, "f", {"HOOK": "https://x/hook-key"})
         assert "hook-key" not in str(raised.value)
-
-
-class Waits:
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-
-def book_with_notes(clock: FakeClock, kinds: Sequence[str]) -> FakeBook:
-    book = FakeBook(clock.now_ms)
-    book.create(delivery())
-    for kind in kinds:
-        book.note("d-1", kind, f"{kind} happened")
-    return book
-
-
-@pytest.mark.enable_socket
-async def test_each_note_is_sent_once_however_often_and_by_whoever_it_is_asked(clock: FakeClock) -> None:
-    book = book_with_notes(clock, ["gate", "stage", "done"])
-    async with Upstream([Reply(b"ok") for _ in range(9)]) as upstream:
-        hook = Hook("h", "json", f"{upstream.url}/hook")
-        one = Notifier(book, clock, (hook,), 0)
-        assert await one.round() == 2
-        assert await one.round() == 0
-        assert await Notifier(book, clock, (hook,), 0).round() == 0
-        assert [request.json["kind"] for request in upstream.requests] == ["gate", "done"]
-
-
-@pytest.mark.enable_socket
-async def test_a_receiver_that_is_away_is_tried_again_and_then_given_up(clock: FakeClock) -> None:
-    book = book_with_notes(clock, ["failed"])
-    waits = Waits()
-    async with Upstream([Reply(b"", status=503), Reply(b"", status=503), Reply(b"ok")]) as upstream:
-        notifier = Notifier(book, clock, (Hook("h", "json", upstream.url),), 0, waits)
-        assert await notifier.round() == 1
-        assert waits.waits == list(WAITS_S[:2])
-    gone = Notifier(book_with_notes(clock, ["failed"]), clock, (Hook("h", "json", upstream.url),), 0, Waits())
-    assert await gone.round() == 0
-    assert await gone.round() == 0

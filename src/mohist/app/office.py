@@ -30,8 +30,9 @@ from mohist.delivery.book import Book
 from mohist.delivery.environment import Environment
 from mohist.delivery.forge import Forge, Post, find_post
 from mohist.delivery.ground import GitGround, Room, name_of
+from mohist.delivery.lane import Notifier
 from mohist.delivery.means import Means, make_target
-from mohist.delivery.notify import Hook, Notifier, load_hooks
+from mohist.delivery.notify import Hook, load_hooks
 from mohist.delivery.port import Job, Outcome
 from mohist.delivery.request import Harbour
 from mohist.delivery.ship import Ship

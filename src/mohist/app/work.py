@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import tomllib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import anyio
 from anyio import to_thread
@@ -15,14 +14,13 @@ from anyio import to_thread
 from mohist.app.office import HeldStore, Office
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
 from mohist.app.segment import segments
-from mohist.base import MohistError
 from mohist.delivery.consent import by_yes
 from mohist.delivery.engine import Engine
 from mohist.delivery.engine.journal import Journal
 from mohist.delivery.engine.plain import PlainEngine
 from mohist.delivery.errors import RuleError
+from mohist.delivery.lane import KEPT_MS
 from mohist.delivery.machine import LOOK, advance
-from mohist.delivery.notify import Notifier
 from mohist.delivery.stage import ask
 from mohist.delivery.state import Delivery, Facts, Move, Note
 from mohist.delivery.store import Store, delivery_address
@@ -33,13 +31,10 @@ LOOK_S: Final = 0.2
 GRACE_S: Final = 1.0
 FAREWELL_S: Final = 5.0
 SOON_S: Final = 5.0
-NEWS_MS: Final = 24 * 3_600_000
-"""How far back a worker looks for what hooks were not told."""
-_LOG: Final = logging.getLogger(__name__)
 ENGINE_FILE: Final = "engine.db"
 EngineName = Literal["plain", "dbos"]
 Watch = Callable[[Delivery, Sequence[Note]], None]
-Beside = Callable[[anyio.Event], Awaitable[None]]
+Beside = Callable[[anyio.Event], Coroutine[Any, Any, None]]
 
 
 async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) -> tuple[Delivery, bool]:
@@ -78,7 +73,7 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
                 wakes=False,
             )
             group.start_soon(worker)
-            group.start_soon(_notifying, notifier, delivery_id)
+            group.start_soon(notifier.run, delivery_id)
             while not stop.is_set():
                 delivery = await ask(office.book.get, delivery_id)
                 notes = await ask(office.book.notes, delivery_id, after)
@@ -113,13 +108,13 @@ async def work(office: Office, told: Callable[[str], None], beside: Beside | Non
         beside: what else it does until the event it is given is set.
     """
     stop = anyio.Event()
-    notifier = office.notifier(NEWS_MS)
+    notifier = office.notifier(KEPT_MS)
     book, engine = await to_thread.run_sync(_engine, office, "")
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_until_signal, stop)
             group.start_soon(_consenting, office, stop)
-            group.start_soon(_notifying, notifier, "")
+            group.start_soon(notifier.run)
             if beside is not None:
                 group.start_soon(beside, stop)
             told(f"works on deliveries as {engine.executor_id}; end it with Ctrl-C")
@@ -217,15 +212,6 @@ async def _consenting(office: Office, stop: anyio.Event) -> None:
             if delivery.options.get("yes") and seen.get(delivery.delivery_id) != delivery.revision:
                 seen[delivery.delivery_id] = delivery.revision
                 await to_thread.run_sync(say_yes, office, delivery)
-        await anyio.sleep(1.0)
-
-
-async def _notifying(notifier: Notifier, only: str) -> None:
-    while notifier.hooks:
-        try:
-            await notifier.round(only)
-        except MohistError as error:
-            _LOG.warning("Hooks could not be told: %s", error)
         await anyio.sleep(1.0)
 
 

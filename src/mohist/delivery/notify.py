@@ -7,8 +7,7 @@
     secret_env = "TEAM_HOOK_SECRET"     # or secret_file; signs json, feishu and dingtalk
     kinds = ["gate", "failed"]          # left out: the ones below
 
-The notes are the outbox and the book's effects say what was sent, under `delivery/notify/HOOK/NUMBER`. A process that dies
-between the answer and the record sends once more: receivers tell by the same id. Formats as of November 2026:
+This is what is sent; `lane` sends it. Formats as of November 2026:
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot
 https://open.dingtalk.com/document/robots/custom-robot-access and …/customize-robot-security-settings
@@ -21,32 +20,30 @@ import base64
 import hashlib
 import hmac
 import json
-import logging
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
-import anyio
-import httpx2
-from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mohist.base import Clock
-from mohist.delivery.book import Book
 from mohist.delivery.errors import RuleError
 from mohist.delivery.state import Delivery, Note
 
 USUAL: Final = ("gate", "done", "failed", "cancelled", "alarm", "rollback", "deploy", "merged")
 """Kinds that are told where a hook names none: what somebody must do, and how it ended."""
-WAITS_S: Final = (1.0, 4.0, 15.0, 60.0, 300.0)
-"""Between tries; after the last one a note is given up, which is logged."""
-TIMEOUT_S: Final = 10.0
+LONGEST_WAIT_S: Final = 3_600.0
+"""Whatever a receiver asks for."""
+PAUSE_S: Final = 60.0
+"""After a chat said that it is told too often: DingTalk and WeCom count 20 messages a minute, Feishu 100."""
+_AT_FAULT: Final = (400, 413, 422)
+_TOO_OFTEN: Final = (11232, 130101, 45009)
+"""Feishu, DingTalk, WeCom."""
 _TEXT_CHARS: Final = 1_500
-_LOG: Final = logging.getLogger(__name__)
-Sleep = Callable[[float], Awaitable[None]]
+_WECOM_BYTES: Final = 2_048
+"""Of a text's content, in UTF-8."""
 Format = Literal["json", "slack", "feishu", "dingtalk", "wecom"]
 
 
@@ -143,7 +140,7 @@ def letter(hook: Hook, delivery: Delivery, note: Note, now_ms: int) -> Letter:
                 sign = quote(base64.b64encode(signed).decode(), safe="")
                 url += f"{'&' if urlsplit(url).query else '?'}timestamp={now_ms}&sign={sign}"
         case "wecom":
-            body = {"msgtype": "text", "text": {"content": text}}
+            body = {"msgtype": "text", "text": {"content": _cut(_unmentioned(text), _WECOM_BYTES)}}
         case "json":
             body = {
                 "id": key,
@@ -172,84 +169,40 @@ def told(delivery: Delivery, note: Note) -> str:
     return text[:_TEXT_CHARS]
 
 
-def accepted(hook: Hook, status: int, body: bytes) -> bool:
-    """Whether a receiver took it; some say no with a 200."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a receiver said."""
+
+    kind: Literal["sent", "away", "refused"]
+    """Refused: this note, whatever is sent next."""
+    after_s: float = 0.0
+    """How long it wants to be left alone."""
+
+
+def judged(hook: Hook, status: int, body: bytes, retry_after: str = "") -> Verdict:
+    """What an answer means; some say no with a 200.
+
+    Args:
+        hook: who was told.
+        status: of the answer.
+        body: of the answer.
+        retry_after: the header of that name; seconds are understood.
+    """
     if not 200 <= status < 300:
-        return False
+        wait_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
+        return Verdict("refused" if status in _AT_FAULT else "away", min(wait_s, LONGEST_WAIT_S))
     if hook.format not in ("feishu", "dingtalk", "wecom"):
-        return True
+        return Verdict("sent")
     try:
         said = json.loads(body)
     except ValueError:
-        return False
+        return Verdict("refused")
     if not isinstance(said, dict):
-        return False
-    return bool(said.get("code", said.get("errcode", said.get("StatusCode", 0))) == 0)
-
-
-@dataclass(slots=True)
-class Notifier:
-    """Sends what is new, again and again; one a process.
-
-    Args:
-        book: notes are its outbox.
-        clock: for signatures.
-        hooks: receivers.
-        since_ms: what was noted before is not told.
-        sleep: waits between tries.
-    """
-
-    book: Book
-    clock: Clock
-    hooks: tuple[Hook, ...]
-    since_ms: int
-    sleep: Sleep = anyio.sleep
-    settled: set[tuple[str, str, int]] = field(default_factory=set)
-    """Sent, or given up, by this process: hook, delivery, number."""
-
-    async def round(self, only: str = "") -> int:
-        """Sends what is to be sent now, in order; how many notes went out.
-
-        Args:
-            only: the one delivery that is told of; empty: all.
-        """
-        if not self.hooks:
-            return 0
-        sent = 0
-        news = await to_thread.run_sync(self.book.news, self.since_ms)
-        async with httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
-            for delivery_id, note in news:
-                if only in ("", delivery_id):
-                    for hook in self.hooks:
-                        if note.kind in hook.kinds and (hook.name, delivery_id, note.number) not in self.settled:
-                            sent += await self._tell(client, hook, delivery_id, note)
-        return sent
-
-    async def _tell(self, client: httpx2.AsyncClient, hook: Hook, delivery_id: str, note: Note) -> bool:
-        key = f"{delivery_id}/notify/{hook.name}/{note.number}"
-        mark = (hook.name, delivery_id, note.number)
-        if await to_thread.run_sync(self.book.effect, key, "notify") is not None:
-            self.settled.add(mark)
-            return False
-        delivery = await to_thread.run_sync(self.book.get, delivery_id)
-        for wait_s in (*WAITS_S, 0.0):
-            if await self._post(client, hook, letter(hook, delivery, note, self.clock.now_ms())):
-                await to_thread.run_sync(self.book.done, key, {"at_ms": self.clock.now_ms()})
-                self.settled.add(mark)
-                return True
-            if wait_s:
-                await self.sleep(wait_s)
-        # Told to whoever looks at the log; a receiver that is gone must not hold up the others for ever.
-        _LOG.warning("Hook %r did not take note %d of %s.", hook.name, note.number, delivery_id)
-        self.settled.add(mark)
-        return False
-
-    async def _post(self, client: httpx2.AsyncClient, hook: Hook, sent: Letter) -> bool:
-        try:
-            answer = await client.post(sent.url, content=sent.body, headers=dict(sent.headers))
-        except (httpx2.HTTPError, httpx2.InvalidURL):
-            return False
-        return accepted(hook, answer.status_code, answer.content)
+        return Verdict("refused")
+    code = said.get("code", said.get("errcode", said.get("StatusCode", 0)))
+    if code == 0:
+        return Verdict("sent")
+    return Verdict("away", PAUSE_S) if code in _TOO_OFTEN else Verdict("refused")
 
 
 def _value(hook: str, variable: str, file: str, origin: str, env: Mapping[str, str]) -> str:
@@ -268,6 +221,11 @@ def _value(hook: str, variable: str, file: str, origin: str, env: Mapping[str, s
     return value.strip()
 
 
+def _cut(text: str, most_bytes: int) -> str:
+    """As much of it as may be, whole characters."""
+    return text.encode()[:most_bytes].decode("utf-8", "ignore")
+
+
 def _unmentioned(text: str) -> str:
-    """Without the tags by which Feishu calls everybody in a room."""
+    """Without the tags by which Feishu and WeCom call people, or everybody, in a room."""
     return text.replace("<", "＜").replace(">", "＞")
