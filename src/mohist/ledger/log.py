@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -132,6 +132,45 @@ class Log:
         """Sees what another process has written since."""
         self.edge = self._load()
 
+    def recompute(self) -> None:
+        """Builds the right edge anew from the entries and tiles that are stored.
+
+        Raises:
+            SealedError: it is not the one that was stored with them.
+        """
+        (count,) = self._db.execute("SELECT coalesce(max(position) + 1, 0) FROM entry").fetchone()
+        try:
+            root = self._root_of_tiles(count)
+        except ValueError as error:
+            raise SealedError(f"The ledger at {self.path} lacks part of its tree: {error}.", _LOOK) from error
+        if count != self.edge.size or root != self.edge.root():
+            raise SealedError(f"The right edge of the ledger at {self.path} is not that of its {count} entries.", _LOOK)
+
+    def scrub(self, tell: Callable[[int, int], None] | None = None) -> None:
+        """Hashes every entry again and compares all tiles: what a flipped bit in the file can't survive.
+
+        Raises:
+            SealedError: names the first entry or tile that is not what it was.
+        """
+        edge = Edge()
+        for position, leaf in self._db.execute("SELECT position, leaf FROM entry ORDER BY position"):
+            if position != edge.size:
+                raise SealedError(f"Entry {edge.size} of the ledger at {self.path} is missing.", _LOOK)
+            for level, index, _ in edge.append(leaf_hash(leaf)):
+                if (
+                    level
+                    and level % HEIGHT == 0
+                    and self._stored(level // HEIGHT - 1, index) != self._made(level // HEIGHT - 1, index)
+                ):
+                    where = f"entries {index << level} to {((index + 1) << level) - 1}"
+                    raise SealedError(
+                        f"Of {where} of the ledger at {self.path}, one is not what it was, or their tile is not.", _LOOK
+                    )
+            if tell is not None and edge.size % WIDTH == 0:
+                tell(edge.size, self.edge.size)
+        if (edge.size, edge.hashes) != (self.edge.size, self.edge.hashes):
+            raise SealedError(f"The last entries of the ledger at {self.path} are not what they were.", _LOOK)
+
     def write(self, batch: Sequence[Ready]) -> list[Receipt]:
         """Enters a batch in one durable transaction, in its order.
 
@@ -198,9 +237,13 @@ class Log:
 
     def tile(self, level: int, position: int) -> bytes:
         """A tile; at the right edge a partial one."""
+        return self._stored(level, position) or self._made(level, position)
+
+    def _stored(self, level: int, position: int) -> bytes:
         row = self._db.execute("SELECT hashes FROM tile WHERE level = ? AND position = ?", (level, position)).fetchone()
-        if row is not None:
-            return bytes(row[0])
+        return b"" if row is None else bytes(row[0])
+
+    def _made(self, level: int, position: int) -> bytes:
         start = position * WIDTH
         if level == 0:
             return b"".join(leaf_hash(leaf) for leaf in self.leaves(start, start + WIDTH))
@@ -223,6 +266,9 @@ class Log:
         """Of the first `size` entries."""
         if size == self.edge.size:
             return self.edge.root()
+        return self._root_of_tiles(size)
+
+    def _root_of_tiles(self, size: int) -> bytes:
         return range_hash(0, size, reader(self.tile)) if size else EMPTY_ROOT
 
     def _identity(self, origin: str, read_only: bool) -> str:
@@ -311,6 +357,7 @@ class Log:
 
 
 _MAX_STREAMS_KEPT = 100_000
+_LOOK = "Nothing is entered until a person has looked at it; `mohist ledger check` says more."
 
 
 def _mark(key: str) -> bytes:
