@@ -419,3 +419,10 @@ def test_the_database_is_the_gateways_where_that_has_a_url_and_else_a_file_of_it
     told = {"MOHIST_DATABASE_URL": "postgresql://ann@db/mohist"}
     assert delivery_address(tmp_path, told).shown == "postgresql://db/mohist"
     assert delivery_address(tmp_path, {}, f"sqlite:///{tmp_path}/x.db").path == tmp_path / "x.db"
+
+
+def test_what_cancelled_deliveries_owe_is_found(book: Book) -> None:
+    book.create(delivery("d-1", status="cancelled", options={"owed": {"at_ms": 1}}))
+    book.create(delivery("d-2", status="cancelled", options={"note": '"owed":'}))
+    book.create(delivery("d-3", status="failed", options={"owed": {}}))
+    assert [one.delivery_id for one in book.owing("owed")] == ["d-1"]

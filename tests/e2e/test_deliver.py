@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import anyio
 import httpx2
 import pytest
-from delivering import REQUIREMENT, SHOP, Cast, Open, Shop, environment, free_port, shop
-from developer import Developer, Endpoint, until
-
-from mohist.delivery.target.probe import ProbeSpec
-from mohist.delivery.target.process import ProcessTarget
+from delivering import REQUIREMENT, SHOP, Open, environment, free_port, shop
+from developer import Developer, until
 
 pytestmark = [pytest.mark.release, pytest.mark.enable_socket]
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Open]:
-    """Opens a shop: its files, its rules, and who plays the roles."""
-    held: list[Shop] = []
-
-    def make(files: dict[str, str] | None = None, rules: str = "", **cast: object) -> Shop:
-        dev = Developer(tmp_path)
-        dev.make_repo((files or SHOP) | ({".mohist/deliver.toml": rules} if rules else {}))
-        dev.git("branch", "release")
-        played = Cast(**cast)  # type: ignore[arg-type]
-        endpoint = Endpoint(itertools.repeat(played, 200))
-        endpoint.__enter__()
-        held.append(Shop(dev, endpoint, played))
-        return held[-1]
-
-    try:
-        yield make
-    finally:
-        for one in held:
-            one.dev.end()
-            one.endpoint.__exit__()
-            for home in one.dev.home.glob("targets/*/*"):
-                anyio.run(ProcessTarget(home, "", "", ProbeSpec()).end)
 
 
 def test_yes_takes_a_requirement_to_a_merged_change_and_a_report(opened: Open) -> None:

@@ -58,6 +58,9 @@ class FakeBook:
             raise UnknownDeliveryError(f"No single delivery is called {delivery_id!r}.")
         return found[0]
 
+    def owing(self, option: str) -> Sequence[Delivery]:
+        return [delivery for delivery in self.list("cancelled") if option in delivery.options]
+
     def list(self, status: str = "") -> Sequence[Delivery]:
         everyone = [facts.delivery for facts in self._facts.values() if status in ("", facts.delivery.status)]
         return sorted(everyone, key=lambda delivery: (delivery.created_at_ms, delivery.delivery_id))

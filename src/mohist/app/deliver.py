@@ -263,19 +263,6 @@ def stage_of(text: str) -> StageName:
     raise StateError(f"There is no stage {text!r}.", f"Stages are {', '.join(STAGES)}.")
 
 
-async def tidy(office: Office, delivery: Delivery, by: str) -> tuple[str, ...]:
-    """Leaves nothing of a cancelled delivery: no half deploy, worktree or copy. What could not be taken back is told."""
-    trouble: list[str] = []
-    if any(
-        row.status not in ("committed", "rolled-back", "failed") for row in office.book.releases(delivery.delivery_id)
-    ):
-        async with office.study(delivery) as study:
-            ended = await study.ship.abandon(study.context, f"cancelled by {by}")
-        trouble += [f"{row.release_id} in {row.environment}: {row.detail}" for row in ended if row.status == "failed"]
-    await to_thread.run_sync(office.clear, delivery.delivery_id)
-    return tuple(trouble)
-
-
 async def report(office: Office, delivery: Delivery) -> tuple[Report, Path]:
     """The report as of now, written beside the spec."""
     async with office.machine() as machine:

@@ -230,9 +230,11 @@ class Office:
                 return post
         return None
 
-    def clear(self, delivery_id: str) -> None:
-        """Removes the work folders of a delivery that is over; the desk and the outcomes stay."""
-        shutil.rmtree(self.folder(delivery_id) / "ground", ignore_errors=True)
+    def clear(self, delivery_id: str, objects: bool = False) -> None:
+        """Removes the work folders of a delivery that is over; the desk and the outcomes stay, and `objects` if asked."""
+        ground = self.folder(delivery_id) / "ground"
+        for folder in (ground / "trees", ground / "copies") if objects else (ground,):
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def _reading_ground(self, delivery: Delivery) -> GitGround:
         async with self.machine() as machine:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import anyio
 from anyio import to_thread
 
+from mohist.app.clearing import clearing
 from mohist.app.office import HeldStore, Office
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
 from mohist.app.segment import segments
@@ -114,6 +115,7 @@ async def work(office: Office, told: Callable[[str], None], beside: Beside | Non
         async with anyio.create_task_group() as group:
             group.start_soon(_until_signal, stop)
             group.start_soon(_consenting, office, stop)
+            group.start_soon(clearing, office, stop)
             group.start_soon(notifier.run)
             if beside is not None:
                 group.start_soon(beside, stop)

@@ -70,19 +70,26 @@ def pause(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
 def cancel(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
     import anyio
 
-    from mohist.app.deliver import actor, ordered, tidy
+    from mohist.app.clearing import clear
+    from mohist.app.deliver import actor, ordered
     from mohist.app.work import go_on
+    from mohist.terminal.style import plain
 
     by = actor(office, args.person)
     delivery = ordered(office, delivery.delivery_id, order_cancel, by, args.because)
     if delivery.segment:
         # Whoever runs it ends it; where nobody does, this process settles it.
         delivery, _ = anyio.run(go_on, office, delivery.delivery_id, lambda *_: None)
-    trouble = anyio.run(tidy, office, delivery, by)
-    for line in trouble:
-        print(f"mohist: not taken back: {line}", file=sys.stderr)
-    _said(office, delivery, args)
-    return ExitCode.FAILED if trouble else ExitCode.DONE
+    if delivery.segment:
+        print("mohist: what runs has not ended yet; a worker clears it, or cancel it again", file=sys.stderr)
+        return ExitCode.WAITING
+    told = anyio.run(clear, office, delivery.delivery_id)
+    words = {"taken back": told.done, "stays": told.left, "not taken back": told.stuck, "tried again later": told.later}
+    for word, lines in words.items():
+        for line in lines:
+            print(f"mohist: {word}: {plain(line)}", file=sys.stderr)
+    _said(office, office.book.get(delivery.delivery_id), args)
+    return ExitCode.FAILED if told.stuck else ExitCode.WAITING if told.later else ExitCode.DONE
 
 
 def order_cancel(*args: Any) -> Any:

@@ -163,7 +163,8 @@ def _cancel(office: Office, site: Site) -> None:
     """Ends what was stopped on the way: nobody goes on with a delivery whose service is gone."""
     import anyio
 
-    from mohist.app.deliver import account_name, ordered, tidy
+    from mohist.app.clearing import clear
+    from mohist.app.deliver import account_name, ordered
     from mohist.app.work import go_on
     from mohist.delivery import order
     from mohist.delivery.machine import OVER
@@ -175,7 +176,7 @@ def _cancel(office: Office, site: Site) -> None:
         delivery = ordered(office, row.delivery_id, order.cancel, by, "the demo was ended")
         if delivery.segment:
             delivery, _ = anyio.run(go_on, office, row.delivery_id, lambda *_: None)
-        anyio.run(tidy, office, delivery, by)
+        anyio.run(clear, office, row.delivery_id)
 
 
 def _asked(question: str) -> bool:

@@ -42,6 +42,10 @@ class Book(Protocol):
         """Deliveries with a `segment`, whatever their status; what a worker asks for again and again."""
         ...
 
+    def owing(self, option: str) -> Sequence[Delivery]:
+        """Cancelled deliveries with this option: something of them is not taken back yet."""
+        ...
+
     def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
         """Reads, changes and writes the row in one transaction; raises what `change` raises, and writes nothing then."""
         ...

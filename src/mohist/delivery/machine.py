@@ -13,7 +13,7 @@ The order of a delivery:
     segment finds out at its next `next_step`.
 
 Invariants: a segment is started only where none is there; an approval counts only with the digest that is current; a
-cancelled delivery never changes again but for its engine's going away; who waits has an open gate.
+cancelled delivery never changes again but for its engine's going away and what is taken back of it; who waits has an open gate.
 """
 
 from __future__ import annotations

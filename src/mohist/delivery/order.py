@@ -7,10 +7,14 @@ same order, ends it at once where the order can't wait (cancel, take over).
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from mohist.delivery.errors import NotEntitledError, StateError
 from mohist.delivery.machine import OVER, PASSED, Required, advance, changed, next_step, state_of, step_back, then
 from mohist.delivery.state import STAGES, Delivery, Facts, Move, StageName, StageRow
+
+OWED: Final = "owed"
+"""Key in a cancelled delivery's options: what it left outside is not all taken back yet; since when, and when to try."""
 
 
 def pause(facts: Facts, by: str, now_ms: int) -> Move:
@@ -43,7 +47,8 @@ def resume(facts: Facts, by: str, now_ms: int, required: Required | None = None)
 
 
 def cancel(facts: Facts, by: str, because: str, now_ms: int) -> Move:
-    """Ends it for good. Its engine's segment, where one runs, is for the caller to end.
+    """Ends it for good. Its engine's segment, where one runs, is for the caller to end; what it left outside is owed
+    until `withdrawal` took it back.
 
     Raises:
         StateError: it is done.
@@ -54,7 +59,8 @@ def cancel(facts: Facts, by: str, because: str, now_ms: int) -> Move:
     if delivery.status == "done":
         raise StateError(f"Delivery {delivery.delivery_id!r} is done; there is nothing to cancel.")
     told = f"cancelled by {by}{': ' if because else ''}{because}"
-    after = changed(delivery, now_ms, status="cancelled", detail=told, taken_by="")
+    options = {**delivery.options, OWED: {"since_ms": now_ms, "at_ms": now_ms}}
+    after = changed(delivery, now_ms, status="cancelled", detail=told, taken_by="", options=options)
     still = tuple(gate.gate_id for gate in facts.gates if not gate.closed and gate.status == "open")
     return Move(after, withdraws=still, notes=(("cancelled", told, {"by": by, "because": because}),))
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, and_, desc, insert, select, update
+from sqlalchemy import Connection, Text, and_, desc, insert, select, type_coerce, update
 
 from mohist.base import Clock, MohistError
 from mohist.delivery import migration
@@ -151,6 +151,12 @@ class Store:
             return [
                 delivery_of(row) for row in rows_of(db, query.where(DELIVERIES.c.status == status) if status else query)
             ]
+
+    def owing(self, option: str) -> Sequence[Delivery]:
+        marked = type_coerce(DELIVERIES.c.options, Text).contains(f'"{option}":', autoescape=True)
+        query = select(DELIVERIES).where(DELIVERIES.c.status == "cancelled", marked)
+        with self._reading() as db:
+            return [delivery for delivery in map(delivery_of, rows_of(db, query)) if option in delivery.options]
 
     def running(self) -> Sequence[Delivery]:
         # Named one by one, so that the index is used: most deliveries have none.
