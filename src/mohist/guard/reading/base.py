@@ -24,44 +24,43 @@ _HEX_PAIR = re.compile(r"(?:0x|\\x)?([0-9A-Fa-f]{2})")
 _NUMBER = re.compile(r"[0-9]{2,3}")
 
 
-def base64_text(view: View, limits: Limits) -> View | None:
+def base64_text(view: View, start: int, limits: Limits) -> View | None:
     """With base64 and base64url of text read, also in lines, compressed, or of UTF-16."""
-    return redraw(view, "base64", _base64_spots(view, "base64", limits))
+    return redraw(view, "base64", _base64_spots(view, "base64", start, limits))
 
 
-def compressed(view: View, limits: Limits) -> View | None:
+def compressed(view: View, start: int, limits: Limits) -> View | None:
     """With base64 of gzip and zlib read."""
-    return redraw(view, "base64+gzip", _base64_spots(view, "compressed", limits))
+    return redraw(view, "base64+gzip", _base64_spots(view, "compressed", start, limits))
 
 
-def base32(view: View) -> View | None:
+def base32(view: View, start: int = 0) -> View | None:
     """With base32 of text read (RFC 4648 section 6)."""
-    return redraw(view, "base32", _base32_spots(view))
+    return redraw(view, "base32", _base32_spots(view, start))
 
 
-def hexadecimal(view: View) -> View | None:
+def hexadecimal(view: View, start: int = 0) -> View | None:
     """With hexadecimal bytes of text read, also with blanks, commas, `0x` or `\\x` between them."""
-    return redraw(view, "hex", _pair_spots(view, "hex", _HEX_PAIR, 16))
+    return redraw(view, "hex", _pair_spots(view, "hex", start, _HEX_PAIR, 16))
 
 
-def codes(view: View) -> View | None:
+def codes(view: View, start: int = 0) -> View | None:
     """With lists of decimal character codes read."""
-    return redraw(view, "codes", _pair_spots(view, "codes", _NUMBER, 10))
+    return redraw(view, "codes", _pair_spots(view, "codes", start, _NUMBER, 10))
 
 
-def _base64_spots(view: View, name: str, limits: Limits) -> Iterator[Spot]:
+def _base64_spots(view: View, name: str, first: int, limits: Limits) -> Iterator[Spot]:
     text = view.text
     done = 0
-    for start, end in places(view, name):
+    for start, end in places(view, name, first):
         if start < done:
             continue
-        low = start - _aligned(text, done, start)
-        high = _end(text, end)
-        for first, last in dict.fromkeys(((low, high), (start, high), (start, end))):
-            spot = _base64_spot(text, first, last, limits)
+        aligned, last = start - _aligned(text, done, start), _end(text, end)
+        for low, high in dict.fromkeys(((aligned, last), (start, last), (start, end))):
+            spot = _base64_spot(text, low, high, limits)
             if spot is not None:
                 yield spot
-                done = last
+                done = high
                 break
 
 
@@ -116,8 +115,8 @@ def _base64_way(decoded: Decoded, wrapped: str) -> Locate:
     return locate
 
 
-def _base32_spots(view: View) -> Iterator[Spot]:
-    for start, end in places(view, "base32"):
+def _base32_spots(view: View, first: int) -> Iterator[Spot]:
+    for start, end in places(view, "base32", first):
         raw = view.text[start:end].rstrip("=")
         raw = raw[: len(raw) - (len(raw) % 8 in (1, 3, 6))]
         try:
@@ -129,9 +128,9 @@ def _base32_spots(view: View) -> Iterator[Spot]:
             yield Spot(start, end, decoded.text, lambda low, high, at=at: (at(low) * 8 // 5, -(-at(high) * 8 // 5)))  # type: ignore[misc]
 
 
-def _pair_spots(view: View, name: str, expression: re.Pattern[str], base: int) -> Iterator[Spot]:
+def _pair_spots(view: View, name: str, first: int, expression: re.Pattern[str], base: int) -> Iterator[Spot]:
     text = view.text
-    for start, end in places(view, name):
+    for start, end in places(view, name, first):
         numbers = list(expression.finditer(text, start, end))
         found = [int(number[number.re.groups], base) for number in numbers]
         decoded = as_text(bytes(value for value in found)) if all(value < 256 for value in found) else None

@@ -22,29 +22,31 @@ _QUOTED = re.compile(r"=[0-7][0-9A-F]|(?:=[89A-F][0-9A-F])+|=\r?\n")
 _UNKNOWN = "\ufffd"
 
 
-def escapes(view: View) -> View | None:
+def escapes(view: View, start: int = 0) -> View | None:
     """With `\\n`, `\\"`, `\\u0041`, `\\x41`, `\\101` read."""
-    return redraw(view, "escape", _spots(view, "escape", _ESCAPE, _escape))
+    return redraw(view, "escape", _spots(view, "escape", start, _ESCAPE, _escape))
 
 
-def url(view: View) -> View | None:
+def url(view: View, start: int = 0) -> View | None:
     """With `%41` read."""
-    return redraw(view, "url", _spots(view, "url", _URL, _percent))
+    return redraw(view, "url", _spots(view, "url", start, _URL, _percent))
 
 
-def html(view: View) -> View | None:
+def html(view: View, start: int = 0) -> View | None:
     """With `&quot;` and `&#65;` read."""
-    return redraw(view, "html", _spots(view, "html", _HTML, _entity))
+    return redraw(view, "html", _spots(view, "html", start, _HTML, _entity))
 
 
-def quoted_printable(view: View) -> View | None:
+def quoted_printable(view: View, start: int = 0) -> View | None:
     """With `=3D` and soft line breaks read (RFC 2045 section 6.7)."""
-    return redraw(view, "quoted-printable", _spots(view, "quoted-printable", _QUOTED, _quoted))
+    return redraw(view, "quoted-printable", _spots(view, "quoted-printable", start, _QUOTED, _quoted))
 
 
-def _spots(view: View, name: str, expression: re.Pattern[str], read: Callable[[str], str | None]) -> Iterator[Spot]:
+def _spots(
+    view: View, name: str, start: int, expression: re.Pattern[str], read: Callable[[str], str | None]
+) -> Iterator[Spot]:
     text = view.text
-    for low, high in lines(view, name):
+    for low, high in lines(view, name, start):
         for found in expression.finditer(text, low, high + 1):
             meant = read(found[0])
             if meant is not None:

@@ -23,14 +23,14 @@ _FOLDED = re.compile(
 )
 
 
-def unicode(view: View) -> View | None:
+def unicode(view: View, start: int = 0) -> View | None:
     """With full-width, mathematical, Cyrillic and Greek look-alikes read as ASCII, and unseen characters left out."""
-    return redraw(view, "unicode", _spots(view))
+    return redraw(view, "unicode", _spots(view, start))
 
 
-def _spots(view: View) -> Iterator[Spot]:
+def _spots(view: View, first: int) -> Iterator[Spot]:
     text = view.text
-    for low, high in lines(view, "unicode"):
+    for low, high in lines(view, "unicode", first):
         for found in _FOLDED.finditer(text, low, high):
             character = found[0]
             if _LEFT_OUT.fullmatch(character):

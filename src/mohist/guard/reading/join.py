@@ -19,46 +19,46 @@ _LINE_END = re.compile(rf"{_MARGIN}(?={_RUN_CHAR})")
 _MARKED_LINES = re.compile(r"(?m)^(?:([+>-]) ?)(?=-----BEGIN )")
 
 
-def concatenation(view: View) -> View | None:
+def concatenation(view: View, start: int = 0) -> View | None:
     """With `"a" + "b"`, `'a' 'b'` and their like joined."""
-    return redraw(view, "concatenation", _literal_spots(view))
+    return redraw(view, "concatenation", _literal_spots(view, start))
 
 
-def line(view: View) -> View | None:
+def line(view: View, start: int = 0) -> View | None:
     """With runs of characters that are broken over lines joined."""
-    return redraw(view, "line", _line_spots(view))
+    return redraw(view, "line", _line_spots(view, start))
 
 
-def spacing(view: View) -> View | None:
+def spacing(view: View, start: int = 0) -> View | None:
     """With single letters that stand apart joined."""
-    return redraw(view, "spacing", _every_second(view, "spacing"))
+    return redraw(view, "spacing", _every_second(view, "spacing", start))
 
 
-def utf16(view: View) -> View | None:
+def utf16(view: View, start: int = 0) -> View | None:
     """With the zero bytes of UTF-16 between ASCII letters left out."""
-    return redraw(view, "utf-16", _every_second(view, "utf-16"))
+    return redraw(view, "utf-16", _every_second(view, "utf-16", start))
 
 
-def diff(view: View) -> View | None:
+def diff(view: View, start: int = 0) -> View | None:
     """With the marks in front of the lines of a key left out, as diffs and quoted mail have them."""
-    return redraw(view, "diff", _mark_spots(view))
+    return redraw(view, "diff", _mark_spots(view, start))
 
 
-def _literal_spots(view: View) -> Iterator[Spot]:
-    for low, high in lines(view, "concatenation"):
+def _literal_spots(view: View, first: int) -> Iterator[Spot]:
+    for low, high in lines(view, "concatenation", first):
         for found in _BETWEEN_LITERALS.finditer(view.text, low, high):
             yield Spot(found.start(), found.end(), "")
 
 
-def _line_spots(view: View) -> Iterator[Spot]:
-    for start, end in places(view, "line"):
+def _line_spots(view: View, first: int) -> Iterator[Spot]:
+    for start, end in places(view, "line", first):
         found = _LINE_END.search(view.text, start, end)
         if found:
             yield Spot(found.start(), found.end(), "")
 
 
-def _every_second(view: View, name: str) -> Iterator[Spot]:
-    for start, end in places(view, name):
+def _every_second(view: View, name: str, first: int) -> Iterator[Spot]:
+    for start, end in places(view, name, first):
         yield Spot(start, end, view.text[start:end:2], _doubled)
 
 
@@ -66,9 +66,9 @@ def _doubled(start: int, end: int) -> tuple[int, int]:
     return 2 * start, max(2 * end - 1, 2 * start)
 
 
-def _mark_spots(view: View) -> Iterator[Spot]:
+def _mark_spots(view: View, first: int) -> Iterator[Spot]:
     text = view.text
-    for found in _MARKED_LINES.finditer(text):
+    for found in _MARKED_LINES.finditer(text, view.char(first)):
         mark = found[1]
         at = found.start()
         while text.startswith(mark, at):

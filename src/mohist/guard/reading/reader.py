@@ -11,11 +11,11 @@ from mohist.guard.reading import base, escape, fold, join
 from mohist.guard.reading.trigger import fired
 from mohist.guard.view import View
 
-_Decoder = Callable[[View, Limits], View | None]
+_Decoder = Callable[[View, int, Limits], View | None]
 
 
-def _simple(decode: Callable[[View], View | None]) -> _Decoder:
-    return lambda view, _: decode(view)
+def _simple(decode: Callable[[View, int], View | None]) -> _Decoder:
+    return lambda view, start, _: decode(view, start)
 
 
 _DECODERS: Mapping[str, _Decoder] = {
@@ -63,10 +63,10 @@ def readings(text: str, limits: Limits) -> Reading:
     for depth in range(limits.max_layers + 1):
         following: list[View] = []
         for view in layer:
-            for name in fired(view):
+            for name, start in fired(view).items():
                 if depth == limits.max_layers and name not in _HIDING:
                     continue
-                made = _DECODERS[name](view, limits)
+                made = _DECODERS[name](view, start, limits)
                 if made is None or made.text in seen:
                     continue
                 if depth == limits.max_layers:

@@ -1,4 +1,4 @@
-"""Tells in two passes over a text which encodings it may hold, so that ordinary text pays for none of them.
+"""Tells in a few passes over a text which encodings it may hold, so that ordinary text pays for none of them.
 
 RE2 makes one automaton of many expressions, which reads at the speed of the memory; only where it stops are they asked one
 by one. The expressions are also what the decoders look for places with.
@@ -6,8 +6,7 @@ by one. The expressions are also what the decoders look for places with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import re2  # type: ignore[import-untyped]
 
@@ -46,7 +45,12 @@ EXPRESSIONS: Mapping[str, str] = {
         rf"|{_RUN_CHAR}[0-9]{_RUN_CHAR}{{4,8}}\\?{_MARGIN}{_RUN_CHAR}{{5}}"
         rf"|{_RUN_CHAR}{{5,20}}\\?{_MARGIN}{_RUN_CHAR}{{0,12}}[0-9]{_RUN_CHAR}{{4}}"
     ),
-    "escape": r"\\(?:[nrtbf][A-Za-z0-9_-]{6}|u[0-9a-fA-F]{4}|u\{|x[0-9a-fA-F]{2}|[0-7]{3}|[\"'/]|n\",\s)",
+    # A line break or tab right in front of a word, codes of characters, quotation marks beside a colon or an equals sign
+    # (JSON in a string), slashes in addresses and in base64, and the lines of a notebook.
+    "escape": (
+        r"\\(?:[nrtbf][A-Za-z0-9_-]{6}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]|x[0-9a-fA-F]{2}|[0-7]{3}|n\",\s|/[A-Za-z0-9+]{4}|/\\/"
+        r"|\\*[\"'](?:[ \t]*[:=]|[A-Za-z0-9_+/=-]{8,200}\\))"
+    ),
     "url": r"%(?:25)*[2-7][0-9A-Fa-f]",
     "html": r"&(?:#[0-9]{2,4}|#[xX][0-9a-fA-F]{2,4}|amp|quot|lt|gt|apos|nbsp|equals|colon|lowbar|sol|plus|commat|period);",
     # Zero-width and other characters that are not seen; full-width, mathematical and enclosed letters and digits; Greek,
@@ -60,59 +64,96 @@ EXPRESSIONS: Mapping[str, str] = {
 }
 _MARKS: Mapping[str, bytes] = {"escape": b"\\", "url": b"%", "html": b"&"}
 """What stands in every text that holds one of these; looking for one byte costs next to nothing."""
-_DENSE = tuple(name for name in EXPRESSIONS if name not in _MARKS and name != "unicode")
+_FREQUENT = ("concatenation", "line")
+_RARE = tuple(name for name in EXPRESSIONS if name not in _MARKS and name not in _FREQUENT and name != "unicode")
 _MIN_BYTES = 12
+_LOOK_BEHIND_BYTES = 64
+"""How far in front of its mark one of `_MARKS` may begin."""
 # Of RE2's automata; the default of 8 MB lets it fall back to a slower engine on mixed text.
 _MAX_MEMORY_BYTES = 64 * 1024 * 1024
 
 
-def _compiled(expression: str) -> Any:
+_Search = Callable[[bytes, int], tuple[int, int]]
+
+
+def _compiled(expression: str) -> _Search:
+    """Searches bytes from a place on; (-1, -1) when there is nothing."""
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.max_mem = _MAX_MEMORY_BYTES
     options.log_errors = False
-    return re2.compile(expression.encode("latin-1"), options)
+    compiled = re2.compile(expression.encode("latin-1"), options)
+    # The module's own `search` costs several times what the search in a short text does; its native method does the same.
+    match, unanchored = compiled._regexp.Match, re2._Anchor.UNANCHORED
+
+    def search(data: bytes, start: int) -> tuple[int, int]:
+        span: tuple[int, int] = match(unanchored, data, start, len(data))[0]
+        return span
+
+    return search
 
 
-_COMPILED = {name: _compiled(expression) for name, expression in EXPRESSIONS.items()}
-_ANY_DENSE = _compiled("|".join(f"(?:{EXPRESSIONS[name]})" for name in _DENSE))
+_SEARCHES = {name: _compiled(expression) for name, expression in EXPRESSIONS.items()}
+_ALL, _ALL_RARE, _ALL_FREQUENT = (
+    _compiled("|".join(f"(?:{EXPRESSIONS[name]})" for name in names))
+    for names in ((*_RARE, *_FREQUENT), _RARE, _FREQUENT)
+)
 
 
-def fired(view: View) -> list[str]:
-    """The encodings that a view may hold, in the order in which they are undone."""
+def fired(view: View) -> dict[str, int]:
+    """The encodings that a view may hold, each with the byte of `data` at which it first occurs."""
     data = view.data
+    found: dict[str, int] = {}
     if len(data) < _MIN_BYTES:
-        return []
-    names = [name for name, mark in _MARKS.items() if mark in data and _COMPILED[name].search(data)]
-    if not view.text.isascii() and _COMPILED["unicode"].search(data):
-        names.append("unicode")
-    if _ANY_DENSE.search(data):
-        names += [name for name in _DENSE if _COMPILED[name].search(data)]
-    return names
+        return found
+    for name, mark in _MARKS.items():
+        at = data.find(mark)
+        if at >= 0:
+            _look(data, name, max(at - _LOOK_BEHIND_BYTES, 0), found)
+    first = _ALL(data, 0)[0]
+    if first >= 0:
+        # What comes before is free of all of them.
+        for search, names in ((_ALL_RARE, _RARE), (_ALL_FREQUENT, _FREQUENT)):
+            start = search(data, first)[0]
+            if start >= 0:
+                for name in names:
+                    _look(data, name, start, found)
+    if not view.text.isascii():
+        _look(data, "unicode", 0, found)
+    return found
 
 
-def places(view: View, name: str) -> Iterator[tuple[int, int]]:
-    """Where in a view an encoding may stand, in characters, in order."""
-    for found in _COMPILED[name].finditer(view.data):
-        start, end = found.span()
-        yield view.char(start), view.char(end - 1) + 1
+def _look(data: bytes, name: str, start: int, found: dict[str, int]) -> None:
+    first = _SEARCHES[name](data, start)[0]
+    if first >= 0:
+        found[name] = first
 
 
-def lines(view: View, name: str, reach_chars: int = 4096) -> Iterator[tuple[int, int]]:
+def places(view: View, name: str, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Where in a view an encoding may stand, in characters, in order; from a byte of `data` on."""
+    data, search, char = view.data, _SEARCHES[name], view.char
+    while True:
+        first, start = search(data, start)
+        if first < 0:
+            return
+        yield char(first), char(start - 1) + 1
+
+
+def lines(view: View, name: str, start: int = 0, reach_chars: int = 4096) -> Iterator[tuple[int, int]]:
     """The lines in which an encoding may stand, or as much of them as is near it; those that touch are one."""
     text = view.text
     low = high = -1
-    for start, end in places(view, name):
+    for first, end in places(view, name, start):
         if end <= high:
             continue
-        first = text.rfind("\n", max(start - reach_chars, 0), start) + 1 or max(start - reach_chars, 0)
+        line = text.rfind("\n", max(first - reach_chars, 0), first) + 1 or max(first - reach_chars, 0)
         last = text.find("\n", end, end + reach_chars)
         last = min(end + reach_chars, len(text)) if last < 0 else last
         if high < 0:
-            low = first
-        elif first > high + 1:
+            low = line
+        elif line > high + 1:
             yield low, high
-            low = first
+            low = line
         high = max(high, last)
     if high >= 0:
         yield low, high
