@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fakes.witness import FakeWitness, running
 
+from fakes.witness import FakeWitness, running
 from mohist.ledger import Draft, SealedError, note
 from mohist.ledger.log import Log, Ready
 from mohist.ledger.notary import Archive, Notary, examine

@@ -98,14 +98,18 @@ class Writer:
         """Enters drafts that are sealed already, all or none."""
         return self._put(drafts)
 
-    def ready(self, draft: Draft) -> Ready:
-        """A draft with its contents sealed and its time taken."""
+    def ready(self, draft: Draft, *, at_us: int = 0, retry_key: str = "") -> Ready:
+        """A draft with its contents sealed and its time taken.
+
+        Raises:
+            LedgerError: its contents can't be sealed.
+        """
         if draft.contents and self._sealer is None:
             raise EntryError(
                 f"An entry of kind {draft.kind} has contents, and this ledger keeps none.", audience="operator"
             )
         contents = tuple(self._sealer.seal(content) for content in draft.contents) if self._sealer else ()
-        return Ready(draft, contents, time.time_ns() // 1000)
+        return Ready(draft, contents, at_us or time.time_ns() // 1000, retry_key)
 
     def close(self) -> None:
         """Writes what is queued and lets go of the log."""
