@@ -41,9 +41,10 @@ def test_the_keys_and_their_defaults_are_those_of_the_check() -> None:
     limits = {f"limits.{name}": value for name, value in table.pop("limits").items()}
     server = {f"server.{name}": value for name, value in table.pop("server").items()}
     gateway = {f"gateway.{name}": value for name, value in table.pop("gateway").items()}
+    guard = {f"guard.{name}": value for name, value in table.pop("guard").items()}
     assert table.pop("endpoints") == {}
-    assert keys.defaults() == table | server | gateway | limits
-    assert set(keys.VARIABLES) == set(gateway)
+    assert keys.defaults() == table | server | gateway | limits | guard
+    assert set(keys.VARIABLES) == set(gateway) | {"guard.mode"}
 
 
 def test_the_example_of_the_reference_is_accepted() -> None:

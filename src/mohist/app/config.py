@@ -22,6 +22,7 @@ from mohist.agent.tool import ToolLimits
 from mohist.app import key as keys
 from mohist.app.errors import ConfigError
 from mohist.app.key import SandboxName
+from mohist.app.screening import RULES, Screening, screening, strictness
 from mohist.app.trust import TrustStore
 from mohist.base import StatePaths, canonical_json, sha256_hex
 from mohist.policy import MODES, Mode
@@ -38,6 +39,7 @@ Layer = Literal["default", "user", "project", "environment", "flags", "managed"]
 ONLY_TIGHTEN = "a project may only tighten this"
 NO_SAY = "a project has no say in this"
 NOT_TRUSTED = "the project is not trusted"
+HEARD_TOO = "heard beside the others"
 STRICTER_HOLDS = "a stricter value holds"
 OVERRIDDEN = "overridden"
 USED = "used"
@@ -138,6 +140,7 @@ class Config:
     server: Server | None
     """None: the gateway's pipeline runs in this process."""
     gateway: Gateway
+    guard: Screening
     explained: tuple[Explained, ...]
     project: Project | None
     """None: there is no project, or it has no file."""
@@ -240,6 +243,9 @@ def _settle(key: str, layers: list[tuple[Layer, str, dict[str, Any]]], trusted: 
                 said[holder] = Said(before.layer, before.source, before.value, OVERRIDDEN)
             holder = len(said)
         said.append(Said(layer, source, value, refused or USED))
+    if key == RULES:
+        rules = [rule for one in reversed(said) if one.layer != "default" for rule in one.value]
+        return Explained(key, rules, said[-1].layer, said[-1].source, tuple(said))
     if holder < 0:
         return Explained(key, None, "default", "", tuple(said))
     return Explained(key, said[holder].value, said[holder].layer, said[holder].source, tuple(said))
@@ -247,6 +253,8 @@ def _settle(key: str, layers: list[tuple[Layer, str, dict[str, Any]]], trusted: 
 
 def _refusal(key: str, layer: Layer, value: Any, held: Any, trusted: bool) -> str | None:
     tightens = keys.guard(key) == keys.TIGHTEN
+    if key == RULES:
+        return None if held is None else HEARD_TOO
     if layer == "project":
         if tightens:
             return None if _strictness(key, value) >= _strictness(key, held) else ONLY_TIGHTEN
@@ -260,6 +268,8 @@ def _refusal(key: str, layer: Layer, value: Any, held: Any, trusted: bool) -> st
 
 def _strictness(key: str, value: Any) -> float:
     """Larger is stricter."""
+    if key.startswith("guard."):
+        return strictness(key, value)
     if key == "mode":
         return -MODES.index(value)
     if key == "network":
@@ -295,6 +305,9 @@ def _config(
             if values["gateway.database_password_file"]
             else "",
             values["gateway.on_database_loss"],
+        ),
+        guard=screening(
+            values, [(said.layer, said.value) for one in explained if one.key == RULES for said in one.said], home
         ),
         explained=explained,
         project=project,

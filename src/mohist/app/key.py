@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from mohist.agent.setting import RunSettings
 from mohist.agent.tool import ToolLimits
+from mohist.app import screening
 
 TIGHTEN = "tighten"
 """A project's file may only make it stricter, and does so before it is trusted."""
@@ -60,6 +61,8 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             Key("server", OWNER),
             # Nor lead them out of the budgets that bind its user.
             Key("gateway", OWNER),
+            # Nor loosen what keeps its secrets and others' in; a key of this table may be tightened, see `guard`.
+            Key("guard", OWNER),
         )
     }
 )
@@ -69,6 +72,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "gateway.database_url": "MOHIST_DATABASE_URL",
         "gateway.database_password_file": "MOHIST_DATABASE_PASSWORD_FILE",
         "gateway.on_database_loss": "MOHIST_ON_DATABASE_LOSS",
+        "guard.mode": "MOHIST_GUARD_MODE",
     }
 )
 """The environment variables that say a key of a table."""
@@ -111,9 +115,10 @@ def defaults() -> dict[str, Any]:
         "gateway.database_url": None,
         "gateway.database_password_file": None,
         "gateway.on_database_loss": "closed",
+        **screening.DEFAULTS,
     } | {f"limits.{name}": value for name, value in LIMITS.items()}
 
 
 def guard(key: str) -> str:
     """TIGHTEN, TRUST or OWNER for a dotted key."""
-    return KEYS[key.partition(".")[0]].guard
+    return TIGHTEN if screening.may_tighten(key) else KEYS[key.partition(".")[0]].guard

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mohist.app import guard_table, setting
 from mohist.app import key as keys
-from mohist.app import setting
 from mohist.provider.catalogue import Catalogue
 
 _HEAD = """\
@@ -73,6 +73,16 @@ An endpoint of your own; called `NAME` or `NAME/MODEL`. Named like a provider of
 provider, and what it leaves out is the provider's. A project may say these after trust.
 """
 
+_GUARD = """\
+What is looked for in calls, and what happens to it: [guard.md](guard.md). A project may tighten `mode`, `preset`, `on_failure`
+and `answers`, and has no say in the other keys. Variable of `mode`: `MOHIST_GUARD_MODE`.
+"""
+
+_RULES = """\
+The managed file's rules come first, then the user's, then the preset's; the first that fits decides. A project's are asked
+beside them, and the stricter word counts.
+"""
+
 _MAY = {keys.TIGHTEN: "tighten", keys.TRUST: "after trust", keys.OWNER: "nothing"}
 
 
@@ -93,6 +103,12 @@ def configuration_manual() -> str:
         "## `[gateway]`\n",
         "A project has no say in these. The order is that of all keys: the managed file, the variable, the user's file.\n",
         _table(setting.GatewayTable),
+        "## `[guard]`\n",
+        _GUARD,
+        _table(guard_table.GuardTable),
+        "## `[[guard.rules]]`\n",
+        _RULES,
+        _table(guard_table.GuardRuleTable),
         _EXAMPLE,
     ]
     return "\n".join(parts)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mohist.app.errors import ConfigError
+from mohist.app.guard_table import GuardRuleTable, GuardTable
 from mohist.app.key import LIMITS, SERVER_KEY_ENV, SandboxName, defaults
 from mohist.policy import Mode
 from mohist.provider.quirk import QUIRKS
@@ -221,6 +222,7 @@ class SettingFile(_Table):
     )
     server: ServerTable = Field(default_factory=lambda: ServerTable.model_validate({}), description="")
     gateway: GatewayTable = Field(default_factory=lambda: GatewayTable.model_validate({}), description="")
+    guard: GuardTable = Field(default_factory=lambda: GuardTable.model_validate({}), description="")
 
 
 def parse(data: bytes, source: str) -> dict[str, Any]:
@@ -250,7 +252,7 @@ def checked(table: Mapping[str, Any], source: str, *, strict: bool) -> dict[str,
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if key in ("limits", "endpoints", "server", "gateway"):
+        if key in ("limits", "endpoints", "server", "gateway", "guard"):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             flat[key] = value
@@ -275,6 +277,10 @@ def _siblings(path: Iterable[str]) -> list[str]:
             return list(ServerTable.model_fields)
         case ["gateway"]:
             return list(GatewayTable.model_fields)
+        case ["guard"]:
+            return list(GuardTable.model_fields)
+        case ["guard", "rules", *_]:
+            return list(GuardRuleTable.model_fields)
         case ["limits"]:
             return list(LimitsTable.model_fields)
         case ["endpoints", _]:

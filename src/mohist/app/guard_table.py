@@ -1,0 +1,98 @@
+"""`[guard]` of `mohist.toml` as data from outside: what may stand there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mohist.app.screening import DEFAULTS
+from mohist.guard import Source
+from mohist.guard.preset import Preset
+from mohist.guard.ruling import Action, Direction, Mode
+
+
+def _file(value: str) -> str:
+    if not value.startswith(("/", "~/")) or ".." in value.split("/"):
+        raise ValueError("must be absolute or start with ~/, without ..")
+    return value
+
+
+File = Annotated[str, AfterValidator(_file)]
+Words = list[Annotated[str, Field(min_length=1, max_length=256)]]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class GuardRuleTable(_Table):
+    """`[[guard.rules]]`: what happens to which findings; the first that fits decides. What is left out fits everything."""
+
+    name: str = Field(min_length=1, max_length=64, description="What the rule is called in messages and reports.")
+    action: Action = Field(
+        description="`allow`: nothing happens, nothing is recorded. `note`: recorded. `mask`: a placeholder goes in its place. "
+        "`ask`: stopped until somebody releases it. `block`: stopped."
+    )
+    direction: Direction | None = Field(None, description="`out`: to a model. `in`: in its answer.")
+    classes: Words = Field(
+        default_factory=list,
+        description='Data classes, with all below them: "secret", "personal.email", "source", "document", "covert", '
+        '"injection", "exfiltration".',
+    )
+    detectors: Words = Field(default_factory=list, description="Detectors; globs.")
+    rules: Words = Field(default_factory=list, description='Rules of detectors; globs ("betterleaks.github-*").')
+    sources: list[Source] = Field(default_factory=list, description="Who wrote the text that it stands in.")
+    tools: Words = Field(default_factory=list, description="Tools that are called or that answered; globs.")
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="How sure the detector must be, 0 to 1."
+    )
+    self_hosted: bool | None = Field(None, description="Whether the upstream is one of your own machines.")
+    upstreams: Words = Field(default_factory=list, description="Upstreams of routes; globs.")
+    vendors: Words = Field(default_factory=list, description="Providers of upstreams; globs.")
+    regions: Words = Field(default_factory=list, description="Regions of upstreams; globs.")
+    clients: Words = Field(default_factory=list, description='Clients as they name themselves; globs ("claude-cli/*").')
+    keys: Words = Field(default_factory=list, description="Ids of virtual keys; globs.")
+    users: Words = Field(default_factory=list, description="Users of keys; globs.")
+    projects: Words = Field(default_factory=list, description="Projects of keys; globs.")
+    teams: Words = Field(default_factory=list, description="Teams of keys; globs.")
+    alarm: bool = Field(False, description="Also logged at once, and counted apart.")
+    because: str = Field("", max_length=500, description="Told to the person whose call is stopped.")
+
+
+class GuardTable(_Table):
+    """`[guard]`: what is looked for in calls, and what happens to it."""
+
+    mode: Mode = Field(
+        DEFAULTS["guard.mode"],
+        description="`enforce`: what the rules say is done. `observe`: nothing is stopped or changed; what would have been is "
+        "recorded. `off`: nothing is looked at.",
+    )
+    preset: Preset = Field(
+        DEFAULTS["guard.preset"],
+        description="The rules behind your own: `observe` notes everything, `default` keeps secrets from other people's "
+        "machines, `strict` masks personal data and hidden characters, too. See docs/guard.md.",
+    )
+    on_failure: Literal["closed", "open"] = Field(
+        DEFAULTS["guard.on_failure"],
+        description="What happens to a call that can't be looked at: not made, or made unseen.",
+    )
+    answers: bool = Field(DEFAULTS["guard.answers"], description="Answers are looked at, too.")
+    hint: bool = Field(DEFAULTS["guard.hint"], description="A model that gets placeholders is told what they are.")
+    without: Words = Field(
+        default_factory=list,
+        description='Detectors that are left out ("personal"); `mohist doctor` names those there are.',
+    )
+    company_rules: File | None = Field(None, description="A file of your own rules of detection.")
+    listed_secrets: File | None = Field(None, description="A file with keyed hashes of your own secrets.")
+    allow_list: File | None = Field(None, description="A file that says what is no finding.")
+    fingerprints: File | None = Field(None, description="A file with fingerprints of restricted repositories.")
+    key_file: File | None = Field(
+        None,
+        description="32 random bytes or more that hashes and placeholders are made with; the same on all machines of one "
+        "database. Left out: `guard.key` in the state folder, made when it is first needed.",
+    )
+    keep_days: Annotated[int, Field(gt=0)] = Field(
+        DEFAULTS["guard.keep_days"], description="Findings are kept so long."
+    )
+    rules: list[GuardRuleTable] = Field(default_factory=list, description="")

@@ -1,0 +1,109 @@
+"""What `[guard]` of `mohist.toml` says: plain values, and how several files' rules come together.
+
+Loads nothing of the guard, so that a command that sends nothing anywhere does not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from mohist.guard.preset import Preset
+    from mohist.guard.ruling import Mode
+
+RULES: Final = "guard.rules"
+"""The one key that several layers say together."""
+
+DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "guard.mode": "enforce",
+        "guard.preset": "default",
+        "guard.on_failure": "closed",
+        "guard.answers": True,
+        "guard.hint": True,
+        "guard.without": [],
+        "guard.company_rules": None,
+        "guard.listed_secrets": None,
+        "guard.allow_list": None,
+        "guard.fingerprints": None,
+        "guard.key_file": None,
+        "guard.keep_days": 90,
+        RULES: [],
+    }
+)
+"""By dotted key."""
+
+_ORDERS: Final[Mapping[str, Sequence[Any]]] = MappingProxyType(
+    {
+        "guard.mode": ("off", "observe", "enforce"),
+        "guard.preset": ("observe", "default", "strict"),
+        "guard.on_failure": ("open", "closed"),
+        "guard.answers": (False, True),
+    }
+)
+"""From free to strict; a project may only tighten these, and has no say in the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What is asked of the guard."""
+
+    mode: Mode = "enforce"
+    preset: Preset = "default"
+    on_failure: Literal["closed", "open"] = "closed"
+    answers: bool = True
+    hint: bool = True
+    without: tuple[str, ...] = ()
+    """Detectors that are left out."""
+    company_rules: Path | None = None
+    """None for this and the next ones: there is none."""
+    listed_secrets: Path | None = None
+    allow_list: Path | None = None
+    fingerprints: Path | None = None
+    key_file: Path | None = None
+    """None: `guard.key` in the state folder, made when it is first needed."""
+    keep_days: int = 90
+    rules: tuple[Mapping[str, Any], ...] = ()
+    """The owner's, as they are written; the managed file's come first."""
+    tightening: tuple[Mapping[str, Any], ...] = ()
+    """The project's."""
+
+
+def may_tighten(key: str) -> bool:
+    """Whether a project may say a stricter value of a key of `[guard]`."""
+    return key in _ORDERS
+
+
+def strictness(key: str, value: Any) -> float:
+    """Larger is stricter."""
+    return _ORDERS[key].index(value)
+
+
+def screening(values: Mapping[str, Any], said: Sequence[tuple[str, Any]], home: Path) -> Screening:
+    """The settings.
+
+    Args:
+        values: what holds, by dotted key.
+        said: every layer's word on `guard.rules`, the weakest first.
+        home: the user's, for `~/`.
+    """
+    by_layer = dict(said)
+    own = [rule for layer in ("managed", "flags", "environment", "user") for rule in by_layer.get(layer) or ()]
+    plain: dict[str, Any] = {}
+    for field in fields(Screening):
+        if field.name in ("rules", "tightening"):
+            continue
+        value = values[f"guard.{field.name}"]
+        if isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(value, str) and field.name in _PATHS:
+            value = home / value[2:] if value.startswith("~/") else Path(value)
+        plain[field.name] = value
+    return Screening(**plain, rules=tuple(own), tightening=tuple(by_layer.get("project") or ()))
+
+
+_PATHS: Final = ("company_rules", "listed_secrets", "allow_list", "fingerprints", "key_file")
