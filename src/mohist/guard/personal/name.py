@@ -73,8 +73,9 @@ def titled(text: str, match: Match) -> Judged | None:
         surname = 2 if rest.startswith(_LONG_SURNAMES) else 1 if rest[:1] in _SURNAMES else 0
         before = text[match.value_start + at - 1 : match.value_start + at] if match.value_start + at else ""
         if surname and len(rest) <= surname + 2 and not _NO_NAMES.search(rest):
-            inside = "一" <= before <= "鿿"
-            return Judged(match.value_start + at, match.value_end, 0.3 if inside else 0.5, "personal.name")
+            if "一" <= before <= "鿿":  # 网络推广总监: the end of another word
+                return None
+            return Judged(match.value_start + at, match.value_end, 0.5, "personal.name")
     return None
 
 

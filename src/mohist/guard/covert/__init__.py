@@ -1,0 +1,11 @@
+"""Covert channels: what a text says beside its words, by characters that nobody sees or that look like others.
+
+`covert_detector()` judges one text; `Variation` watches one client's requests over time. Nothing is normalised unless a rule asks:
+then `strip` and `canonical` do it. Never decides what happens.
+"""
+
+from mohist.guard.covert.canonical import canonical, strip
+from mohist.guard.covert.detector import CovertDetector, covert_detector
+from mohist.guard.covert.payload import Payload, payloads
+
+__all__ = ["CovertDetector", "Payload", "canonical", "covert_detector", "payloads", "strip"]

@@ -1,0 +1,46 @@
+"""Blanks at the ends of lines: how much they could say."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+BITS_MIN = 8.0
+"""Below that much information the ends of lines are somebody's untidiness."""
+LINES_MIN = 8
+_ENDS = re.compile(r"[^\s]([ \t]*)\r?$", re.MULTILINE)
+_TRAILING = (b" \n", b"\t\n", b" \r", b"\t\r")
+
+
+def trailing(data: bytes) -> bool:
+    """Whether enough lines end in a blank to be looked at; costs next to nothing."""
+    return sum(data.count(end) for end in _TRAILING) >= LINES_MIN
+
+
+def bits(text: str) -> tuple[float, int, int]:
+    """What the ends of lines carry beyond one habit.
+
+    Lines that end in different blanks, mixed: the entropy of their order. One sort alone (Markdown's two blanks, an editor's one)
+    carries nothing, however many lines have it, unless half of the lines have it and half haven't.
+
+    Returns:
+        Bits, and where the first and the last such line's blanks begin and end.
+    """
+    ends = [(match.start(1), match[1]) for match in _ENDS.finditer(text)]
+    marked = [(at, blanks) for at, blanks in ends if blanks]
+    if len(marked) < LINES_MIN:
+        return 0.0, 0, 0
+    mixed = _entropy(Counter(blanks for _, blanks in marked)) * len(marked)
+    first, last = marked[0][0], marked[-1][0]
+    within = [blanks for at, blanks in ends if first <= at <= last]
+    share = len(marked) / len(within)
+    switched = 0.0
+    if 0.25 <= share <= 0.75 and not {blanks for _, blanks in marked} <= {"  "}:
+        switched = _entropy(Counter(bool(blanks) for blanks in within)) * len(within) - 3 * BITS_MIN
+    return max(mixed, switched), first, last + len(marked[-1][1])
+
+
+def _entropy(counted: Counter[str] | Counter[bool]) -> float:
+    total = counted.total()
+    return -sum(count / total * math.log2(count / total) for count in counted.values())
