@@ -30,6 +30,7 @@ def cluster() -> Iterator[FakeCluster]:
     made = FakeCluster()
     yield made
     made.close()
+    assert made.faults == []
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,28 @@
 Answers as the published API does (https://kubernetes.io/docs/reference/using-api/): discovery, server-side apply with a
 field manager and dry runs, conflicts for what exists. Controllers are played: a Deployment whose image is `sick` never
 gets ready.
+
+`tests/data/cluster/operations.json` says which routes, queries, content types and statuses there are. What it does not
+know, of kubectl or of this fake, is a fault; a test ends with `faults` empty.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+_OPERATIONS: Final = json.loads(
+    (Path(__file__).parent.parent / "data" / "cluster" / "operations.json").read_text(encoding="utf-8")
+)["operations"]
+_EVERYWHERE: Final = frozenset({"timeout"})
+"""Of every request, by `--request-timeout`; the server's deadline filter reads it, and no description names it."""
+_REFUSALS: Final = frozenset({400, 404, 409, 422})
+"""Of `metav1.Status`; the description names none of them."""
 _VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 _KINDS = {
     "v1": [("configmaps", "configmap", "ConfigMap")],
@@ -71,6 +83,9 @@ class FakeCluster:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
+        self.faults: list[str] = []
+        self.given: list[dict[str, Any]] = []
+        """Every object that was answered with."""
         self.revision = 0
         self.lock = threading.Lock()
         cluster = self
@@ -141,12 +156,38 @@ class FakeCluster:
         if "/namespaces/" not in parts.path:
             return self._refuse(404, "NotFound", f"the server could not find the requested resource {parts.path}")
         self.calls.append(f"{method} {parts.path} {'dry' if query.get('dryRun') == 'All' else ''}".strip())
-        return self._object(method, parts.path, query, body, content_type)
+        status, said = self._object(method, parts.path, query, body, content_type)
+        self._hold(method, parts.path, query, content_type if body else "", status)
+        self.given += [said] if status < 300 and said["kind"] in ("Deployment", "ConfigMap") else []
+        return status, said
+
+    def _hold(self, method: str, path: str, query: dict[str, str], content_type: str, status: int) -> None:
+        for name, operation in _OPERATIONS.items():
+            verb, _, template = name.partition(" ")
+            pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+            if verb != method or not re.fullmatch(pattern, path):
+                continue
+            if strange := set(query) - set(operation["query"]) - _EVERYWHERE:
+                self.faults.append(f"{name}: query {sorted(strange)}")
+            if content_type and content_type not in operation.get("content_types", [content_type]):
+                self.faults.append(f"{name}: content type {content_type}")
+            if status not in operation["statuses"] and status not in _REFUSALS:
+                self.faults.append(f"{name}: status {status}")
+            return
+        self.faults.append(f"no such route: {method} {path}")
 
     def _object(
         self, method: str, path: str, query: dict[str, str], body: Any, content_type: str
     ) -> tuple[int, dict[str, Any]]:
         known = self.objects.get(path)
+        if method == "GET" and path.count("/") == 4 and path.startswith("/api/v1/namespaces/"):
+            name = path.rpartition("/")[2]
+            return 200, {
+                "kind": "Namespace",
+                "apiVersion": "v1",
+                "metadata": {"name": name},
+                "status": {"phase": "Active"},
+            }
         match method:
             case "PATCH":
                 assert content_type == "application/apply-patch+yaml", content_type
