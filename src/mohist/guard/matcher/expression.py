@@ -33,7 +33,18 @@ class Expression:
         GuardRuleError: RE2 refuses it, it would be too large, or it matches the empty text.
     """
 
-    __slots__ = ("_anchored", "_group", "_match", "_unanchored", "detector", "gate", "name", "source", "width_bytes")
+    __slots__ = (
+        "_anchored",
+        "_group",
+        "_match",
+        "_unanchored",
+        "detector",
+        "gate",
+        "name",
+        "size",
+        "source",
+        "width_bytes",
+    )
 
     def __init__(self, detector: str, pattern: Pattern) -> None:
         self.detector = detector
@@ -61,8 +72,9 @@ class Expression:
                 f"{self._whose()} is refused by RE2: {reason}.",
                 "RE2 has no look-around and no back references, and repeats at most 1,000 times.",
             ) from None
-        if compiled.programsize > PROGRAM_MAX:
-            raise GuardRuleError(f"{self._whose()} is too large: {compiled.programsize} instructions.")
+        self.size: int = compiled.programsize
+        if self.size > PROGRAM_MAX:
+            raise GuardRuleError(f"{self._whose()} is too large: {self.size} instructions.")
         if compiled.fullmatch(b"") is not None:
             raise GuardRuleError(f"{self._whose()} matches the empty text, so everywhere.")
         self._group: int = compiled.groupindex.get(b"value", 1 if compiled.groups else 0)

@@ -4,9 +4,32 @@ Never asks a provider whether a secret is valid, and never keeps one. Secrets th
 detector's.
 """
 
+from mohist.guard.secret.allow import Allowance, Allowances, read_allowances
 from mohist.guard.secret.catalogue import catalogue
 from mohist.guard.secret.detector import SecretDetector
+from mohist.guard.secret.example import filled
+from mohist.guard.secret.factory import secret_detector
 from mohist.guard.secret.rule import HIGH, LOW, MEDIUM, Rule
+from mohist.guard.secret.rulefile import Example, RuleFile, company_rules, own_rules, read_rules
 from mohist.guard.secret.validator import VALIDATORS, Validator
 
-__all__ = ["HIGH", "LOW", "MEDIUM", "VALIDATORS", "Rule", "SecretDetector", "Validator", "catalogue"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "MEDIUM",
+    "VALIDATORS",
+    "Allowance",
+    "Allowances",
+    "Example",
+    "Rule",
+    "RuleFile",
+    "SecretDetector",
+    "Validator",
+    "catalogue",
+    "company_rules",
+    "filled",
+    "own_rules",
+    "read_allowances",
+    "read_rules",
+    "secret_detector",
+]

@@ -60,6 +60,10 @@ class SecretDetector:
 
     def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:
         """See `mohist.guard.Detector`."""
+        return _clear(self.every(view, block, matches))
+
+    def every(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> list[Hit]:
+        """All hits, those too that lie within others."""
         path = block.path.replace("\\", "/") if block.source == "file" else ""
         hits: list[Hit] = []
         for name, places in matches.items():
@@ -71,7 +75,7 @@ class SecretDetector:
                 hit = _judged(rule, view.text, match, path, factor)
                 if hit is not None:
                     hits.append(hit)
-        return _clear(self._paired(hits))
+        return self._paired(hits)
 
     def _factor(self, rule: Rule, path: str) -> float:
         expression = self._paths.get(rule.id)

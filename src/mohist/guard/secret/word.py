@@ -176,4 +176,5 @@ def wordlike(value: str) -> float:
     """
     lower = value.lower()
     joined = sum(lower[at : at + 2] in _PAIRS for at in range(len(lower) - 1))
-    return len(value) / max(len(value) - joined, 1)
+    size = sum(map(str.isalnum, value))
+    return size / max(size - joined, 1)
