@@ -17,19 +17,22 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """
     kept: list[Finding] = []
     for finding in sorted(findings, key=_rank):
-        for number, other in enumerate(kept):
-            if finding.start < other.end and other.start < finding.end and _kind(finding) == _kind(other):
-                also = other.also if finding.rule in (other.rule, *other.also) else (*other.also, finding.rule)
-                kept[number] = replace(
-                    other, start=min(other.start, finding.start), end=max(other.end, finding.end), also=also
-                )
-                break
-        else:
+        overlapped = [number for number, other in enumerate(kept) if _overlap(finding, other)]
+        if not overlapped:
             kept.append(finding)
-    if len(kept) < 2:
-        return tuple(kept)
+        overlapped.sort(key=lambda number: kept[number].start)
+        for number, following in zip(overlapped, [*overlapped[1:], None], strict=True):
+            other = kept[number]
+            end = max(other.end, finding.end) if following is None else kept[following].start
+            start = min(other.start, finding.start) if number == overlapped[0] else other.start
+            also = other.also if finding.rule in (other.rule, *other.also) else (*other.also, finding.rule)
+            kept[number] = replace(other, start=start, end=end, also=also)
     kept.sort(key=lambda finding: (finding.start, finding.end))
     return tuple(kept)
+
+
+def _overlap(one: Finding, other: Finding) -> bool:
+    return one.start < other.end and other.start < one.end and _kind(one) == _kind(other)
 
 
 def _rank(finding: Finding) -> tuple[float, int, int, int, str]:

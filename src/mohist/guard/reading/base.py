@@ -15,7 +15,9 @@ from mohist.guard.view import View
 
 _RUN = re.compile(r"[A-Za-z0-9+/_-]*")
 _PADDING = re.compile(r"={0,2}")
-_BREAK = re.compile(r"(?:\\?\r?\n|\\r\\n|\\n)[ \t]*(?:[+>#*|-][ \t]?)?(?=[A-Za-z0-9+/_-])")
+_BREAK = re.compile(
+    r"(?:\\?\r?\n|\\r\\n|\\n)[ \t]*(?:[+>#*|-][ \t]*)?(?=[A-Za-z0-9+/_-]+={0,2}[ \t]*(?:$|[\r\n\"'`\\<,;)]))", re.M
+)
 _MIN_WRAPPED = 40
 """The shortest line of wrapped base64; encoders break at 64 or 76 characters (RFC 1421, RFC 2045)."""
 _STANDARD = str.maketrans("-_", "+/")
@@ -79,7 +81,7 @@ def _end(text: str, end: int) -> int:
         found = _RUN.match(text, end)
         end = found.end() if found else end
         broken = _BREAK.match(text, end)
-        if broken is None or end - line < _MIN_WRAPPED:
+        if broken is None or end - line < _MIN_WRAPPED or (end - line) % 4:
             return end + len(_PADDING.match(text, end)[0])  # type: ignore[index]
         line = end = broken.end()
 

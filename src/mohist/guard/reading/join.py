@@ -9,7 +9,7 @@ from mohist.guard.reading.draft import Spot, redraw
 from mohist.guard.reading.trigger import lines, places
 from mohist.guard.view import View
 
-_MARGIN = r"\\?\r?\n[ \t]*(?:[+>#*|-][ \t]?)?"
+_MARGIN = r"\\?\r?\n[ \t]*(?:[+>#*|-][ \t]*)?"
 _OPERATOR = r"[ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*"
 _RUN_CHAR = r"[A-Za-z0-9+/=_-]"
 _BETWEEN_LITERALS = re.compile(

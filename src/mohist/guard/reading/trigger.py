@@ -21,7 +21,7 @@ _BASE64_GROUP = f"[{_FIRST}][{_SECOND}][{_THIRD}][A-Za-z0-9+/_-]"
 _HEX_PAIR = "(?:[2-7][0-9A-Fa-f]|0[9AaDd])"
 _CODE = "(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])"
 _RUN_CHAR = "[A-Za-z0-9+/=_-]"
-_MARGIN = r"\r?\n[ \t]*(?:[+>#*|-][ \t]?)?"
+_MARGIN = r"\r?\n[ \t]*(?:[+>#*|-][ \t]*)?"
 """A line's end and what the next line begins with: blanks, or the mark of a diff, a quotation or a comment."""
 _OPERATOR = r"[ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*"
 
@@ -35,7 +35,7 @@ EXPRESSIONS: Mapping[str, str] = {
     "codes": rf"(?:{_CODE}[ ,;]{{1,2}}){{11,}}{_CODE}",
     "spacing": r"(?:[A-Za-z0-9_+/=-][ .|*,]){15,}[A-Za-z0-9_+/=-]?",
     "diff": r"\n[+>-] ?-----BEGIN ",
-    "quoted-printable": r"=3D|[A-Za-z0-9]=\r?\n[A-Za-z0-9]",
+    "quoted-printable": r"=3D|(?:=[2-7][0-9A-F]){4}|[A-Za-z0-9]=\r?\n[A-Za-z0-9]",
     "utf-16": r"(?:[ -~]\x00){4,}",
     # The end of one string literal and the beginning of the next, with nothing but an operator between them.
     "concatenation": rf"{_RUN_CHAR}[\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]{_RUN_CHAR}",
