@@ -20,6 +20,7 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         overlapped = [number for number, other in enumerate(kept) if _overlap(finding, other)]
         if not overlapped:
             kept.append(finding)
+            continue
         overlapped.sort(key=lambda number: kept[number].start)
         for number, following in zip(overlapped, [*overlapped[1:], None], strict=True):
             other = kept[number]
