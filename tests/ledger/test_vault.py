@@ -10,7 +10,7 @@ import pytest
 
 from mohist.ledger import Content, Draft, ErasedError, LedgerError, ProofError, decode
 from mohist.ledger.log import Log, SealedContent
-from mohist.ledger.vault import Vault, quarter
+from mohist.ledger.vault import Vault, commitment, quarter
 from mohist.ledger.writer import Writer
 
 TEXT = b"call me at the number that nobody may know"
@@ -141,6 +141,26 @@ def test_erasing_leaves_entries_and_their_proofs_as_they_were(tmp_path: Path, ro
     with pytest.raises(ErasedError):
         vault.open(kid, wrapped, ciphertext, named["commitment"])
     assert TEXT not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    log.close()
+    vault.close()
+
+
+def test_a_content_that_is_not_kept_is_committed_to(tmp_path: Path, root: bytes) -> None:
+    vault = Vault(tmp_path / "keys.db", root)
+    writer = Writer(Log(tmp_path / "log.db", "log.example/test"), vault)
+    writer.append(
+        Draft("model.intent", "run:a", "key:k", contents=(Content("request", "text/plain", TEXT, "p", False),))
+    )
+    writer.close()
+    log = Log(tmp_path / "log.db", read_only=True)
+    (named,) = decode(next(log.leaves(0, 1)))["payload"]
+    assert "digest" not in named
+    kept = log.payload(named["commitment"])
+    assert kept is not None
+    kid, wrapped, ciphertext = kept
+    assert ciphertext is None
+    assert commitment(vault.key(kid, wrapped), TEXT) == named["commitment"]
+    assert commitment(vault.key(kid, wrapped), b"another") != named["commitment"]
     log.close()
     vault.close()
 

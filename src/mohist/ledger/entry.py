@@ -64,6 +64,8 @@ class Content:
     data: bytes = field(repr=False)
     subject: str = ""
     """Whose it is, as a pseudonymous id: all of a subject is erased at once."""
+    keep: bool = True
+    """False: only committed to; whoever shows the content later can prove that it was this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Sealed:
     media: str
     size_bytes: int
     digest: str
-    """SHA-256 of the ciphertext, hex: can be checked without any key."""
+    """SHA-256 of the ciphertext, hex: can be checked without any key. Empty: the content is not kept."""
     commitment: str
     """HMAC-SHA-256 of the plaintext under a key of its own, hex: binds, and tells nothing to who can guess."""
     key_id: str
@@ -151,7 +153,7 @@ def encode(draft: Draft, *, at_us: int, log: str, sequence: int, previous: str, 
                 "name": one.name,
                 "media": one.media,
                 "size": one.size_bytes,
-                "digest": one.digest,
+                **({"digest": one.digest} if one.digest else {}),
                 "commitment": one.commitment,
                 "kid": one.key_id,
             }

@@ -229,7 +229,11 @@ class Log:
         return None if row is None else row[0]
 
     def payload(self, digest: str) -> tuple[str, bytes, bytes | None] | None:
-        """A sealed content by its ciphertext's digest: its key's id, its wrapped key, the ciphertext unless that is gone."""
+        """A sealed content by its ciphertext's digest, or by its commitment where it is not kept.
+
+        Returns:
+            Its key's id, its wrapped key, the ciphertext unless that is not there.
+        """
         row: tuple[str, bytes, bytes | None] | None = self._db.execute(
             "SELECT kid, wrapped, ciphertext FROM payload WHERE digest = ?", (bytes.fromhex(digest),)
         ).fetchone()
@@ -326,7 +330,12 @@ class Log:
         for content in ready.contents:
             self._db.execute(
                 "INSERT OR IGNORE INTO payload VALUES (?, ?, ?, ?)",
-                (bytes.fromhex(content.sealed.digest), content.sealed.key_id, content.wrapped_key, content.ciphertext),
+                (
+                    bytes.fromhex(content.sealed.digest or content.sealed.commitment),
+                    content.sealed.key_id,
+                    content.wrapped_key,
+                    content.ciphertext or None,
+                ),
             )
         for mark in marks:
             self._db.execute("INSERT INTO mark VALUES (?, ?)", (mark, position))

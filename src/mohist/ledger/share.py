@@ -367,7 +367,9 @@ def _written(draft: Draft) -> dict[str, Any]:
         "key": draft.key,
     }
     if draft.contents:
-        value["contents"] = [[one.name, one.media, b64encode(one.data).decode(), one.subject] for one in draft.contents]
+        value["contents"] = [
+            [one.name, one.media, b64encode(one.data).decode(), one.subject, one.keep] for one in draft.contents
+        ]
     return value
 
 
@@ -381,6 +383,7 @@ def _read(value: dict[str, Any]) -> Draft:
         data=value["data"],
         key=value["key"],
         contents=tuple(
-            Content(name, media, b64decode(data), subject) for name, media, data, subject in value.get("contents", ())
+            Content(name, media, b64decode(data), subject, keep)
+            for name, media, data, subject, keep in value.get("contents", ())
         ),
     )

@@ -11,6 +11,7 @@ import os
 import socket
 import socketserver
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -171,6 +172,8 @@ class SignerServer(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path, signer: Signer, told: Callable[[str], None]) -> None:
         self._signer = signer
         self._told = told
+        self.asked_s = time.monotonic()
+        """When something was asked last, on the monotonic clock."""
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
@@ -180,6 +183,7 @@ class SignerServer(socketserver.ThreadingUnixStreamServer):
 
     def answer(self, data: bytes) -> bytes:
         """One request's."""
+        self.asked_s = time.monotonic()
         try:
             head, _, text = data.decode().partition("\n\n")
             lines = head.split("\n")

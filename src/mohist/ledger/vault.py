@@ -138,12 +138,14 @@ class Vault:
         """
         kid, wrapping = self._wrapping(content.subject or NOBODY)
         key, nonce = os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES)
-        ciphertext = nonce + AESGCM(derived(key, _ENCRYPT)).encrypt(nonce, content.data, None)
+        ciphertext = b""
+        if content.keep:
+            ciphertext = nonce + AESGCM(derived(key, _ENCRYPT)).encrypt(nonce, content.data, None)
         sealed = Sealed(
             name=content.name,
             media=content.media,
             size_bytes=len(content.data),
-            digest=sha256(ciphertext).hexdigest(),
+            digest=sha256(ciphertext).hexdigest() if content.keep else "",
             commitment=commitment(key, content.data),
             key_id=kid,
         )

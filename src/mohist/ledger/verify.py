@@ -334,7 +334,7 @@ class Streams:
         elif kind in CLOSES:
             self.intents.pop(value.get("about", {}).get("intent", ""), None)
         for payload in value.get("payload", ()):
-            if payload["digest"] in self.wanted:
+            if payload.get("digest") in self.wanted:
                 self.payloads[payload["digest"]] = (number, payload["commitment"])
         return at_us
 
