@@ -22,6 +22,7 @@ from mohist.agent.tool import ToolLimits
 from mohist.app import key as keys
 from mohist.app.errors import ConfigError
 from mohist.app.key import SandboxName
+from mohist.app.ledger_setting import LedgerSettings, ledger_settings
 from mohist.app.screening import RULES, Screening, screening, strictness
 from mohist.app.trust import TrustStore
 from mohist.base import StatePaths, canonical_json, sha256_hex
@@ -141,6 +142,7 @@ class Config:
     """None: the gateway's pipeline runs in this process."""
     gateway: Gateway
     guard: Screening
+    ledger: LedgerSettings
     explained: tuple[Explained, ...]
     project: Project | None
     """None: there is no project, or it has no file."""
@@ -309,6 +311,7 @@ def _config(
         guard=screening(
             values, [(said.layer, said.value) for one in explained if one.key == RULES for said in one.said], home
         ),
+        ledger=ledger_settings(values, home),
         explained=explained,
         project=project,
     )

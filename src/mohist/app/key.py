@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mohist.agent.setting import RunSettings
 from mohist.agent.tool import ToolLimits
-from mohist.app import screening
+from mohist.app import ledger_setting, screening
 
 TIGHTEN = "tighten"
 """A project's file may only make it stricter, and does so before it is trusted."""
@@ -63,6 +63,8 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             Key("gateway", OWNER),
             # Nor loosen what keeps its secrets and others' in; a key of this table may be tightened, see `guard`.
             Key("guard", OWNER),
+            # Nor what is evidence, or who vouches for it.
+            Key("ledger", OWNER),
         )
     }
 )
@@ -116,6 +118,7 @@ def defaults() -> dict[str, Any]:
         "gateway.database_password_file": None,
         "gateway.on_database_loss": "closed",
         **screening.DEFAULTS,
+        **ledger_setting.DEFAULTS,
     } | {f"limits.{name}": value for name, value in LIMITS.items()}
 
 

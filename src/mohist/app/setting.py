@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mohist.app.errors import ConfigError
 from mohist.app.guard_table import GuardRuleTable, GuardTable
 from mohist.app.key import LIMITS, SERVER_KEY_ENV, SandboxName, defaults
+from mohist.app.ledger_table import LedgerTable
 from mohist.policy import Mode
 from mohist.provider.quirk import QUIRKS
 from mohist.provider.resolution import nearest
@@ -223,6 +224,7 @@ class SettingFile(_Table):
     server: ServerTable = Field(default_factory=lambda: ServerTable.model_validate({}), description="")
     gateway: GatewayTable = Field(default_factory=lambda: GatewayTable.model_validate({}), description="")
     guard: GuardTable = Field(default_factory=lambda: GuardTable.model_validate({}), description="")
+    ledger: LedgerTable = Field(default_factory=lambda: LedgerTable.model_validate({}), description="")
 
 
 def parse(data: bytes, source: str) -> dict[str, Any]:
@@ -252,7 +254,7 @@ def checked(table: Mapping[str, Any], source: str, *, strict: bool) -> dict[str,
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if key in ("limits", "endpoints", "server", "gateway", "guard"):
+        if key in ("limits", "endpoints", "server", "gateway", "guard", "ledger"):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             flat[key] = value
@@ -277,6 +279,8 @@ def _siblings(path: Iterable[str]) -> list[str]:
             return list(ServerTable.model_fields)
         case ["gateway"]:
             return list(GatewayTable.model_fields)
+        case ["ledger"]:
+            return list(LedgerTable.model_fields)
         case ["guard"]:
             return list(GuardTable.model_fields)
         case ["guard", "rules", *_]:

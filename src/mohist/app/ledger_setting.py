@@ -1,0 +1,61 @@
+"""What holds for the ledger, as plain values; `ledger_table` is what may be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mohist.base import light_dataclass
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "ledger.on": True,
+        "ledger.origin": None,
+        "ledger.root_key_file": None,
+        "ledger.signer_socket": None,
+        "ledger.witnesses": [],
+        "ledger.quorum": 0,
+        "ledger.checkpoint_s": 10.0,
+        "ledger.heartbeat_s": 60.0,
+        "ledger.keep_contents": True,
+    }
+)
+
+
+@light_dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """What holds."""
+
+    on: bool
+    origin: str
+    root_key_file: Path | None
+    signer_socket: Path | None
+    witnesses: tuple[str, ...]
+    quorum: int
+    checkpoint_s: float
+    heartbeat_s: float
+    keep_contents: bool
+
+
+def ledger_settings(values: Mapping[str, Any], home: Path) -> LedgerSettings:
+    """The settled values of `[ledger]`; `home` is the user's."""
+
+    def place(text: str | None) -> Path | None:
+        if not text:
+            return None
+        return home / text[2:] if text.startswith("~/") else Path(text)
+
+    witnesses = tuple(values["ledger.witnesses"])
+    return LedgerSettings(
+        on=values["ledger.on"],
+        origin=values["ledger.origin"] or "",
+        root_key_file=place(values["ledger.root_key_file"]),
+        signer_socket=place(values["ledger.signer_socket"]),
+        witnesses=witnesses,
+        quorum=min(values["ledger.quorum"] or len(witnesses), len(witnesses)),
+        checkpoint_s=float(values["ledger.checkpoint_s"]),
+        heartbeat_s=float(values["ledger.heartbeat_s"]),
+        keep_contents=values["ledger.keep_contents"],
+    )

@@ -1,0 +1,74 @@
+"""`[ledger]` of `mohist.toml` as data from outside."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mohist.base import MohistError
+
+
+def _file(value: str) -> str:
+    if not value.startswith(("/", "~/")) or ".." in value.split("/"):
+        raise ValueError("must be absolute or start with ~/, without ..")
+    return value
+
+
+def _origin(value: str) -> str:
+    if any(character.isspace() or character == "+" for character in value):
+        raise ValueError("must hold no space and no plus sign")
+    return value
+
+
+def _witness(value: str) -> str:
+    from mohist.ledger import note
+
+    words = value.split()
+    if len(words) not in (2, 3) or not all(word.startswith(("http://", "https://")) for word in words[1:]):
+        raise ValueError("has the form `VERIFIER-KEY URL`, and a second URL where its monitoring prefix differs")
+    try:
+        key = note.VerifierKey.parse(words[0])
+    except MohistError as error:
+        raise ValueError(error.what) from None
+    if key.kind != note.COSIGNATURE:
+        raise ValueError(f"names the key of {key.name}, which is not a witness's")
+    return value
+
+
+class LedgerTable(BaseModel):
+    """`[ledger]`: the evidence of what happened, and who vouches for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    on: bool = Field(True, description="`false`: nothing is entered, which every command says.")
+    origin: Annotated[str, AfterValidator(_origin), Field(min_length=1, max_length=200)] | None = Field(
+        None, description="The log's name in its checkpoints: `example.com/mohist`. Left out: one is made up, once."
+    )
+    root_key_file: Annotated[str, AfterValidator(_file)] | None = Field(
+        None,
+        description="32 bytes under which the keys of contents are kept. Left out: `ledger/root.key` in the state folder.",
+    )
+    signer_socket: Annotated[str, AfterValidator(_file)] | None = Field(
+        None,
+        description="Socket of a signer that runs on its own, best as another user: `mohist ledger signer`. Left out: one is "
+        "started when it is needed, as this user.",
+    )
+    witnesses: list[Annotated[str, AfterValidator(_witness)]] = Field(
+        default_factory=list,
+        description="Witnesses (C2SP tlog-witness), each `VERIFIER-KEY URL`: run by others, on other machines. Without one, "
+        "nobody can tell whether the log's owner rewrote it.",
+    )
+    quorum: Annotated[int, Field(ge=0, le=16)] = Field(
+        0, description="How many witnesses make a checkpoint a witnessed one. 0: all that are named."
+    )
+    checkpoint_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        10.0, description="Seconds between two checkpoints while entries come."
+    )
+    heartbeat_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        60.0, description="Seconds between two cosignatures while nothing comes."
+    )
+    keep_contents: bool = Field(
+        True,
+        description="Prompts, arguments and changes are kept, encrypted. `false`: entries only commit to them.",
+    )
