@@ -319,6 +319,21 @@ def test_what_a_run_cost_counts_once_for_the_delivery_and_for_its_stage(book: Bo
     assert [(row.status, row.cost_microusd, row.tokens) for row in book.stages("delivery-1")] == [("done", 140, 14)]
 
 
+def test_a_gate_is_revised_with_its_decisions_and_found_while_it_is_open(book: Book) -> None:
+    book.create(delivery())
+    gate = book.open_gate("delivery-1", Gate("", "questions", "clarify", "2 questions", "", (("bea",), ("bob",)), False))
+    book.decide(gate.gate_id, Decision("bea", "approve", "", "", 1))
+    wider = dataclasses.replace(gate, needs=(("bea",), ("bob", "@core")), four_eyes=True, facts={"overdue": 1})
+    book.move("delivery-1", lambda facts: Move(facts.delivery, revises=(wider,)))
+    (found,) = book.open_gates()
+    assert found == ("delivery-1", wider)
+    (after,) = book.gates("delivery-1")
+    assert [one.by for one in after.decisions] == ["bea"]
+    assert dataclasses.replace(after, decisions=()) == wider
+    book.decide(gate.gate_id, Decision("cid", "approve", "", "", 2, {}, ("@core",)))
+    assert book.open_gates() == []
+
+
 def test_of_several_that_would_do_an_effect_one_has_it_for_a_while(book: Book, clock: FakeClock) -> None:
     assert book.seize("d/notify/team/3", "notify", 60_000) == "mine"
     assert book.seize("d/notify/team/3", "notify", 60_000) == "held"

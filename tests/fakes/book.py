@@ -144,6 +144,14 @@ class FakeBook:
         self._facts[delivery_id] = applied(facts, Move(facts.delivery, opens=(stamped,)))
         return next(other for other in self._facts[delivery_id].gates if same(gate, other))
 
+    def open_gates(self) -> Sequence[tuple[str, Gate]]:
+        return [
+            (delivery_id, dataclasses.replace(gate, decisions=()))
+            for delivery_id, facts in self._facts.items()
+            for gate in facts.gates
+            if gate.status == "open" and not gate.closed
+        ]
+
     def gates(self, delivery_id: str) -> Sequence[Gate]:
         return [*self._facts[delivery_id].gates] if delivery_id in self._facts else []
 

@@ -221,13 +221,17 @@ def _meant(facts: Facts, verdict: str, gate_id: str) -> list[Gate]:
         careful = [gate for gate in gates if gate.kind in ("irreversible", "budget", "conflict")]
         gates = [gate for gate in gates if gate.kind != "questions"]
         if careful and len(gates) > 1:
-            names = ", ".join(f"{gate.gate_id} ({gate.subject})" for gate in gates)
-            raise StateError(f"Several gates are open: {names}.", "Name each: --gate GATE")
+            raise _several(gates)
     if not gates:
         delivery = facts.delivery
         state = f"{delivery.status}{': ' if delivery.detail else ''}{delivery.detail}"
         raise StateError(f"Delivery {delivery.delivery_id!r} has no such open gate; it is {state}.")
     return gates
+
+
+def _several(gates: list[Gate]) -> StateError:
+    names = ", ".join(f"{gate.gate_id} ({gate.subject})" for gate in gates)
+    return StateError(f"Several gates are open: {names}.", "Name each: --gate GATE")
 
 
 def _answers(gate: Gate, given: Mapping[str, str]) -> dict[str, str]:
@@ -237,6 +241,35 @@ def _answers(gate: Gate, given: Mapping[str, str]) -> dict[str, str]:
     if strange := set(given) - set(known):
         raise StateError(f"There is no question {', '.join(sorted(strange))}.", f"Asked are {', '.join(known)}.")
     return known | dict(given)
+
+
+def deputed(
+    office: Office,
+    delivery_id: str,
+    by: str,
+    gate_id: str,
+    transition: Callable[[Facts, str, str, tuple[str, ...]], Move],
+) -> Gate:
+    """Makes one of `deputy`'s moves at the open gate, or at the one that is named.
+
+    Args:
+        office: what it is made of.
+        delivery_id: the whole id.
+        by: who orders it.
+        gate_id: number, kind or id; empty: the only one.
+        transition: from facts, the gate's id, who orders it and their teams.
+
+    Raises:
+        StateError: there is no such gate, or several.
+        NotEntitledError: as `deputy` says.
+    """
+    facts = office.book.facts(delivery_id)
+    gates = _meant(facts, "", gate_id)
+    if len(gates) > 1:
+        raise _several(gates)
+    teams = office.rulings.teams(facts, by)
+    office.book.move(delivery_id, lambda now: transition(now, gates[0].gate_id, by, teams))
+    return next(gate for gate in office.book.gates(delivery_id) if gate.gate_id == gates[0].gate_id)
 
 
 def ordered(office: Office, delivery_id: str, transition: Callable[..., Move], *args: Any) -> Delivery:

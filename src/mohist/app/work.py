@@ -12,6 +12,7 @@ import anyio
 from anyio import to_thread
 
 from mohist.app.clearing import clearing
+from mohist.app.expiry import expiring
 from mohist.app.office import HeldStore, Office
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
 from mohist.app.segment import segments
@@ -116,6 +117,7 @@ async def work(office: Office, told: Callable[[str], None], beside: Beside | Non
             group.start_soon(_until_signal, stop)
             group.start_soon(_consenting, office, stop)
             group.start_soon(clearing, office, stop)
+            group.start_soon(expiring, office, stop)
             group.start_soon(notifier.run)
             if beside is not None:
                 group.start_soon(beside, stop)

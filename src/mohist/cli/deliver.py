@@ -23,6 +23,8 @@ VERBS = {
     "approve": "let it go on",
     "reject": "send it back, and say why",
     "comment": "tell whoever works on it next",
+    "delegate": "let another decide in your place",
+    "escalate": "let those whom the rules name for it decide, too",
     "pause": "begin nothing new until it is resumed",
     "resume": "go on with it here, in the foreground",
     "cancel": "end it for good, and leave nothing behind",
@@ -60,6 +62,16 @@ def declare(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     made = {name: verbs.add_parser(name, help=text) for name, text in VERBS.items()}
     _declare_start(made["start"])
+    for name in ("delegate", "escalate"):
+        made[name].add_argument("id", metavar="ID")
+        made[name].add_argument("--gate", default="", metavar="GATE", help="which one (its number, kind or id)")
+        made[name].add_argument("--because", default="", metavar="TEXT", help="the reason")
+    made["delegate"].add_argument("--to", required=True, metavar="USER", help="who; yourself: take it back")
+    made["approve"].add_argument(
+        "--more-cost-usd", type=float, metavar="USD", help="at a budget: so much more, not as much again"
+    )
+    made["approve"].add_argument("--more-tokens", type=int, metavar="N", help="the same, in tokens")
+    made["approve"].add_argument("--more-minutes", type=float, metavar="N", help="the same, in minutes of work")
     for name in ("show", "answer", "approve", "reject", "comment", "pause", "resume", "cancel", "retry", "take-over"):
         made[name].add_argument("id", metavar="ID")
     for name in ("hand-back", "report"):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mohist.base import ExitCode
 
 if TYPE_CHECKING:
     from mohist.app.office import Office
-    from mohist.delivery.state import Delivery, Gate
+    from mohist.delivery.state import Delivery, Facts, Gate, Move
 
 
 def show(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
@@ -39,7 +39,16 @@ def answer(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
 
 
 def approve(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
-    return _decide(office, delivery, args, "approve", args.because, gate=args.gate)
+    more = {
+        "cost_microusd": args.more_cost_usd and args.more_cost_usd * 1e6,
+        "tokens": args.more_tokens,
+        "seconds": args.more_minutes and args.more_minutes * 60,
+    }
+    if any(value is not None and value <= 0 for value in more.values()):
+        print("mohist: --more-… takes more than 0", file=sys.stderr)
+        return ExitCode.USAGE
+    answers = {name: str(round(value)) for name, value in more.items() if value}
+    return _decide(office, delivery, args, "approve", args.because, answers, args.gate)
 
 
 def reject(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
@@ -48,6 +57,40 @@ def reject(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
         return ExitCode.USAGE
     answers = {"roll_back": "yes"} if args.roll_back else {}
     return _decide(office, delivery, args, "reject", args.because, answers, args.gate)
+
+
+def delegate(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    from mohist.delivery import deputy
+
+    def transition(facts: Facts, gate_id: str, by: str, teams: tuple[str, ...]) -> Move:
+        return deputy.delegate(facts, gate_id, by, teams, args.to, args.because)
+
+    return _depute(office, delivery, args, transition)
+
+
+def escalate(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+    from mohist.delivery import deputy
+
+    def transition(facts: Facts, gate_id: str, by: str, teams: tuple[str, ...]) -> Move:
+        return deputy.escalate(facts, gate_id, by, teams, args.because)
+
+    return _depute(office, delivery, args, transition)
+
+
+def _depute(
+    office: Office,
+    delivery: Delivery,
+    args: argparse.Namespace,
+    transition: Callable[[Facts, str, str, tuple[str, ...]], Move],
+) -> int:
+    from mohist.app.deliver import actor, deputed
+    from mohist.delivery.consent import who_may
+    from mohist.terminal.style import plain
+
+    gate = deputed(office, delivery.delivery_id, actor(office, args.person), args.gate, transition)
+    if not args.json:
+        print(f"{plain(gate.subject)}: {plain(who_may(gate, delivery.requested_by))}", file=sys.stderr)
+    return _said(office, office.book.get(delivery.delivery_id), args)
 
 
 def comment(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:

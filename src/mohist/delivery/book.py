@@ -92,6 +92,10 @@ class Book(Protocol):
 
     def gates(self, delivery_id: str) -> Sequence[Gate]: ...
 
+    def open_gates(self) -> Sequence[tuple[str, Gate]]:
+        """Open gates of all deliveries, the oldest first, each with its delivery's id and without its decisions."""
+        ...
+
     def decide(self, gate_id: str, decision: Decision) -> Gate:
         """Records a decision and what becomes of the gate.
 

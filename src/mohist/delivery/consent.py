@@ -17,6 +17,8 @@ from mohist.delivery.machine import OVER, stale
 from mohist.delivery.state import Decision, Facts, Gate, GateKind
 
 ANYBODY: Final = "*"
+DELEGATED: Final = "delegated"
+"""In a gate's facts: who lets whom decide in their place, and the teams that the first is in."""
 _NEVER_BY_YES: Final[frozenset[GateKind]] = frozenset({"irreversible", "budget", "conflict"})
 
 
@@ -29,9 +31,10 @@ def entitled(person: str, teams: Collection[str], gate: Gate, requester: str) ->
         gate: its `needs` and `four_eyes`.
         requester: who asked for the delivery.
     """
-    if gate.four_eyes and person == requester:
+    if (gate.four_eyes and person == requester) or person in gate.facts.get(DELEGATED, {}):
         return False
-    return not gate.needs or any(_in(person, teams, group) for group in gate.needs)
+    names, sides = _stands_for(person, teams, gate)
+    return not gate.needs or any(_in(names, sides, group) for group in gate.needs)
 
 
 def unmet(gate: Gate, requester: str) -> tuple[tuple[str, ...], ...]:
@@ -44,7 +47,7 @@ def unmet(gate: Gate, requester: str) -> tuple[tuple[str, ...], ...]:
     needs = Counter(gate.needs or ((ANYBODY,),))
     missing: list[tuple[str, ...]] = []
     for group, wanted in needs.items():
-        have = sum(_in(decision.by, decision.teams, group) for decision in approvals.values())
+        have = sum(_in(*_stands_for(by, decision.teams, gate), group) for by, decision in approvals.items())
         missing += [group] * max(0, wanted - have)
     return tuple(missing)
 
@@ -82,7 +85,8 @@ def who_may(gate: Gate, requester: str) -> str:
     """Who may decide, in words."""
     groups = " and ".join(" or ".join(group) for group in unmet(gate, requester) if group != (ANYBODY,))
     but = f"anybody but {requester}" if gate.four_eyes else "anybody"
-    return f"It needs {groups or but}."
+    instead = "".join(f" {one['to']} decides for {by}." for by, one in gate.facts.get(DELEGATED, {}).items())
+    return f"It needs {groups or but}.{instead}"
 
 
 def by_yes(facts: Facts, person: str, teams: Collection[str], now_ms: int) -> tuple[tuple[str, Decision], ...]:
@@ -107,11 +111,23 @@ def by_yes(facts: Facts, person: str, teams: Collection[str], now_ms: int) -> tu
     return tuple(said)
 
 
-def _in(person: str, teams: Collection[str], group: Collection[str]) -> bool:
-    return ANYBODY in group or person in group or not set(teams).isdisjoint(group)
+def _stands_for(person: str, teams: Collection[str], gate: Gate) -> tuple[set[str], set[str]]:
+    """Names and teams that a person's decision counts for: their own, and those of whom they stand in for."""
+    names, sides = {person}, set(teams)
+    for by, one in gate.facts.get(DELEGATED, {}).items():
+        if one["to"] == person:
+            names.add(by)
+            sides.update(one["teams"])
+    return names, sides
+
+
+def _in(names: Collection[str], teams: Collection[str], group: Collection[str]) -> bool:
+    return ANYBODY in group or not {*names, *teams}.isdisjoint(group)
 
 
 def _refusal(gate: Gate, person: str, requester: str) -> str:
     if gate.four_eyes and person == requester:
         return f"{person!r} asked for this delivery and may not approve {gate.subject!r}: it takes a second person."
+    if given := gate.facts.get(DELEGATED, {}).get(person):
+        return f"{person!r} lets {given['to']!r} decide about {gate.subject!r}."
     return f"{person!r} may not decide about {gate.subject!r}."

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mohist.delivery.consent import ANYBODY
+from mohist.delivery.deputy import ESCALATE, EXPIRES
 from mohist.delivery.machine import Required
 from mohist.delivery.owner import Owners, path_matches
 from mohist.delivery.rule import RISKS, GateRule, Kind, Rules, at_least
@@ -216,6 +217,8 @@ class _Asker:
         if not needs and not (usual and not self._waived(kind, where)):
             return None
         facts: dict[str, Any] = {"rules": [rule.rule_id for rule in matching]}
+        if hours := min((rule.expires_h for rule in matching if rule.expires_h), default=0.0):
+            facts[EXPIRES] = hours
         if doubts:
             facts["doubts"] = list(doubts)
         return self._made(kind, subject, digest, needs, four_eyes, facts)
@@ -239,6 +242,10 @@ class _Asker:
     ) -> Gate:
         four_eyes = four_eyes or self._eyes()
         told = {"risk": self._risk, "reasons": list(self._reasons), **facts}
+        if self._rules.expires_h:
+            told.setdefault(EXPIRES, self._rules.expires_h)
+        if self._rules.escalate:
+            told[ESCALATE] = list(self._rules.escalate)
         needs, instead = _possible(needs, four_eyes, self._facts.delivery.requested_by, self._rules)
         if instead:
             told["instead"] = list(instead)

@@ -279,7 +279,10 @@ def applied(facts: Facts, move: Move) -> Facts:
     """The facts after a move, as the book will tell them; new gates have ids of their own."""
     rows = {(row.stage, row.attempt): row for row in (*facts.stages, *move.stages)}
     gates = []
-    for gate in facts.gates:
+    revised = {gate.gate_id: gate for gate in move.revises}
+    for before in facts.gates:
+        new = revised.get(before.gate_id, before)
+        gate = dataclasses.replace(before, needs=new.needs, four_eyes=new.four_eyes, facts=new.facts)
         if gate.gate_id in move.withdraws:
             gates.append(dataclasses.replace(gate, status="withdrawn", closed=True))
         elif gate.gate_id in move.closes:
@@ -311,6 +314,7 @@ def then(move: Move, facts: Facts, transition: Callable[[Facts], Move]) -> Move:
         tuple(gate_id for gate_id in (*move.closes, *after.closes) if gate_id in known),
         tuple(gate_id for gate_id in (*move.withdraws, *after.withdraws) if gate_id in known),
         (*move.notes, *after.notes),
+        (*move.revises, *after.revises),
     )
 
 

@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mohist.delivery.errors import RuleError
 from mohist.delivery.state import Delivery, Note
 
-USUAL: Final = ("gate", "done", "failed", "cancelled", "alarm", "rollback", "deploy", "merged")
+USUAL: Final = ("gate", "done", "failed", "cancelled", "alarm", "rollback", "deploy", "merged", "overdue")
 """Kinds that are told where a hook names none: what somebody must do, and how it ended."""
 LONGEST_WAIT_S: Final = 3_600.0
 """Whatever a receiver asks for."""

@@ -82,6 +82,13 @@ def close_gates(db: Connection, gate_ids: Sequence[str], **values: Any) -> None:
         db.execute(update(GATES).where(GATES.c.gate_id.in_(gate_ids)).values(closed=True, **values))
 
 
+def revise_gate(db: Connection, gate: Gate) -> None:
+    """Writes whom an open gate needs and what is told of it."""
+    row = row_of(gate)
+    values = {name: row[name] for name in ("needs", "four_eyes", "facts")}
+    db.execute(update(GATES).where(GATES.c.gate_id == gate.gate_id, GATES.c.status == "open").values(values))
+
+
 def add_version(db: Connection, table: Table, delivery_id: str, value: Spec | Plan) -> bool:
     """Adds the next version; whether it did: the newest's digest again adds none."""
     query = select(table.c.version, table.c.digest).where(table.c.delivery_id == delivery_id)

@@ -1,7 +1,8 @@
 """The rules of a delivery's gates, as data: `.mohist/deliver.toml` of the *base* commit, tightened by the company's and the user's.
 
     four_eyes = "high"                # from which risk on the requester's own approval doesn't count; never, low, medium, high
-    escalate = ["@platform"]          # who stands in where a group can't be met by anybody but the requester
+    escalate = ["@platform"]          # who stands in where a group can't be met by anybody but the requester, or a gate expires
+    expires_h = 48                    # a gate that is open for so long is told of, and theirs, too; never approved by itself
 
     [teams]
     core = ["ann", "bob"]             # written `@core`
@@ -43,12 +44,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mohist.delivery.errors import RuleError
 from mohist.delivery.state import Risk
 
-TABLES: Final = frozenset({"four_eyes", "escalate", "teams", "risk", "gates", "waive", "owners"})
+TABLES: Final = frozenset({"four_eyes", "escalate", "teams", "risk", "gates", "waive", "owners", "expires_h"})
 """What of the file is read here."""
 RISKS: Final[tuple[Risk, ...]] = ("low", "medium", "high")
 _EYES: Final = ("never", "high", "medium", "low")
 Kind = Literal["spec", "plan", "review", "merge", "deploy"]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Hours = Annotated[float, Field(ge=0, le=8_760, strict=False, allow_inf_nan=False)]
 _Names = Annotated[tuple[_Name, ...], Field(strict=False)]
 
 
@@ -67,6 +69,8 @@ class GateRule:
     over_lines: int = 0
     data: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
+    expires_h: float = 0.0
+    """After so many hours it is told of, and those of `escalate` may decide, too; 0: as for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Rules:
     high_data: tuple[str, ...] = ()
     owners: bool = True
     """Whether CODEOWNERS is heeded."""
+    expires_h: float = 0.0
+    """Of gates whose rules say nothing of it; 0: never."""
 
     def teams_of(self, person: str) -> tuple[str, ...]:
         """The teams that a person is in."""
@@ -116,6 +122,7 @@ class _Gate(_Part):
     over_lines: int = Field(default=0, ge=0)
     data: _Names = ()
     environments: _Names = ()
+    expires_h: _Hours = 0.0
 
 
 class _Waiver(_Part):
@@ -139,6 +146,7 @@ class _File(_Part):
     gates: tuple[_Gate, ...] = Field(default=(), strict=False)
     waive: tuple[_Waiver, ...] = Field(default=(), strict=False)
     owners: bool = True
+    expires_h: _Hours = 0.0
 
 
 def load_rules(text: str, origin: str = ".mohist/deliver.toml", *, may_loosen: bool = True) -> Rules:
@@ -176,8 +184,9 @@ def load_rules(text: str, origin: str = ".mohist/deliver.toml", *, may_loosen: b
     teams = {"@" + name.removeprefix("@"): people for name, people in read.teams.items()}
     risk = read.risk
     return Rules(
-        gates, waivers, read.four_eyes, read.escalate, teams, risk.high, risk.medium, risk.low, risk.data, read.owners
-    )
+        gates, waivers, read.four_eyes, read.escalate, teams, risk.high, risk.medium, risk.low, risk.data, read.owners,
+        read.expires_h,
+    )  # fmt: skip
 
 
 def tighten(project: Rules, over: Rules) -> Rules:
@@ -195,6 +204,7 @@ def tighten(project: Rules, over: Rules) -> Rules:
         medium=(*project.medium, *over.medium),
         high_data=(*project.high_data, *over.high_data),
         owners=project.owners or over.owners,
+        expires_h=min(filter(None, (project.expires_h, over.expires_h)), default=0.0),
     )
 
 

@@ -277,3 +277,5 @@ class Move:
     """Ids of gates about something that is not any more."""
     notes: tuple[tuple[str, str, dict[str, Any]], ...] = ()
     """Kind, text and facts of each."""
+    revises: tuple[Gate, ...] = ()
+    """Gates whom others may decide at now, or whose facts are others; what was decided at them stays."""

@@ -36,12 +36,13 @@ from mohist.delivery.query import (
     read_releases,
     read_spec,
     read_stages,
+    revise_gate,
     rows_of,
     unknown_delivery,
     withdraw_older,
     write_delivery,
 )
-from mohist.delivery.row import delivery_of, row_of, value_of
+from mohist.delivery.row import delivery_of, gate_of, row_of, value_of
 from mohist.delivery.schema import (
     DECISIONS,
     DELIVERIES,
@@ -184,6 +185,8 @@ class Store:
             move = transition(facts)
             for row in move.stages:
                 put_row(db, STAGE_ROWS, {"delivery_id": delivery_id, **row_of(row)})
+            for gate in move.revises:
+                revise_gate(db, gate)
             close_gates(db, move.closes)
             close_gates(db, move.withdraws, status="withdrawn")
             for gate in move.opens:
@@ -249,6 +252,11 @@ class Store:
         with self._writing() as db:
             held_delivery(db, delivery_id)
             return self._open(db, delivery_id, gate)
+
+    def open_gates(self) -> Sequence[tuple[str, Gate]]:
+        query = select(GATES).where(GATES.c.status == "open", GATES.c.closed.is_(False)).order_by("opened_at_ms")
+        with self._reading() as db:
+            return [(row["delivery_id"], gate_of(row, ())) for row in rows_of(db, query)]
 
     def gates(self, delivery_id: str) -> Sequence[Gate]:
         with self._reading() as db:
