@@ -62,6 +62,9 @@ def test_a_hidden_character_is_found_where_it_stands(text: str, data_class: str,
         "क्\u200dष और न्\u200c",
         "שלום\u200f עולם",
         "葛\U000e0100飾区",
+        "កាល\u200bបរិច្ឆេទ",
+        "ที่\u200bนี่",
+        '"\u200dআজ"',
         "café, naïve, Müller, Łódź, ağaç, ελληνικά, русский текст, 中文，全角。",
         "“quotes” and ‘others’ – and — dashes… in prose",
         "ΔE = σ·ν, αβγ, µs, 10 kΩ, λx",
@@ -70,6 +73,11 @@ def test_a_hidden_character_is_found_where_it_stands(text: str, data_class: str,
 )
 def test_what_writing_needs_is_left(text: str) -> None:
     assert hits(text) == []
+
+
+def test_an_embedding_counts_less_next_to_text_that_needs_it() -> None:
+    assert [hit.confidence for hit in hits("\u202b%(num)d ساڵ")] == [0.5]
+    assert [hit.confidence for hit in hits("\u202b%(num)d years")] == [0.95]
 
 
 def test_the_flag_of_a_region_does_not_excuse_tags_after_it() -> None:

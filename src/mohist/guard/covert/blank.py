@@ -15,7 +15,8 @@ _TRAILING = (b" \n", b"\t\n", b" \r", b"\t\r")
 
 def trailing(data: bytes) -> bool:
     """Whether enough lines end in a blank to be looked at; costs next to nothing."""
-    return sum(data.count(end) for end in _TRAILING) >= LINES_MIN
+    ends = _TRAILING if b"\r" in data else _TRAILING[:2]
+    return sum(data.count(end) for end in ends) >= LINES_MIN
 
 
 def bits(text: str) -> tuple[float, int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mohist.guard.block import Block
 from mohist.guard.covert import blank
-from mohist.guard.covert.ignorable import Sort, allowed, sort_of
+from mohist.guard.covert.ignorable import Sort, allowed, right_to_left, sort_of
 from mohist.guard.covert.kind import kinds_of
 from mohist.guard.covert.lookalike import at_home, common, folded, mixes, skeleton, skeletons, stands_in
 from mohist.guard.covert.typography import judged
@@ -20,6 +20,8 @@ HITS_MAX = 200
 LOOKED_AT_MAX = 50_000
 """Characters of one sort that are judged; a text with more has been reported long before."""
 POINTS_SHOWN = 6
+UNKNOWN_MAX = 1000
+"""Words of look-alikes in one text for which it is searched; of more, those that mix scripts are reported as such."""
 AROUND_CHARS = 60
 """Next to a word: where others of its script make it one of theirs."""
 PROGRAM_WRITTEN = frozenset(("system", "tool_schema", "metadata"))
@@ -108,15 +110,19 @@ class CovertDetector:
         sure: dict[str, float] = {}
         for start, end in suspects:
             word = text[start:end]
+            if sure.get(word) == 0.0:
+                continue
+            around = text[max(start - AROUND_CHARS, 0) : start] + text[end : end + AROUND_CHARS]
+            if at_home(word, text, around):
+                continue
             if word not in sure:
                 look = skeleton(word)
                 known = look in self._known or look in common()
-                if not known and look.isascii():
+                if not known and look.isascii() and len(sure) < UNKNOWN_MAX:
                     data = folded(view.data) if data is None else data
                     known = stands_in(look, data)
                 sure[word] = 0.9 if known else 0.4 if mixes(word) else 0.0
-            around = text[max(start - AROUND_CHARS, 0) : start] + text[end : end + AROUND_CHARS]
-            if sure[word] and not at_home(word, text, around):
+            if sure[word]:
                 odd = [start + at for at, character in enumerate(word) if not character.isascii()]
                 note = (
                     "looks like a known ASCII word"
@@ -150,6 +156,8 @@ class CovertDetector:
 
 def _hidden_hit(text: str, run: Sequence[int], sort: Sort) -> Hit:
     confidence = _CONFIDENCE[sort]
+    if sort == "bidi" and right_to_left(text, run[0]):  # embeddings that text of two directions needs
+        confidence = 0.5
     note = f"{len(run)} hidden; {_points(text, run)}" if len(run) > 1 else _points(text, run)
     return Hit(f"covert.{sort}", f"covert.{sort}", run[0], run[-1] + 1, confidence, note)
 

@@ -56,7 +56,7 @@ def allowed(text: str, at: int, sort: Sort) -> bool:
         case "variation-selector":
             return _selects(text, at)
         case "bidi":
-            return text[at] in _MARKS and _right_to_left(text, at)
+            return text[at] in _MARKS and right_to_left(text, at)
         case "tag":
             return _flag(text, at)
         case _:
@@ -65,19 +65,32 @@ def allowed(text: str, at: int, sort: Sort) -> bool:
 
 def _joins(text: str, at: int) -> bool:
     before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
-    if text[at] not in (ZWNJ, ZWJ) or not before:
+    if text[at] == "\u200b":
+        return _unspaced(before) and (_unspaced(after) or not _letter(after))
+    if text[at] not in (ZWNJ, ZWJ):
         return False
     if text[at] == ZWJ and before and after and (_pictures(before) or before == "\ufe0f") and _pictures(after):
         return True
-    return (
-        _joining_script(before)
-        and (not after or not after.isascii() or not after.isalnum())
-        and sort_of(after or " ") is None
-    )
+    return (_joining_script(before) and _plain(after)) or (_joining_script(after) and _plain(before))
+
+
+def _plain(character: str) -> bool:
+    """Whether it is neither a letter of ASCII nor hidden itself; "" is plain."""
+    return not character or not ((character.isascii() and character.isalnum()) or sort_of(character))
+
+
+def _letter(character: str) -> bool:
+    return bool(character) and (character.isalnum() or sort_of(character) is not None)
+
+
+def _unspaced(character: str) -> bool:
+    """Whether it is of a script without blanks between words: Thai, Lao, Myanmar, Khmer and their neighbours."""
+    point = ord(character) if character else 0
+    return 0x0E00 <= point <= 0x0EFF or 0x1000 <= point <= 0x109F or 0x1780 <= point <= 0x17FF or 0x1950 <= point <= 0x1AAF  # fmt: skip
 
 
 def _joining_script(character: str) -> bool:
-    point = ord(character)
+    point = ord(character) if character else 0
     return any(low <= point <= high for low, high in _JOINING)
 
 
@@ -104,7 +117,8 @@ def _selects(text: str, at: int) -> bool:
     return point <= 0xFE02 and (han or 0x2200 <= based <= 0x2AFF or 0x1000 <= based <= 0x109F or 0xA840 <= based <= 0xA87F or 0x3000 <= based <= 0x30FF or 0xFF00 <= based <= 0xFF60)  # fmt: skip
 
 
-def _right_to_left(text: str, at: int) -> bool:
+def right_to_left(text: str, at: int) -> bool:
+    """Whether a letter that runs from right to left stands near."""
     around = text[max(at - RIGHT_TO_LEFT_CHARS, 0) : at + RIGHT_TO_LEFT_CHARS]
     return any(0x0590 <= ord(character) <= 0x08FF and unicodedata.bidirectional(character) in ("R", "AL") for character in around)  # fmt: skip
 

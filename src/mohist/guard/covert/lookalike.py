@@ -6,7 +6,7 @@ import builtins
 import keyword
 import unicodedata
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from mohist.guard.errors import GuardDataError
@@ -115,10 +115,12 @@ def at_home(word: str, text: str, around: str) -> bool:
     scripts = {_script(character) for character in word if character.isalpha()}
     table_of = table()
     return len(scripts) == 1 and any(
-        _script(character) in scripts and ord(character) not in table_of for character in around if character.isalpha()
+        not character.isascii() and ord(character) not in table_of and _script(character) in scripts
+        for character in around
     )
 
 
+@lru_cache(maxsize=8192)
 def _script(character: str) -> str:
     """The first word of a character's name: "LATIN", "CYRILLIC", "GREEK"."""
     return unicodedata.name(character, "UNKNOWN").partition(" ")[0]
