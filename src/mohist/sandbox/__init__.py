@@ -16,6 +16,7 @@ from mohist.sandbox.errors import (
     SandboxError,
 )
 from mohist.sandbox.git import Change, Git
+from mohist.sandbox.history import History, Introduced, Told, batches
 from mohist.sandbox.landlock import Landlock
 from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Profile, Sandbox
 from mohist.sandbox.remote import Remote, RemoteStore
@@ -37,7 +38,9 @@ __all__ = [
     "GitError",
     "GitStore",
     "Guarantee",
+    "History",
     "InUseError",
+    "Introduced",
     "Landlock",
     "Limits",
     "MovedError",
@@ -51,6 +54,8 @@ __all__ = [
     "Repository",
     "Sandbox",
     "SandboxError",
+    "Told",
+    "batches",
     "find_repository",
     "find_toolchains",
     "run",

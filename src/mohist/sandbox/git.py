@@ -189,6 +189,36 @@ class Git:
         if branch:
             await self._trusted("update-ref", "-d", f"refs/heads/{branch}")
 
+    @property
+    def private(self) -> Path:
+        """The repository of our own that borrows the user's objects."""
+        return self._private
+
+    async def tips(self) -> list[str]:
+        """The ids that the user's branches, tags, stash and HEAD name."""
+        rows = await self._trusted("for-each-ref", "--format=%(objectname)")
+        return sorted({*rows.split(), *([self.head] if self.head else [])})
+
+    async def read(self, *args: str, given: bytes = b"", index: Path | None = None) -> str:
+        """The output of a git command that only reads objects, run on `private`.
+
+        Args:
+            given: its standard input.
+            index: an index to read instead of our own.
+        """
+        return (await self.read_bytes(*args, given=given, index=index)).decode("utf-8", "surrogateescape")
+
+    async def read_bytes(self, *args: str, given: bytes = b"", index: Path | None = None) -> bytes:
+        """As `read`, byte for byte."""
+        done = await self._hardened.run(
+            *args,
+            cwd=self._private,
+            where=[f"--git-dir={self._private}"],
+            env={"GIT_INDEX_FILE": str(index or self._private / "index")},
+            given=given,
+        )
+        return done.stdout
+
     def close(self) -> None:
         """Deletes the private repository; snapshots are gone with it."""
         shutil.rmtree(self._private, ignore_errors=True)
