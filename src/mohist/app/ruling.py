@@ -1,4 +1,4 @@
-"""What the base commit, the company's file and the user's say about a delivery's gates; read once a delivery and commit.
+"""What the base commit, the company's file and the user's say about a delivery's gates; read anew when one of them changes.
 
 .mohist/deliver.toml at the base commit   the project's, which may loosen
 /etc/mohist/deliver.toml                  the company's, which only tightens
@@ -11,6 +11,7 @@ import difflib
 import threading
 import tomllib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,18 @@ USER_FILE: Final = "deliver.toml"
 Opener = Callable[[Delivery], Awaitable[GitGround]]
 
 
+_Stamp = tuple[str | tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read for a delivery, and of which base and files."""
+
+    stamp: _Stamp
+    ruling: Ruling
+    plan: DeployPlan
+
+
 class Rulings:
     """Remembers what was read; safe to use from several threads.
 
@@ -44,9 +57,8 @@ class Rulings:
     def __init__(self, home: Path, ground_of: Opener, company: Path = COMPANY_FILE) -> None:
         self._files = (company, home / USER_FILE)
         self._ground_of = ground_of
-        self._rulings: dict[str, Ruling] = {}
-        self._plans: dict[str, DeployPlan] = {}
-        self._changes: dict[tuple[str, str], Change] = {}
+        self._rulings: dict[str, _Known] = {}
+        self._changes: dict[tuple[str, str, str], Change] = {}
         self._guard = threading.Lock()
 
     def required(self, facts: Facts) -> Required:
@@ -61,17 +73,16 @@ class Rulings:
     def known(self, facts: Facts) -> Required:
         """As `required`, where `know` was awaited before."""
         delivery = facts.delivery
-        change = self._changes.get((delivery.delivery_id, delivery.commit))
-        return required(facts, change, self._rulings[delivery.delivery_id])
+        return required(facts, self._changes.get(_span(delivery)), self._rulings[delivery.delivery_id].ruling)
 
     async def know(self, delivery: Delivery, ground: GitGround) -> Ruling:
-        """Reads what is not known yet.
+        """Reads what is not known yet, or was read from another base or from files that have changed since.
 
         Raises:
             RuleError, EnvironmentsError: a file is not as it must be; nothing of it is in force.
         """
-        name = delivery.delivery_id
-        if name not in self._rulings:
+        name, stamp = delivery.delivery_id, self._stamp(delivery)
+        if name not in self._rulings or self._rulings[name].stamp != stamp:
             contents = await ground.contents(delivery.base_commit, [DELIVER_FILE, *PLACES])
             text = contents.get(DELIVER_FILE, b"").decode("utf-8", "replace")
             texts: dict[str, str | None] = {path: data.decode("utf-8", "replace") for path, data in contents.items()}
@@ -79,24 +90,24 @@ class Rulings:
             _spelled(text, DELIVER_FILE)
             ruling = Ruling(await self.rules(text), first_owners(texts), _places(plan, delivery))
             with self._guard:
-                self._rulings[name], self._plans[name] = ruling, plan
-        if delivery.commit and (name, delivery.commit) not in self._changes:
+                self._rulings[name] = _Known(stamp, ruling, plan)
+        if delivery.commit and _span(delivery) not in self._changes:
             paths = await ground.changed(delivery.base_commit, delivery.commit)
             lines = (await ground.diff(delivery.base_commit, delivery.commit)).splitlines()
             count = sum(line[:1] in "+-" and not line.startswith(("+++ ", "--- ")) for line in lines if line)
             with self._guard:
-                self._changes[name, delivery.commit] = Change(tuple(paths), count)
-        return self._rulings[name]
+                self._changes[_span(delivery)] = Change(tuple(paths), count)
+        return self._rulings[name].ruling
 
     def teams(self, facts: Facts, person: str) -> tuple[str, ...]:
         """The teams that a person is in, by the rules of this delivery. Belongs in a thread."""
         if not self._knows(facts.delivery):
             anyio.run(self._look, facts.delivery)
-        return self._rulings[facts.delivery.delivery_id].rules.teams_of(person)
+        return self._rulings[facts.delivery.delivery_id].ruling.rules.teams_of(person)
 
     def plan(self, delivery_id: str) -> DeployPlan:
         """Environments and build, where `know` was awaited before."""
-        return self._plans[delivery_id]
+        return self._rulings[delivery_id].plan
 
     async def rules(self, project: str) -> Rules:
         """The project's rules, tightened by the company's and the user's."""
@@ -106,11 +117,30 @@ class Rulings:
         return rules
 
     def _knows(self, delivery: Delivery) -> bool:
-        name = delivery.delivery_id
-        return name in self._rulings and (not delivery.commit or (name, delivery.commit) in self._changes)
+        known = self._rulings.get(delivery.delivery_id)
+        if known is None or known.stamp != self._stamp(delivery):
+            return False
+        return not delivery.commit or _span(delivery) in self._changes
+
+    def _stamp(self, delivery: Delivery) -> _Stamp:
+        return (delivery.base_commit, *(_state(path) for path in self._files))
 
     async def _look(self, delivery: Delivery) -> None:
         await self.know(delivery, await self._ground_of(delivery))
+
+
+def _span(delivery: Delivery) -> tuple[str, str, str]:
+    """What a change is measured over: the same commit on another base changes other lines."""
+    return delivery.delivery_id, delivery.base_commit, delivery.commit
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Differs when a file was written or replaced; where it is not there, or can't be looked at, it is read to tell why."""
+    try:
+        told = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (told.st_mtime_ns, told.st_size, told.st_ino)
 
 
 def _read_rules(path: Path) -> Rules:
