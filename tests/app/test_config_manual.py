@@ -42,8 +42,9 @@ def test_the_keys_and_their_defaults_are_those_of_the_check() -> None:
     server = {f"server.{name}": value for name, value in table.pop("server").items()}
     gateway = {f"gateway.{name}": value for name, value in table.pop("gateway").items()}
     guard = {f"guard.{name}": value for name, value in table.pop("guard").items()}
+    ledger = {f"ledger.{name}": value for name, value in table.pop("ledger").items()}
     assert table.pop("endpoints") == {}
-    assert keys.defaults() == table | server | gateway | limits | guard
+    assert keys.defaults() == table | server | gateway | limits | guard | ledger
     assert set(keys.VARIABLES) == set(gateway) | {"guard.mode"}
 
 

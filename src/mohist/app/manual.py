@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mohist.app import guard_table, setting
+from mohist.app import guard_table, ledger_table, setting
 from mohist.app import key as keys
 from mohist.provider.catalogue import Catalogue
 
@@ -109,6 +109,9 @@ def configuration_manual() -> str:
         "## `[[guard.rules]]`\n",
         _RULES,
         _table(guard_table.GuardRuleTable),
+        "## `[ledger]`\n",
+        "The evidence of what happened: [ledger.md](ledger.md). A project has no say in these.\n",
+        _table(ledger_table.LedgerTable),
         _EXAMPLE,
     ]
     return "\n".join(parts)
