@@ -36,6 +36,8 @@ def bare_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         if name.startswith(("MOHIST_", "XDG_", "GIT_")) or name.endswith(("_API_KEY", "_TOKEN", "_BASE_URL")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
+    # Only what is compiled is shared, since compiling takes seconds; its keeper tells a damaged or strange file.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp().parent / "cache"))
     return home
 
 

@@ -96,7 +96,7 @@ async def connect(
     else:
         from mohist.app.pipeline import BASE_URL, Pipeline
 
-        pipeline = Pipeline(resolved, env, config.gateway, home, project, clock, ids)
+        pipeline = Pipeline(resolved, env, config.gateway, home, project, clock, ids, config.guard)
         # The door drops the key and shows its own, which is the same; the adapter cuts it from what an endpoint says.
         provider = _adapter(resolved, BASE_URL, env, clock, pipeline.cost_microusd, pipeline.start())
         close = pipeline.close

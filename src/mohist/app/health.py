@@ -53,6 +53,7 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
         else:
             findings.append(await _model(config, env))
             findings.append(_pipeline(config))
+            findings.append(_guard(config))
         report = await machine.sandbox_report() if machine.sandbox_report is not None else []
         findings = [Finding("sandbox", item.name, item.holds, item.detail) for item in report] + findings
         where = f"{root}" if root else "this folder is in none; a run needs one"
@@ -74,7 +75,6 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
             "the network of commands is off or open, no allow-list",
             needed=False,
         ),
-        Finding("not there yet", "guard", "weak", "what is sent to a model is not inspected for secrets", needed=False),
         Finding("not there yet", "ledger", "weak", "runs are logged, the log is not tamper-evident", needed=False),
     ]
     return findings
@@ -92,6 +92,24 @@ def _gateway_policy(home: Path) -> Finding:
 def _pipeline(config: Config) -> Finding:
     where = "the gateway in the run's own process" if config.server is None else f"the server {config.server.url}"
     return Finding("model", "gateway", "yes", f"calls are decided, metered and recorded by {where}")
+
+
+def _guard(config: Config) -> Finding:
+    """What is looked at; nothing is compiled here."""
+    from mohist.app.guard import describe, detectors, rulebook
+
+    settings = config.guard
+    try:
+        names = [detector.name for detector in detectors(settings)]
+        rulebook(settings)
+    except MohistError as error:
+        return Finding("model", "guard", "no", str(error))
+    line = describe(settings).removeprefix("guard: ")
+    holds: Literal["yes", "weak"] = "yes" if settings.mode == "enforce" and settings.preset != "observe" else "weak"
+    told = line if settings.mode == "off" else f"{line}; looks for {', '.join(names)}"
+    if config.server is not None:
+        told += "; the calls of runs are looked at by the server"
+    return Finding("model", "guard", holds, told)
 
 
 async def _model(config: Config, env: Mapping[str, str]) -> Finding:

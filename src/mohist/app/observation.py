@@ -19,6 +19,7 @@ from mohist.gateway.tally import Observer
 if TYPE_CHECKING:
     from mohist.gateway.exposition import Exposition
     from mohist.gateway.metric import Whom
+    from mohist.gateway.screen.book import Book
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_VARIABLE = "MOHIST_METRICS_TOKEN"  # noqa: S105 - the name of a variable
@@ -53,8 +54,9 @@ class Watch:
         router: Router,
         keeper: Keeper,
         tell: Callable[[str], None],
+        book: Book | None = None,
     ) -> None:
-        """Starts nothing yet.
+        """Starts nothing yet; `book` is the guard's, None where there is none.
 
         Raises:
             ConfigError: metrics would be open to others, or traces are asked for and can't be made.
@@ -72,6 +74,10 @@ class Watch:
                 f"Set a token ({TOKEN_VARIABLE}), or leave them on 127.0.0.1.",
             )
         metrics = Metrics(router, lambda: keeper.backlog, lambda: keeper.trouble, asked.whom)
+        if book is not None:
+            from mohist.gateway.screen.metric import GuardMetrics
+
+            metrics.registry.register(GuardMetrics(book))
         here = asked.metrics_host in LOOPBACK if apart else asked.open_here
         self._asked = asked
         self._tell = tell

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import anyio
 
 from mohist.app.rulebook import PolicyFile, policy_path
-from mohist.base import Clock, IdSource, MohistError
+from mohist.app.screening import Screening
+from mohist.base import Clock, IdSource, MohistError, StatePaths
 from mohist.gateway.asgi import Receive, Scope, Send, refuse
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Dialect, Principal, Refusal
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import httpx2
 
     from mohist.app.config import Gateway
+    from mohist.app.guard import GatewayGuard
+    from mohist.gateway.screen.archive import Archive
 
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 MANAGED_PRICES: Final = Path("/etc/mohist/prices.toml")
@@ -58,6 +61,7 @@ class Pipeline:
         project: of the run.
         clock: time.
         ids: of calls.
+        guarding: what is asked of the guard; None: nothing, as is "off".
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Pipeline:
         project: str,
         clock: Clock,
         ids: IdSource,
+        guarding: Screening | None = None,
     ) -> None:
         limits = Timeouts()
         key = model.key(env)
@@ -96,12 +101,22 @@ class Pipeline:
         who = Principal(KEY_ID, user_name(), project)
         self._keeper = Resident(home, database.variables, who, self._dearest, clock, on_loss=database.on_loss)
         # Nobody stands between this door and its client who could take silence for an end.
-        settings = DoorSettings(ping_after_s=limits.idle_s)
+        guarding = guarding or Screening(mode="off")
+        settings = DoorSettings(ping_after_s=limits.idle_s, on_guard_failure=guarding.on_failure)
+        self._guard = _guard(guarding, home, env, database, clock)
         self._pool = _pool(model.base_url)
         router = Router(RouteTable([Route(model.wire, (upstream,))]), clock)
         attempts = Attempts(self._pool, router, settings.ping_after_s)
         self._door = Door(
-            settings, self._keeper, router, attempts, lambda _end, _model: self._tariff, clock, ids, self._warden
+            settings,
+            self._keeper,
+            router,
+            attempts,
+            lambda _end, _model: self._tariff,
+            clock,
+            ids,
+            self._warden,
+            guard=self._guard,
         )
         self._client: httpx2.AsyncClient
         self._reading: asyncio.Future[None]
@@ -122,6 +137,8 @@ class Pipeline:
             await asyncio.wait([self._reading])
             await self._client.aclose()
             self._pool.close()
+            if self._guard is not None:
+                await anyio.to_thread.run_sync(self._guard.stop)
             await anyio.to_thread.run_sync(self._keeper.stop)
         return self._keeper.unwritten
 
@@ -144,6 +161,26 @@ class Pipeline:
     def _read(self) -> None:
         self._keeper.start()
         PolicyFile(policy_path(self._home, None), self._warden, lambda _line: None).begin(must_exist=False)
+        if self._guard is not None:
+            self._guard.start()
+
+
+def _guard(
+    settings: Screening, home: Path, env: Mapping[str, str], database: Gateway, clock: Clock
+) -> GatewayGuard | None:
+    """None where it is switched off, so that nothing of it is loaded."""
+    if settings.mode == "off":
+        return None
+    from mohist.app.guard import GatewayGuard, Guarding
+
+    def open_archive() -> Archive:
+        from mohist.gateway.address import home_address
+        from mohist.gateway.screen.archive import Archive
+
+        return Archive(home_address(home, database.variables))
+
+    file = None if database.variables.get("MOHIST_DATABASE_URL") else home / "gateway.db"
+    return GatewayGuard(Guarding(settings, StatePaths(home), env, clock, open_archive, file))
 
 
 def _pool(url: str) -> Pool:

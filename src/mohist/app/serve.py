@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,18 +14,22 @@ import anyio
 
 from mohist.admin.desk import Desk
 from mohist.admin.entrance import Entrance
-from mohist.app.database import gateway_settings
+from mohist.app.database import owner_config
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
+from mohist.app.guard import GatewayGuard, Guarding, own_models
+from mohist.app.guard import describe as describe_guard
 from mohist.app.observation import Observation, Watch
 from mohist.app.price import check_providers, contracts
 from mohist.app.recording import way
 from mohist.app.route import Served, from_file, from_keys
 from mohist.app.rulebook import PolicyFile, describe, policy_path
+from mohist.app.screening import Screening
 from mohist.base import RandomIds, StatePaths, SystemClock
-from mohist.gateway.address import home_address
+from mohist.gateway.address import Address, home_address
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.route import Router
+from mohist.gateway.screen.archive import Archive
 from mohist.gateway.server import ServerSettings, serve
 from mohist.gateway.warden import Warden
 from mohist.provider.catalogue import catalogue
@@ -82,7 +87,8 @@ async def run_gateway(
     warden = Warden()
     rules = PolicyFile(policy_path(paths.home, policy), warden, tell)
     await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
-    settings = gateway_settings(env)
+    config = owner_config(env)
+    settings = config.gateway
     address = home_address(paths.home, settings.variables)
     keeper = Keeper(
         address,
@@ -90,15 +96,19 @@ async def run_gateway(
         clock,
         on_loss=settings.on_loss,
     )
+    guard = _guard(config.guard, paths, env, address, served)
     await anyio.to_thread.run_sync(keeper.start)
     gc.set_threshold(_GC_OBJECTS)
     try:
+        if guard is not None:
+            await anyio.to_thread.run_sync(guard.start)
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
             group.start_soon(rules.watch)
-            serving = ServerSettings(host, port, served.limits.door(), served.limits.connections())
+            door = replace(served.limits.door(), on_guard_failure=config.guard.on_failure)
+            serving = ServerSettings(host, port, door, served.limits.connections())
             router = Router(served.table, clock)
-            watch = Watch(observation or Observation(), env, router, keeper, tell)
+            watch = Watch(observation or Observation(), env, router, keeper, tell, guard.book if guard else None)
             watch.begin(group)
             ids = RandomIds(clock)
             desk = Desk(address, keeper, router, served.price, warden, clock, ids)
@@ -106,6 +116,7 @@ async def run_gateway(
             def listening(url: str) -> None:
                 ready(url, served)
                 tell(describe(warden.rulebook))
+                tell(describe_guard(config.guard))
 
             try:
                 await serve(
@@ -120,6 +131,7 @@ async def run_gateway(
                     observers=watch.observers,
                     exposition=watch.exposition,
                     pool=pool,
+                    guard=guard,
                     beside=Entrance(desk).beside,
                 )
             finally:
@@ -129,7 +141,19 @@ async def run_gateway(
         raise known_error(errors) from None
     finally:
         with anyio.CancelScope(shield=True):
+            if guard is not None:
+                await anyio.to_thread.run_sync(guard.stop)
             await anyio.to_thread.run_sync(keeper.stop)
+
+
+def _guard(
+    settings: Screening, paths: StatePaths, env: Mapping[str, str], address: Address, served: Served
+) -> GatewayGuard | None:
+    """None where it is switched off."""
+    if settings.mode == "off":
+        return None
+    own = own_models(served.table.routes)
+    return GatewayGuard(Guarding(settings, paths, env, SystemClock(), partial(Archive, address), own_models=own))
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:

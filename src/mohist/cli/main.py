@@ -22,7 +22,9 @@ COMMANDS = {
     "models": "what models are known and which are connected",
     "keys": "virtual keys for the gateway, and budgets",
     "policy": "the gateway's rules: try them, explain a call, list them",
+    "guard": "what must not leave: what was found, and what may pass all the same",
     "usage": "what was used through the gateway, and what it cost",
+    "ledger": "the evidence: show, prove, export, verify, erase",
     "config": "show the settings and where each comes from",
     "doctor": "which guarantees hold on this machine",
 }

@@ -126,7 +126,7 @@ def _ready(url: str, served: Served) -> None:
     names = served.table.names(anthropic=False) + served.table.names(anthropic=True)
     ends = {end.name for route in served.table.routes for end in route.upstreams}
     print(
-        f"serving {len(set(names))} model names by {len(ends)} upstream(s); not inspected for secrets (no guard yet)",
+        f"serving {len(set(names))} model names by {len(ends)} upstream(s)",
         file=sys.stderr,
         flush=True,
     )

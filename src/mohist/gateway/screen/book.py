@@ -77,8 +77,7 @@ class Book:
         self._thread: threading.Thread | None = None
         self._archive: Archive | None = None
         self._tidied_s = float("-inf")
-        self.counts: dict[Counted, int] = {}
-        """All findings, those too that were not taken down again."""
+        self._counts: dict[Counted, int] = {}
         self.lost = 0
         """Findings that are in no database and never will be."""
         self.trouble = ""
@@ -114,7 +113,7 @@ class Book:
         with self._lock:
             for one in noted:
                 counted = (one.direction, one.data_class, one.action, one.mode, str(int(one.alarm)))
-                self.counts[counted] = self.counts.get(counted, 0) + 1
+                self._counts[counted] = self._counts.get(counted, 0) + 1
                 place = (one.key_id, one.session_id, one.digest, one.rule, one.direction, one.action, one.upstream)
                 if one.action not in _AGAIN and place in self._seen:
                     self._seen.move_to_end(place)
@@ -137,6 +136,11 @@ class Book:
             if of_rule in ("", rule) and (until_ms is None or self._clock.now_ms() < until_ms):
                 return user
         return ""
+
+    def counted(self) -> dict[Counted, int]:
+        """All findings so far, those too that were not taken down again."""
+        with self._lock:
+            return dict(self._counts)
 
     def flush(self, timeout_s: float) -> bool:
         """Waits until all that was taken is in the database, at most `timeout_s`; whether it is."""
