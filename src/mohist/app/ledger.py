@@ -110,13 +110,17 @@ class LedgerHome:
             return "\n".join([*lines, "quorum none", ""])
         return "\n".join([*lines, f"group witnesses {self.settings.quorum} {' '.join(names)}", "quorum witnesses", ""])
 
-    def notary(self, alarm: Callable[[SealedError], None] | None = None) -> Notary:
+    def notary(self, alarm: Callable[[SealedError], None] | None = None, *, signs: bool = True) -> Notary:
         """Signs and has witnessed; what it finds wrong seals the ledger.
+
+        Args:
+            alarm: is told of it as well.
+            signs: False: it is only asked how things stand, so no signer is started.
 
         Raises:
             LedgerError: there is no ledger yet, or no signer.
         """
-        if self.settings.signer_socket is None:
+        if self.settings.signer_socket is None and signs:
             self._start_signer()
 
         def seal(error: SealedError) -> None:

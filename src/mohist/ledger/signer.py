@@ -7,6 +7,7 @@ proof that leads from there, and the new checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import socketserver
@@ -155,7 +156,9 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         data = self.rfile.read(MAX_REQUEST_BYTES)
-        self.wfile.write(self.server.answer(data))
+        # Who only wanted to know whether somebody is here has gone by now.
+        with contextlib.suppress(BrokenPipeError):
+            self.wfile.write(self.server.answer(data))
 
 
 class SignerServer(socketserver.ThreadingUnixStreamServer):

@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return 0
+    os.truncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
     try:
         signer = Signer(asked.origin, key_of(folder, asked.origin), folder / "memory")
         with SignerServer(folder / SOCKET, signer, lambda said: print(said, file=sys.stderr, flush=True)) as server:

@@ -29,6 +29,7 @@ import hmac
 import json
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -469,12 +470,16 @@ def _steps(
         raise form
     verdict.streams = len(streams.last)
     done("entries", f"{len(streams.last)} streams without gaps")
-    done("time", f"{verdict.first_at_us} to {verdict.last_at_us} microseconds since 1970")
+    done("time", f"{moment(verdict.first_at_us)} to {moment(verdict.last_at_us)}")
     verdict.contents = contents(bundle, streams.payloads, shown) if shown else 0
     done("contents", f"{verdict.contents} shown")
     verdict.open_intents_in_all = len(streams.intents)
     verdict.open_intents = list(streams.intents.values())[:MAX_NAMED]
     done("intents", f"{len(streams.intents)} without a result")
+
+
+def moment(at_us: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_us / 1_000_000))
 
 
 def _earlier(bundle: Bundle, head: Checkpoint, key: Key) -> dict[int, Checkpoint]:
@@ -525,11 +530,13 @@ class _Times:
             raise WrongError(
                 "time",
                 f"entry {number}",
-                f"it says {at_us}, and was not in the log when that was cosigned at {before}: it is back-dated",
+                f"it says {moment(at_us)}, and was not in the log when that was cosigned at {moment(before)}: it is back-dated",
             )
         if after is not None and at_us > after + self._skew_us:
             raise WrongError(
-                "time", f"entry {number}", f"it says {at_us}, and was cosigned at {after}: it is dated ahead"
+                "time",
+                f"entry {number}",
+                f"it says {moment(at_us)}, and was cosigned at {moment(after)}: it is dated ahead",
             )
 
 

@@ -1,0 +1,383 @@
+"""`mohist ledger`: the evidence of what happened: read it, prove it, hand it to somebody, check it, erase a person from it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mohist.base import ExitCode, MohistError, StatePaths
+
+if TYPE_CHECKING:
+    from mohist.app.ledger import LedgerHome
+    from mohist.ledger.log import Log
+
+EPILOG = """\
+Everything that happens is entered: what went to models, what tools did, what the guard found, who approved what, what was
+merged and deployed. Entries can't be changed; each checkpoint of the log is signed, and witnessed by whom you name.
+`verify` needs nothing but a bundle and the log's key: it runs on any machine, also without this program (verify.py in the bundle).
+
+examples:
+  mohist ledger show --last 20                         the newest entries
+  mohist ledger show --stream run:01J…                 one run, complete
+  mohist ledger export audit/ && mohist ledger key     a bundle for an auditor, and the key that it is verified with
+  mohist ledger verify audit/ --key "$(cat log.key)" --policy witnesses.policy
+  mohist ledger prove 1234 > entry.tlog-proof          that one entry is in the log
+  mohist ledger check                                  compares the log with its checkpoints and witnesses; hashes everything again
+  mohist ledger erase person:4f2a… --because "left on 2026-11-01"
+
+exit codes: 0 all holds, 1 something does not, 2 wrong usage."""
+
+PROGRESS_S = 2.0
+"""What takes longer says how far it is."""
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    show = verbs.add_parser("show", help="entries, the newest last")
+    show.add_argument("index", nargs="?", type=int, metavar="INDEX", help="one entry, whole, with its contents")
+    show.add_argument("--stream", metavar="NAME", help="one run, delivery or session, from its first entry")
+    show.add_argument("--kind", metavar="KIND", help="only entries of this kind: model.intent, approval, …")
+    show.add_argument("--last", type=int, default=50, metavar="N", help="at most so many (default: %(default)s)")
+    status = verbs.add_parser("status", help="how far the log is signed and witnessed; exit code 1 when it is sealed")
+    checkpoint = verbs.add_parser("checkpoint", help="sign the log as it is now, and ask the witnesses")
+    export = verbs.add_parser("export", help="write a bundle that anybody can verify")
+    export.add_argument("folder", type=Path, metavar="FOLDER")
+    export.add_argument(
+        "--contents", action="append", default=[], metavar="STREAM", help="show this stream's contents, with their keys"
+    )
+    verify = verbs.add_parser("verify", help="verify a bundle; needs no state and no network")
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE")
+    verify.add_argument("--key", required=True, metavar="KEY", help="the log's verifier key, or a file that holds it")
+    verify.add_argument("--policy", type=Path, metavar="FILE", help="the witnesses that you believe (C2SP tlog-policy)")
+    prove = verbs.add_parser("prove", help="print a proof that an entry is in the log (C2SP tlog-proof)")
+    prove.add_argument("index", type=int, metavar="INDEX")
+    verbs.add_parser("key", help="print the log's verifier key")
+    check = verbs.add_parser("check", help="compare the log with all that is known of it, and hash it again")
+    erase = verbs.add_parser("erase", help="make all that was kept of a person unreadable, for good")
+    erase.add_argument("subject", metavar="SUBJECT", help="as entries name it: person:…")
+    erase.add_argument("--because", required=True, metavar="REASON", help="entered with it")
+    erase.add_argument("--yes", action="store_true", help="don't ask")
+    signer = verbs.add_parser("signer", help="run the signer on its own, as another user, until it is stopped")
+    signer.add_argument("folder", type=Path, metavar="FOLDER", help="of its key, memory and socket")
+    signer.add_argument("--origin", required=True, metavar="NAME", help="the log that it signs for")
+    for verb in (show, status, checkpoint, export, verify, check, erase):
+        verb.add_argument("--json", action="store_true", help="one JSON value")
+
+
+def main(args: argparse.Namespace) -> int:
+    return {
+        "show": _show,
+        "status": _status,
+        "checkpoint": _checkpoint,
+        "export": _export,
+        "verify": _verify,
+        "prove": _prove,
+        "key": _key,
+        "check": _check,
+        "erase": _erase,
+        "signer": _signer,
+    }[args.verb](args)
+
+
+def _home() -> LedgerHome:
+    from mohist.app.database import owner_config
+    from mohist.app.ledger import LedgerHome
+
+    return LedgerHome(StatePaths.from_env(os.environ).home / "ledger", owner_config(os.environ).ledger, os.environ)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from mohist.ledger import decode
+
+    home = _home()
+    log = home.read()
+    try:
+        if args.index is not None:
+            return _one(home, log, args.index, as_json=args.json)
+        found: list[tuple[int, dict[str, Any]]] = []
+        if args.stream:
+            found = [(index, decode(leaf)) for index, leaf in log.stream(args.stream)]
+            found = [one for one in found if args.kind in (None, one[1]["kind"])]
+        else:
+            end = log.size
+            while end > 0 and len(found) < args.last:
+                start = max(0, end - max(args.last, 256))
+                page = [(start + at, decode(leaf)) for at, leaf in enumerate(log.leaves(start, end))]
+                found = [one for one in page if args.kind in (None, one[1]["kind"])] + found
+                end = start
+            found = found[-args.last :]
+    finally:
+        log.close()
+    if args.json:
+        print(json.dumps([{"index": index, **entry} for index, entry in found], indent=2, ensure_ascii=False))
+        return ExitCode.DONE
+    if not found:
+        print("No entry fits.")
+    for index, entry in found:
+        print(_line(index, entry))
+    return ExitCode.DONE
+
+
+def _line(index: int, entry: dict[str, Any]) -> str:
+    from mohist.terminal import plain
+
+    moment = datetime.fromtimestamp(entry["at"] / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    said = {**entry.get("about", {}), **entry.get("data", {})}
+    words = " ".join(f"{name}={value}" for name, value in said.items() if not isinstance(value, dict | list))
+    return plain(
+        f"{index:>8}  {moment}  {entry['kind']:<16} {entry['stream']}#{entry['seq']}  {entry['actor']}  {words}"
+    )[:400]
+
+
+def _one(home: LedgerHome, log: Log, index: int, *, as_json: bool) -> int:
+    from mohist.ledger import ErasedError, decode
+    from mohist.terminal import plain
+
+    if not 0 <= index < log.size:
+        print(f"mohist: There is no entry {index}; the log has {log.size}.", file=sys.stderr)
+        return ExitCode.USAGE
+    (leaf,) = log.leaves(index, index + 1)
+    entry = decode(leaf)
+    shown: dict[str, str] = {}
+    vault = home.vault()
+    for named in entry.get("payload", ()):
+        kept = log.payload(named.get("digest") or named["commitment"])
+        if kept is None or kept[2] is None:
+            shown[named["name"]] = "(committed to, not kept)"
+            continue
+        try:
+            shown[named["name"]] = vault.open(kept[0], kept[1], kept[2], named["commitment"]).decode("utf-8", "replace")
+        except ErasedError:
+            shown[named["name"]] = "(erased)"
+    vault.close()
+    if as_json:
+        print(json.dumps({"index": index, **entry, "contents": shown}, indent=2, ensure_ascii=False))
+        return ExitCode.DONE
+    print(plain(json.dumps(entry, indent=2, ensure_ascii=False)))
+    for name, text in shown.items():
+        print(f"\n--- {plain(name)}\n{plain(text)}")
+    return ExitCode.DONE
+
+
+def _status(args: argparse.Namespace) -> int:
+    home = _home()
+    sealed = home.sealed
+    if not home.exists:
+        value: dict[str, Any] = {"entries": 0, "sealed": sealed}
+        said = ["The ledger is empty: nothing was entered yet."]
+    else:
+        notary = home.notary(signs=False)
+        try:
+            standing = notary.standing()
+        finally:
+            notary.close()
+        value = {
+            "entries": standing.size,
+            "signed": standing.signed_size,
+            "witnessed": standing.witnessed,
+            "unwitnessed_s": standing.unwitnessed_s,
+            "sealed": sealed,
+            "on": home.settings.on,
+        }
+        said = [f"{standing.size} entries, {standing.signed_size} of them signed."]
+        said += [f"{name} has cosigned {size}." for name, size in standing.witnessed.items()]
+        if not standing.witnessed:
+            said.append(
+                "No witness is named: that the owner of this log rewrote it could not be told. See docs/ledger.md."
+            )
+        elif standing.unwitnessed_s is not None:
+            said.append(f"Unwitnessed for {standing.unwitnessed_s:.0f} s.")
+    if sealed:
+        said.append(f"SEALED: {sealed}")
+    print(json.dumps(value, indent=2) if args.json else "\n".join(said))
+    return ExitCode.FAILED if sealed else ExitCode.DONE
+
+
+def _checkpoint(args: argparse.Namespace) -> int:
+    notary = _home().notary()
+    try:
+        signed = notary.checkpoint()
+    finally:
+        notary.close()
+    if args.json:
+        print(json.dumps({"size": signed.checkpoint.size, "root": signed.checkpoint.root.hex(), "note": str(signed)}))
+    else:
+        print(signed, end="")
+    return ExitCode.DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    from mohist.ledger import decode
+    from mohist.ledger.export import export
+
+    home = _home()
+    notary = home.notary()
+    try:
+        signed = notary.checkpoint()
+    finally:
+        notary.close()
+    log, vault, archive = home.read(), home.vault(), home.archive()
+    try:
+        wanted = [
+            named["digest"]
+            for stream in args.contents
+            for _, leaf in log.stream(stream)
+            for named in decode(leaf).get("payload", ())
+            if "digest" in named
+        ]
+        gone = export(
+            log,
+            args.folder,
+            signed,
+            earlier=archive.every(signed.checkpoint.size),
+            policy=home.policy(),
+            vault=vault,
+            contents=wanted,
+            tell=_Progress("written"),
+        )
+    finally:
+        archive.close()
+        vault.close()
+        log.close()
+    key = str(home.log_key())
+    if args.json:
+        value = {"folder": str(args.folder), "size": signed.checkpoint.size, "key": key, "missing_contents": gone}
+        print(json.dumps(value, indent=2))
+        return ExitCode.DONE
+    print(f"{signed.checkpoint.size} entries, {len(wanted) - len(gone)} contents in {args.folder}")
+    if gone:
+        print(f"{len(gone)} contents are not there any more: erased, or never kept.")
+    print(f"Verify it anywhere:  python {args.folder}/verify.py {args.folder} --key '{key}'")
+    return ExitCode.DONE
+
+
+class _Progress:
+    """Says how far something is, on a terminal, once it takes long."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._said_s = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s >= PROGRESS_S and sys.stderr.isatty():
+            print(f"\r{done} of {total} entries {self._word}", end="" if done < total else "\n", file=sys.stderr)
+            self._said_s = now_s
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from mohist.ledger import verify
+
+    key = args.key
+    if "+" not in key and Path(key).is_file():
+        key = Path(key).read_text("utf-8").strip()
+    arguments = [str(args.bundle), "--key", key]
+    if args.policy:
+        arguments += ["--policy", str(args.policy)]
+    return verify.main([*arguments, "--json"] if args.json else arguments)
+
+
+def _prove(args: argparse.Namespace) -> int:
+    from mohist.ledger.proof import Proof
+
+    home = _home()
+    log, archive = home.read(), home.archive()
+    try:
+        signed = archive.newest()
+        if signed is None or signed.checkpoint.size <= args.index:
+            if args.index >= log.size:
+                print(f"mohist: There is no entry {args.index}; the log has {log.size}.", file=sys.stderr)
+                return ExitCode.USAGE
+            notary = home.notary()
+            try:
+                signed = notary.checkpoint()
+            finally:
+                notary.close()
+        print(Proof(args.index, tuple(log.inclusion(args.index, signed.checkpoint.size)), signed), end="")
+    finally:
+        archive.close()
+        log.close()
+    return ExitCode.DONE
+
+
+def _key(_: argparse.Namespace) -> int:
+    print(_home().log_key())
+    return ExitCode.DONE
+
+
+def _check(args: argparse.Namespace) -> int:
+    home = _home()
+    faults, left_out = [home.sealed] if home.sealed else [], []
+    try:
+        left_out = home.examine()
+        log = home.read()
+        try:
+            log.scrub(_Progress("hashed"))
+            size = log.size
+        finally:
+            log.close()
+    except MohistError as error:
+        faults.append(str(error))
+        size = 0
+    if args.json:
+        print(json.dumps({"holds": not faults, "entries": size, "faults": faults, "not_compared": left_out}, indent=2))
+    else:
+        for said in left_out:
+            print(f"not compared: {said}")
+        print("\n".join(f"NO  {fault}" for fault in faults) or f"ok  {size} entries are what they were.")
+    return ExitCode.FAILED if faults else ExitCode.DONE
+
+
+def _erase(args: argparse.Namespace) -> int:
+    from mohist.ledger import Draft
+
+    home = _home()
+    home.read().close()
+    vault = home.vault()
+    key_ids = vault.key_ids(args.subject)
+    if not key_ids:
+        print(f"mohist: Nothing is kept of {args.subject}.", file=sys.stderr)
+        return ExitCode.FAILED
+    if not args.yes:
+        if not sys.stdin.isatty():
+            print("mohist: This can't be undone.\n  Say --yes.", file=sys.stderr)
+            return ExitCode.USAGE
+        if input(f"Everything kept of {args.subject} becomes unreadable for good. Type yes: ").strip() != "yes":
+            return ExitCode.CANCELLED
+    # The entry first: an erasure that nobody can account for would be worse than one that has to be asked for twice.
+    ledger = home.share()
+    try:
+        receipt = ledger.append(
+            Draft(
+                "erasure",
+                "log",
+                "system:mohist",
+                data={"keys": list(key_ids), "because": args.because[:500]},
+            )
+        )
+        vault.erase(args.subject)
+    finally:
+        ledger.close()
+        vault.close()
+    value = {"subject": args.subject, "keys": len(key_ids), "entry": receipt.index}
+    print(
+        json.dumps(value) if args.json else f"{len(key_ids)} keys of {args.subject} are gone (entry {receipt.index})."
+    )
+    return ExitCode.DONE
+
+
+def _signer(args: argparse.Namespace) -> int:
+    from mohist.ledger import signing
+
+    print(
+        f'Signs for {args.origin}; set ledger.signer_socket = "{(args.folder / signing.SOCKET).absolute()}".',
+        file=sys.stderr,
+    )
+    return signing.main([str(args.folder), "--origin", args.origin, "--stay"])
