@@ -378,10 +378,12 @@ def parts_of(drop: Predicate | None) -> list[Predicate]:
     return drop[1:] if drop and drop[0] == "any" else []
 
 
-def main() -> int:
-    from kingfisher_sdk.rules import Rules
+def written(catalogue: Any) -> str:
+    """The file's text.
 
-    catalogue = Rules(cache=False)
+    Args:
+        catalogue: the wheel's `Rules`.
+    """
     rules: list[dict[str, Any]] = []
     left: dict[str, str] = {}
     for metadata in catalogue.metadata():
@@ -404,8 +406,16 @@ def main() -> int:
     }
     lines = [json.dumps(rule, ensure_ascii=False, separators=(",", ":")) for rule in rules]
     body = json.dumps(head, ensure_ascii=False, indent=1)
-    TARGET.write_text(f'{body[:-2]},\n "rules": [\n' + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
-    sys.stdout.write(f"{len(rules)} rules, {len(left)} left out, {TARGET.stat().st_size} bytes\n")
+    return f'{body[:-2]},\n "rules": [\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def main() -> int:
+    from kingfisher_sdk.rules import Rules
+
+    text = written(Rules(cache=False))
+    TARGET.write_text(text, encoding="utf-8")
+    data = json.loads(text)
+    sys.stdout.write(f"{len(data['rules'])} rules, {len(data['left'])} left out, {len(text)} characters\n")
     return 0
 
 
