@@ -16,6 +16,8 @@ examples:
   mohist guard releases"""
 
 VERBS = {
+    "scan": "look for what must not leave in files, staged changes or a history",
+    "hook": "have git look at each commit before it is made",
     "report": "what was found in calls, by rule, client, team and destination",
     "release": "let one value pass",
     "releases": "list what was let pass, or end it",

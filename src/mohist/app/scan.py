@@ -1,0 +1,236 @@
+"""Trees, single files, staged contents, histories and standard input through the guard's scanner.
+
+Nothing is changed, nothing is sent anywhere, and what could not be looked at is part of the result.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import anyio
+
+from mohist.app.errors import ConfigError
+from mohist.guard import Digest, Finding, GuardError, Limits, Scanner
+from mohist.guard.archive import read_file
+from mohist.guard.file import Piece, Position, Unread
+from mohist.sandbox import Git, History, Introduced, batches, find_repository
+
+STANDARD_INPUT = "-"
+_SPOOLED_BYTES = 16 * 1024 * 1024
+_MESSAGE = "commit message"
+_SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn"})
+
+Progress = Callable[[int, str], None]
+"""Told after each file: how many bytes were looked at so far, and the file's path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A finding in a file."""
+
+    path: str
+    start: Position
+    end: Position
+    finding: Finding
+    identity: str
+    """The same for the same value found by the same rule in the same file, wherever it stands; keyed, 32 hex digits."""
+    commit: str = ""
+    """That brought it in; empty outside a history."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a scan found so far."""
+
+    leaks: list[Leak] = field(default_factory=list)
+    unread: list[tuple[Unread, str]] = field(default_factory=list)
+    """What was not looked at, each with its identity."""
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which findings are reported."""
+
+    classes: tuple[str, ...]
+    """Beginnings of data classes; empty for all."""
+    min_confidence: float = 0.0
+
+    def holds(self, finding: Finding) -> bool:
+        """Whether it is one."""
+        named = not self.classes or any(
+            finding.data_class == name or finding.data_class.startswith(name + ".") for name in self.classes
+        )
+        return named and finding.confidence >= self.min_confidence
+
+
+class Scan:
+    """One scan; its methods add to `report`.
+
+    Args:
+        scanner: what looks.
+        digest: makes identities.
+        limits: of reading.
+        wanted: which findings are reported.
+        progress: told how far it is.
+    """
+
+    def __init__(
+        self, scanner: Scanner, digest: Digest, limits: Limits, wanted: Wanted, progress: Progress = lambda *_: None
+    ) -> None:
+        self.report = Report()
+        self._scanner = scanner
+        self._digest = digest
+        self._limits = limits
+        self._wanted = wanted
+        self._progress = progress
+        self._seen: set[str] = set()
+
+    def stream(self, path: str, stream: IO[bytes], commit: str = "") -> None:
+        """Looks at one file, or what an archive holds."""
+        size = 0
+        for piece in read_file(path, stream, self._limits):
+            if isinstance(piece, Unread):
+                self._unread(piece)
+            else:
+                self._piece(piece, commit)
+                size += len(piece.block.text)
+        self.report.files += 1
+        self.report.bytes += size
+        self._progress(self.report.bytes, path)
+
+    def piped(self, stream: IO[bytes]) -> None:
+        """Looks at what comes from a pipe, which is kept in an unnamed file where it is long."""
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES) as file:
+            shutil.copyfileobj(stream, file)
+            file.seek(0)
+            self.stream(STANDARD_INPUT, file)
+
+    def file(self, path: Path, name: str) -> None:
+        """Looks at a file on disk; a link, a pipe and the like are none."""
+        if path.is_symlink() or not path.is_file():
+            return
+        try:
+            with path.open("rb") as stream:
+                self.stream(name, stream)
+        except OSError as error:
+            self._unread(Unread(name, f"can't be read: {error.strerror or type(error).__name__}"))
+
+    def tree(self, folder: Path, name: str, *, everything: bool = False) -> None:
+        """Looks at a folder: where a repository is, at the files that it does not ignore.
+
+        Args:
+            name: how the folder is called in paths; empty for the one that one is in.
+            everything: ignored files too.
+        """
+        for inner in _files(folder, everything=everything):
+            self.file(folder / inner, f"{name}/{inner}" if name else inner)
+
+    def staged(self, folder: Path, index: Path | None) -> None:
+        """Looks at what the next commit of the repository at `folder` would bring in."""
+        anyio.run(self._staged, folder, index)
+
+    def history(self, folder: Path) -> None:
+        """Looks at all that the commits of the repository at `folder` ever brought in, and at what they say."""
+        anyio.run(self._history, folder)
+
+    async def _staged(self, folder: Path, index: Path | None) -> None:
+        with tempfile.TemporaryDirectory(prefix="mohist-guard-") as private:
+            history = History(await Git.capture(folder, Path(private) / "git"))
+            await self._contents(history, await history.staged(index))
+
+    async def _history(self, folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="mohist-guard-") as private:
+            history = History(await Git.capture(folder, Path(private) / "git"))
+            introduced, told = await history.introduced()
+            for one in told:
+                path = f"{one.commit[:12]} ({_MESSAGE})"
+                self.stream(path, io.BytesIO(one.message.encode("utf-8", "surrogateescape")), one.commit)
+            await self._contents(history, introduced)
+
+    async def _contents(self, history: History, introduced: Sequence[Introduced]) -> None:
+        sizes = await history.sizes(list(dict.fromkeys(one.blob for one in introduced)))
+        by_blob: dict[str, list[Introduced]] = {}
+        for one in introduced:
+            by_blob.setdefault(one.blob, []).append(one)
+        for blob in [blob for blob in by_blob if blob not in sizes]:
+            for one in by_blob[blob]:
+                self._unread(Unread(one.path, "is not in the repository's store"))
+        for blob in [blob for blob, size in sizes.items() if size > self._limits.max_object_bytes]:
+            for one in by_blob[blob]:
+                self._unread(Unread(one.path, f"is longer than {self._limits.max_object_bytes} bytes"))
+            del sizes[blob]
+        for group in batches(sizes):
+            for blob, data in (await history.contents(group)).items():
+                for one in by_blob[blob]:
+                    self.stream(one.path, io.BytesIO(data), one.commit)
+
+    def _piece(self, piece: Piece, commit: str) -> None:
+        block = piece.block
+        try:
+            findings = self._scanner.scan([block])[0].findings
+        except GuardError as error:
+            self._unread(Unread(block.path, f"can't be looked at: {error.what}"))
+            return
+        low, high = piece.keep
+        for finding in findings:
+            if not low <= finding.start < high or not self._wanted.holds(finding):
+                continue
+            identity = self._digest(f"{finding.rule}\0{finding.value_digest}\0{block.path}")
+            if commit:
+                # Each version of a file holds it again; the first one brought it in.
+                if identity in self._seen:
+                    continue
+                self._seen.add(identity)
+            start, end = piece.position(finding.start), piece.position(finding.end)
+            self.report.leaks.append(Leak(block.path, start, end, finding, identity, commit))
+
+    def _unread(self, unread: Unread) -> None:
+        self.report.unread.append((unread, self._digest(f"unread\0{unread.path}\0{unread.why}")))
+
+
+def _files(folder: Path, *, everything: bool) -> Iterator[str]:
+    """The paths of the files below a folder, relative to it."""
+    repository = None if everything else find_repository(folder)
+    if repository is None:
+        yield from _walked(folder)
+        return
+    root = repository.root
+    prefix = folder.resolve().relative_to(root).as_posix()
+    start = "" if prefix == "." else prefix + "/"
+    for path in anyio.run(_listed, root):
+        if not path.startswith(start):
+            continue
+        full = root / path
+        if full.is_dir() and not full.is_symlink():
+            # Another repository within this one.
+            yield from (f"{path[len(start) :]}/{inner}" for inner in _files(full, everything=False))
+        else:
+            yield path[len(start) :]
+
+
+async def _listed(root: Path) -> list[str]:
+    with tempfile.TemporaryDirectory(prefix="mohist-guard-") as private:
+        return await (await Git.capture(root, Path(private) / "git")).list_files()
+
+
+def _walked(folder: Path) -> Iterator[str]:
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS)
+        for name in sorted(files):
+            yield Path(where, name).relative_to(folder).as_posix()
+
+
+def check_paths(paths: Iterable[str]) -> None:
+    """Raises ConfigError: one of them is not there."""
+    for path in paths:
+        if path != STANDARD_INPUT and not Path(path).exists():
+            raise ConfigError(f"There is no {path!r}.", "Name files or folders, or `-` for standard input.")
