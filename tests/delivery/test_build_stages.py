@@ -13,6 +13,7 @@ from thought_room import GOODBYE, PLANNED, Room, room
 
 from fakes.mind import stops, writes
 from mohist.delivery import clarify, implement, plan, review, specify
+from mohist.delivery.check.diff import finding
 from mohist.delivery.port import Job
 from mohist.delivery.state import Bound, StageRow
 
@@ -356,6 +357,24 @@ async def test_who_never_agree_are_told_to_a_person_with_both_views(planned: Cal
     at.decide("approve")
     assert "ann waived F1" in await at.stage(review)
     assert [one.status for one in at.reviewed] == ["waived"]
+
+
+async def test_a_licence_that_nobody_knows_is_decided_by_a_person(planned: Callable[..., Any]) -> None:
+    at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2, "review/look/1": CLEAN})
+    await at.stage(implement)
+    told = finding(
+        "dependency-licence", "major", "The dependency far 0.3.0 (cargo), licence unknown, is new.", "Cargo.toml"
+    )
+    at.book.put_finding("d", told)
+    at.book.put_finding("d", finding("weakened", "major", "Something else, which blocks nothing by itself."))
+    assert "far 0.3.0" in await at.stage(review, "waiting")
+    assert (at.gate.subject, at.gate.digest) == ("licences of new packages", at.book.get("d").commit)
+    assert [one["text"] for one in at.gate.facts["views"]] == [told.text]
+    at.decide("approve", "It is ours.")
+    await at.stage(review)
+    status = {one.finding_id: one.status for one in at.book.findings("d") if one.by == "verify"}
+    assert status[told.finding_id] == "waived"
+    assert list(status.values()).count("open") == 1
 
 
 async def test_a_persons_rejection_is_worked_on_in_the_next_attempt(planned: Callable[..., Any]) -> None:

@@ -27,6 +27,7 @@ from mohist.app.mind import AgentMind
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, Rulings, read_text
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
+from mohist.delivery.check.shelf import Shelf, caches
 from mohist.delivery.environment import Environment
 from mohist.delivery.forge import Forge, Post, find_post
 from mohist.delivery.ground import GitGround, Room, name_of
@@ -157,11 +158,12 @@ class Office:
             ground = await self.ground(delivery, machine)
             ruling = await self.rulings.know(delivery, ground)
             packages = tuple(path for path in machine.readable if path.name in ("site-packages", "dist-packages"))
+            shelf = Shelf(packages, *caches(self.env))
             verify = Verify(
                 ground,
                 book,
                 self.clock,
-                VerifySettings(checks=config.checks, network=config.network == "full", packages=packages),
+                VerifySettings(checks=config.checks, network=config.network == "full", shelf=shelf),
             )
             models: list[str] = []
             inner = AgentMind(

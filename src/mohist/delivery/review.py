@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mohist.delivery import prompt
 from mohist.delivery.answer import Replied, Reply, Reviewed, Said
 from mohist.delivery.build import Build
+from mohist.delivery.check.dependency import is_licence
 from mohist.delivery.implement import GRAVE, fix, globs_of, mend
 from mohist.delivery.port import Job
 from mohist.delivery.spec import PLACE, folder_of
@@ -23,6 +24,7 @@ from mohist.delivery.stage import Context, Ended, ask, bounded, opened, think
 from mohist.delivery.state import Finding, Gate
 
 _STEP: Final = "review"
+_VERIFY: Final = "verify"
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ async def run(context: Context) -> Ended:
     for number in range(rounds + 1):
         await _look(build, talk, number + 1)
         if not talk.grave:
+            if ended := await _licences(build):
+                return ended
             await build.set_commit()
             left = sum(one.status == "open" for one in talk.findings.values())
             return Ended("done", f"{len(talk.findings)} findings, {left} of them minor and left open")
@@ -117,12 +121,35 @@ async def _person(build: Build, talk: _Talk) -> Ended:
     gate = await opened(context, Gate("", "review", "review", subject, head, (), False, facts={"views": views}))
     if gate.status != "approved":
         return Ended("waiting", f"{subject} on {', '.join(talk.grave)}")
+    if ended := await _licences(build):
+        return ended
     by = gate.decisions[-1].by
     waived = list(talk.grave)
     for name in waived:
         talk.findings[name] = dataclasses.replace(talk.findings[name], status="waived")
     await _enter(context, talk)
     return Ended("done", f"{len(talk.findings)} findings; {by} waived {', '.join(waived)}")
+
+
+async def _licences(build: Build) -> Ended | None:
+    """Licences of new packages that the rule does not allow, or that nobody knows: a person decides. None: all is decided."""
+    context = build.context
+    rows = await ask(context.book.findings, context.delivery_id)
+    doubts = [one for one in rows if one.by == _VERIFY and one.status == "open" and is_licence(one)]
+    if not doubts:
+        return None
+    head = await build.set_commit()
+    subject = "licences of new packages"
+    views: list[dict[str, Any]] = [
+        {"finding": one.finding_id, **dataclasses.asdict(one), "reply": ""} for one in doubts
+    ]
+    gate = await opened(context, Gate("", "review", "review", subject, head, (), False, facts={"views": views}))
+    if gate.status != "approved":
+        return Ended("waiting", f"{subject}: {doubts[0].text}")
+    for one in doubts:
+        await ask(context.book.put_finding, context.delivery_id, dataclasses.replace(one, status="waived"))
+    await context.note("waived", f"{gate.decisions[-1].by} allowed {len(doubts)} {subject}", gate=gate.gate_id)
+    return None
 
 
 async def _enter(context: Context, talk: _Talk) -> None:
@@ -153,7 +180,7 @@ async def _evidence(build: Build, head: str) -> list[str]:
 
 async def _weakened(build: Build) -> list[str]:
     rows = await ask(build.context.book.findings, build.context.delivery_id)
-    return [f"{one.severity}: {one.path}: {one.text}" for one in rows if one.by == "verify" and one.status == "open"]
+    return [f"{one.severity}: {one.path}: {one.text}" for one in rows if one.by == _VERIFY and one.status == "open"]
 
 
 def _finding(context: Context, name: str, said: Said, model: str) -> Finding:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 import anyio.to_thread
@@ -28,6 +28,7 @@ from mohist.delivery.check.detect import MANIFESTS, Detected, ProjectCheck, conf
 from mohist.delivery.check.diff import ChangedFile, finding, split_diff
 from mohist.delivery.check.inspection import fewer, inspect
 from mohist.delivery.check.licence import read_rule
+from mohist.delivery.check.shelf import Shelf, tells_licence
 from mohist.delivery.check.suite import is_test
 from mohist.delivery.desk import lay_out
 from mohist.delivery.environment import DELIVER_FILE
@@ -40,6 +41,8 @@ _SEEN_FILES = 30
 _LARGEST_BYTES = 1_000_000
 _UNRUNNABLE = (126, 127)
 """A shell's codes for a program that is not there or can't be run: another try finds no more."""
+_VENDORING = frozenset({"go.mod", "go.sum", "Cargo.toml", "Cargo.lock"})
+"""Manifests of ecosystems that keep packages in `vendor/`."""
 BY = "verify"
 """Who says the findings of this stage."""
 Phase = Literal["before", "after"]
@@ -68,8 +71,8 @@ class VerifySettings:
     timeout_s: float = 1800.0
     """Of one run of one command."""
     network: bool = False
-    packages: tuple[Path, ...] = ()
-    """Folders of installed Python packages, or environments with one; their metadata tell licences."""
+    shelf: Shelf = dataclasses.field(default_factory=Shelf)
+    """Where licences of packages are read; what the change vendors is added to it."""
 
 
 @dataclass(slots=True)
@@ -237,15 +240,24 @@ class _Bench:
             for (letter, before, after), (came, went) in zip(self.entries, lines, strict=True)
         ]
         policy = (await ground.contents(delivery.base_commit, [DELIVER_FILE])).get(DELIVER_FILE, b"")
-        found = inspect(
-            files, await self._others(files), read_rule(policy.decode("utf-8", "replace")), self.stage.settings.packages
-        )
+        shelf = dataclasses.replace(self.stage.settings.shelf, vendored=await self._vendored())
+        rule = read_rule(policy.decode("utf-8", "replace"))
+        found = await anyio.to_thread.run_sync(inspect, files, await self._others(files), rule, shelf)
         if self.stage.guard is None:
             return [
                 *found,
                 finding("guard", "note", "No guard is there: the diff was not inspected for secrets and data."),
             ]
         return [*found, *await self.stage.guard(text)]
+
+    async def _vendored(self) -> dict[str, str]:
+        """What the change holds of licences of packages that lie in it."""
+        if not any(PurePosixPath(path).name in _VENDORING for _, _, path in self.entries):
+            return {}
+        commit = self.delivery.commit
+        paths = [path for path in await self.stage.ground.files(commit) if tells_licence(path)]
+        found = await self.stage.ground.contents(commit, paths)
+        return {path: text for path, content in found.items() if (text := _text(content)) is not None}
 
     async def _others(self, files: Sequence[ChangedFile]) -> dict[str, str]:
         """Some files of the base of the kinds that are new, to see how files begin here."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, Final
 
 from mohist.delivery.check.diff import ChangedFile, finding
 from mohist.delivery.check.licence import LicenceRule, spdx
+from mohist.delivery.check.shelf import Known, Shelf
 from mohist.delivery.state import Finding
 
 _PEP508 = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?:@\s*(\S+)|([^;#\\]*))")
@@ -21,6 +21,13 @@ _GO_REPLACE = re.compile(r"^\s*(?:replace\s+)?(\S+)(?:\s+v\S+)?\s+=>\s+(\S+)(?:\
 _GO_SUM = re.compile(r"^(\S+) (v\S+?)(?:/go\.mod)? h1:", re.MULTILINE)
 _YARN = re.compile(r'^"?(@?[^@\s"]+)@[^\n]*:\n\s+version:?\s+"?([^"\n]+)', re.MULTILINE)
 _TOLD = 12
+LICENCE: Final = "dependency-licence"
+"""Rule of findings that a person decides."""
+
+
+def is_licence(row: Finding) -> bool:
+    """Whether a finding is about a package's licence, which a person decides."""
+    return row.finding_id.startswith(f"verify-{LICENCE}-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +44,16 @@ class Dependency:
     """False: it stands in a lock only."""
 
 
-def dependency_findings(
-    files: Sequence[ChangedFile], rule: LicenceRule, packages: Sequence[Path] = ()
-) -> list[Finding]:
+def dependency_findings(files: Sequence[ChangedFile], rule: LicenceRule, shelf: Shelf | None = None) -> list[Finding]:
     """New dependencies, and ones in another version from another source, a finding each; those of locks in one.
 
+    Where there is a rule, what it does not allow and what nobody knows the licence of are `dependency-licence`: for a
+    person to decide.
+
     Args:
-        packages: folders of installed Python packages, or environments with such a folder; their metadata tell licences.
+        shelf: where licences that no lock names are read.
     """
+    shelf = shelf or Shelf()
     before: dict[tuple[str, str], Dependency] = {}
     after: dict[tuple[str, str], tuple[Dependency, str, int]] = {}
     locked: dict[tuple[str, str], Dependency] = {}
@@ -62,30 +71,47 @@ def dependency_findings(
                 after.setdefault(key, (found, file.path, _line_of(file, found.name)))
     findings: list[Finding] = []
     indirect: dict[str, list[str]] = {}
+    unsure: dict[str, list[str]] = {}
     for key, (new, path, line) in sorted(after.items(), key=lambda row: row[0]):
         old = before.get(key)
         if old is not None and (old.version == new.version or not new.direct or not _elsewhere(old, new)):
             continue
         held = locked.get(key, new)
-        licence = held.licence or (_installed(new.name, packages) if new.ecosystem == "python" else "")
-        allowed = rule.judge(licence)
         version = held.version or new.version
-        what = f"{new.name}{f' {version}' if version else ''} ({new.ecosystem}), licence {licence or 'unknown'}"
+        # A fork has the licence of its own address, which no shelf goes by.
+        known_as = Known(held.licence) if held.licence or "/" in new.version else shelf.licence(*key, version)
+        licence = known_as.licence
+        allowed = rule.judge(licence)
+        told = f"{licence or 'unknown'}{' (as the change itself says)' if known_as.origin else ''}"
+        what = f"{new.name}{f' {version}' if version else ''} ({new.ecosystem}), licence {told}"
+        doubtful = bool(rule.allow) and allowed is None
         if allowed is False:
             text = f"The dependency {what}, is not allowed."
-            findings.append(finding("dependency-licence", "major", text, path, line))
+            findings.append(finding(LICENCE, "major", text, path, line))
         elif not new.direct:
             indirect.setdefault(path, []).append(f"{new.name} {version}{f' ({licence})' if licence else ''}")
+            if doubtful:
+                unsure.setdefault(path, []).append(f"{new.name} {version}{f' ({licence})' if licence else ''}")
         else:
             said = "comes from elsewhere now" if old is not None else "is new"
-            unsure = not licence or (bool(rule.allow) and allowed is None)
-            text = f"The dependency {what}, {said}."
-            findings.append(finding("dependency", "minor" if unsure else "note", text, path, line))
+            if doubtful:
+                text = f"The dependency {what}, {said}; whether it is allowed is for a person to decide."
+                findings.append(finding(LICENCE, "major", text, path, line))
+            else:
+                text = f"The dependency {what}, {said}."
+                findings.append(finding("dependency", "note" if licence else "minor", text, path, line))
     for path, names in indirect.items():
-        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-        text = f"{len(names)} new packages in the lock: {', '.join(names[:_TOLD])}{more}."
+        text = f"{len(names)} new packages in the lock: {_list(names)}."
         findings.append(finding("dependency-lock", "note", text, path))
+    for path, names in unsure.items():
+        text = f"{len(names)} new packages in the lock whose licence is not known to be allowed: {_list(names)}."
+        findings.append(finding(LICENCE, "major", text, path))
     return findings
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    return ", ".join(names[:_TOLD]) + more
 
 
 def _elsewhere(old: Dependency, new: Dependency) -> bool:
@@ -206,20 +232,6 @@ _READERS: dict[str, Callable[[str], list[Dependency]]] = {
     "go.sum": _go_sum, "Cargo.toml": _cargo_toml, "Cargo.lock": _locked("cargo"), "poetry.lock": _locked("python"),
     "uv.lock": _locked("python"), "pdm.lock": _locked("python"),
 }  # fmt: skip
-
-
-def _installed(name: str, packages: Sequence[Path]) -> str:
-    """The licence that an installed package names; empty: not installed, or it names none."""
-    folders = [str(folder) for path in packages for folder in (path, *path.glob("lib/python3*/site-packages"))]
-    for found in importlib.metadata.distributions(name=name, path=folders) if folders else ():
-        told = found.metadata
-        if told["License-Expression"]:
-            return str(told["License-Expression"])
-        marks = [row.rpartition(" :: ")[2] for row in told.get_all("Classifier") or [] if row.startswith("License :: ")]
-        for text in (*marks, told["License"] or ""):
-            if text and text != "OSI Approved" and spdx(text):
-                return spdx(text)
-    return ""
 
 
 def _version(value: Any) -> str:

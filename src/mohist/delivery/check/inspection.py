@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from mohist.delivery.check.count import Count
 from mohist.delivery.check.dependency import dependency_findings
 from mohist.delivery.check.diff import ChangedFile, finding
 from mohist.delivery.check.evasion import evasions
 from mohist.delivery.check.licence import LicenceRule, header_findings
+from mohist.delivery.check.shelf import Shelf
 from mohist.delivery.check.weaken import weakened
 from mohist.delivery.state import Finding
 
 
 def inspect(
-    files: Sequence[ChangedFile], others: Mapping[str, str], rule: LicenceRule, packages: Sequence[Path] = ()
+    files: Sequence[ChangedFile], others: Mapping[str, str], rule: LicenceRule, shelf: Shelf | None = None
 ) -> list[Finding]:
     """What a change does to its checks, dependencies and licences; the worst first, then by file and line."""
     found = [
         *weakened(files),
         *evasions(files),
-        *dependency_findings(files, rule, packages),
+        *dependency_findings(files, rule, shelf),
         *header_findings(files, others, rule),
     ]
     order = ("blocker", "major", "minor", "note")

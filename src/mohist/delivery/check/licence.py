@@ -41,6 +41,33 @@ _TEXTS = (
     ("Business Source License", "BUSL-1.1"),
 )  # fmt: skip
 
+# What a whole licence says and no other does, in lower case and single spaces; the first that holds all of its words is it.
+_WHOLE = (
+    ("AGPL-3.0-only", ("gnu affero general public license version 3",)),
+    ("LGPL-3.0-only", ("gnu lesser general public license version 3",)),
+    ("LGPL-2.1-only", ("gnu lesser general public license version 2.1",)),
+    ("GPL-3.0-only", ("gnu general public license version 3",)),
+    ("GPL-2.0-only", ("gnu general public license version 2",)),
+    ("MPL-2.0", ("mozilla public license version 2.0",)),
+    ("EPL-2.0", ("eclipse public license - v 2.0",)),
+    ("Apache-2.0", ("apache license version 2.0, january 2004", "grant of patent license")),
+    ("BSL-1.0", ("boost software license - version 1.0",)),
+    ("CC0-1.0", ("creative commons", "cc0 1.0 universal")),
+    ("Unlicense", ("this is free and unencumbered software released into the public domain",)),
+    ("Zlib", ("this software is provided 'as-is', without any express or implied warranty", "altered source versions")),
+    ("MIT", ("permission is hereby granted, free of charge, to any person obtaining a copy", "shall be included in all")),
+    ("ISC", ("permission to use, copy, modify, and/or distribute this software for any purpose", "copyright notice and this")),
+    ("ISC", ("permission to use, copy, modify, and distribute this software for any purpose", "copyright notice and this")),
+    ("0BSD", ("permission to use, copy, modify, and/or distribute this software for any purpose",)),
+    ("BSD-4-Clause", ("redistribution and use in source and binary forms", "all advertising materials")),
+    ("BSD-3-Clause", ("redistribution and use in source and binary forms", "endorse or promote products")),
+    ("BSD-2-Clause", ("redistribution and use in source and binary forms",)),
+)  # fmt: skip
+_AGAINST = re.compile(
+    r"commons clause|business source license|server side public license|elastic license|non-?commercial"
+)
+"""Words that take back what the rest of a text gives, or are of licences that have no name above."""
+
 
 @dataclass(frozen=True, slots=True)
 class LicenceRule:
@@ -76,6 +103,14 @@ def spdx(text: str) -> str:
     if flat.lower() in _NAMES:
         return _NAMES[flat.lower()]
     return flat if len(flat) <= 80 and re.fullmatch(r"[A-Za-z0-9.+\-() :/]+", flat) else ""
+
+
+def licence_of_text(text: str) -> str:
+    """SPDX's name of a licence by its whole text; empty where it is none of the usual ones, or more is said beside it."""
+    flat = " ".join(re.sub(r"[\u2018\u2019`]", "'", text).lower().split())
+    if not flat or _AGAINST.search(flat):
+        return ""
+    return next((name for name, words in _WHOLE if all(word in flat for word in words)), "")
 
 
 def header_findings(files: Sequence[ChangedFile], others: Mapping[str, str], rule: LicenceRule) -> list[Finding]:
