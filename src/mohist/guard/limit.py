@@ -27,6 +27,8 @@ class Limits:
     """What such a piece repeats of the one before it; nothing longer is found across two."""
     max_file_bytes: int = 2 * 1024**3
     """A larger file is told as not looked at."""
+    max_object_bytes: int = 64 * 1024**2
+    """A larger content of a commit is told as not looked at."""
     max_archive_bytes: int = 512 * 1024**2
     """Of all that is unpacked from one archive."""
     max_archive_members: int = 20_000

@@ -67,7 +67,8 @@ class CovertDetector:
         text = view.text
         ours = block.source in self._program_written
         hits: list[Hit] = []
-        if not text.isascii():
+        # A character that is spelled out (an escape, base64) hides from nobody.
+        if not text.isascii() and not view.via:
             kinds = kinds_of(text, typography=ours, most=LOOKED_AT_MAX)
             hits += self._bounded(self._hidden(text, kinds.hidden))
             hits += self._bounded(self._words(view, kinds.suspects))
