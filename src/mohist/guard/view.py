@@ -78,6 +78,8 @@ class View:
         data = self.data
         if len(data) == len(self.text):
             return offset
+        if offset >= len(data):
+            return len(self.text)
         if self._starts is None:
             # The characters before each stretch of bytes: counting within one is then a matter of a microsecond.
             starts = [0]

@@ -30,18 +30,18 @@ class Expression:
         pattern: as the detector gives it.
 
     Raises:
-        GuardRuleError: RE2 refuses it, it would be too large, or it matches the empty text.
+        GuardRuleError: its form is wrong; whether RE2 takes it is seen at `compile`.
     """
 
     __slots__ = (
         "_anchored",
         "_group",
         "_match",
+        "_size",
         "_unanchored",
         "detector",
         "gate",
         "name",
-        "size",
         "source",
         "width_bytes",
     )
@@ -60,6 +60,18 @@ class Expression:
         self.gate = tuple(word.encode("utf-8") for word in pattern.keywords)
         if any(word != word.lower() for word in pattern.keywords) or b"" in self.gate:
             raise GuardRuleError(f"{self._whose()}: keywords are written in lower case, and none is empty.")
+        self._size = self._group = 0
+        self._match: Callable[[Any, bytes, int, int], Spans] | None = None
+        self._unanchored, self._anchored = re2._Anchor.UNANCHORED, re2._Anchor.ANCHOR_START
+
+    def compile(self) -> int:
+        """Makes it ready, once; else its first use does. Returns its size in RE2's instructions.
+
+        Raises:
+            GuardRuleError: RE2 refuses it, it is too large, or it matches the empty text.
+        """
+        if self._match is not None:
+            return self._size
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.log_errors = False
@@ -72,15 +84,15 @@ class Expression:
                 f"{self._whose()} is refused by RE2: {reason}.",
                 "RE2 has no look-around and no back references, and repeats at most 1,000 times.",
             ) from None
-        self.size: int = compiled.programsize
-        if self.size > PROGRAM_MAX:
-            raise GuardRuleError(f"{self._whose()} is too large: {self.size} instructions.")
+        self._size = compiled.programsize
+        if self._size > PROGRAM_MAX:
+            raise GuardRuleError(f"{self._whose()} is too large: {self._size} instructions.")
         if compiled.fullmatch(b"") is not None:
             raise GuardRuleError(f"{self._whose()} matches the empty text, so everywhere.")
-        self._group: int = compiled.groupindex.get(b"value", 1 if compiled.groups else 0)
+        self._group = compiled.groupindex.get(b"value", 1 if compiled.groups else 0)
         # The module's own `search` costs three times what the search does; its native method takes the same places.
-        self._match: Callable[[Any, bytes, int, int], Spans] = compiled._regexp.Match
-        self._unanchored, self._anchored = re2._Anchor.UNANCHORED, re2._Anchor.ANCHOR_START
+        self._match = compiled._regexp.Match
+        return self._size
 
     def _whose(self) -> str:
         return f"The pattern {self.name!r} of the detector {self.detector!r}"
@@ -93,7 +105,11 @@ class Expression:
 
         Raises:
             GuardLimitError: there are more than `most`.
+            GuardRuleError: as `compile`, where that was not called before.
         """
+        if self._match is None:
+            self.compile()
+            assert self._match is not None
         match, width = self._match, self.width_bytes
         count = 0
         while low < high:

@@ -19,6 +19,8 @@ class Re2Matcher:
     """
 
     def __init__(self, expressions: Sequence[Expression], matches_max: int) -> None:
+        for expression in expressions:
+            expression.compile()
         self._expressions = expressions
         self._matches_max = matches_max
 

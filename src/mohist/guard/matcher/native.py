@@ -39,6 +39,9 @@ class HyperscanMatcher:
         key = token(sources)
         automaton = stored(cache, key) if cache is not None else None
         if automaton is None:
+            # What is kept has passed this; RE2 then compiles what it is asked for, when it is.
+            for expression in expressions:
+                expression.compile()
             automaton = compiled(sources)
             if cache is not None:
                 store(cache, key, automaton)

@@ -127,7 +127,9 @@ class _Bench:
         self._expressions: list[Expression] = []
         for pattern in self._detector.patterns:
             with suppress(GuardRuleError):  # finds nothing; that it can't be taken is said apart
-                self._expressions.append(Expression("secret", pattern))
+                expression = Expression("secret", pattern)
+                expression.compile()
+                self._expressions.append(expression)
 
     def finds(self, rule_id: str, text: str) -> bool:
         view = View(text)
@@ -213,11 +215,12 @@ def _check(rule: Rule, read: RuleFile, where: str) -> None:
     """
     try:
         expression = Expression("secret", rule.pattern())
+        size = expression.compile()
     except GuardRuleError as error:
         raise GuardRuleError(f"{where}, {rule.id!r}: {error.what}", error.mend) from None
-    if expression.size > PROGRAM_MAX:
+    if size > PROGRAM_MAX:
         raise GuardRuleError(
-            f"{where}, {rule.id!r}: its expression is too large ({expression.size} instructions, at most {PROGRAM_MAX}).",
+            f"{where}, {rule.id!r}: its expression is too large ({size} instructions, at most {PROGRAM_MAX}).",
             "Repeat less often, or split the rule.",
         )
     ordinary = _ORDINARY.encode("utf-8")
