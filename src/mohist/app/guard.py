@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mohist.app.errors import ConfigError
 from mohist.app.screening import Screening
 from mohist.base import Clock, MohistError, StatePaths
-from mohist.guard import Detector, Digest, Scanner, keyed
+from mohist.guard import Digest, Scanner, keyed
 from mohist.guard.placeholder import Mint
 from mohist.guard.preset import PRESETS
 from mohist.guard.ruling import Rule, Rulebook
@@ -32,38 +32,16 @@ MIN_KEY_BYTES: Final = 16
 _MAX_KEY_BYTES: Final = 4_096
 
 
-def detectors(settings: Screening) -> list[Detector]:
-    """Everything that is looked for.
-
-    Raises:
-        ConfigError: a detector that is to be left out does not exist.
-        GuardRuleError: a rule of the company is refused.
-    """
-    from mohist.guard.covert import covert_detector
-    from mohist.guard.personal import personal_detector
-    from mohist.guard.secret import SecretDetector, catalogue
-
-    makers: Mapping[str, Callable[[], Detector]] = {
-        "secret": lambda: SecretDetector(catalogue()),
-        "personal": personal_detector,
-        "covert": covert_detector,
-    }
-    if strange := sorted(set(settings.without) - set(makers)):
-        raise ConfigError(
-            f"guard.without names no detector: {', '.join(map(repr, strange))}.", f"There are: {', '.join(makers)}."
-        )
-    return [make() for name, make in makers.items() if name not in settings.without]
-
-
 def scanner(settings: Screening, paths: StatePaths, env: Mapping[str, str]) -> Scanner:
     """What looks at texts; takes seconds where its patterns were never compiled before, else a tenth of one.
 
     Raises:
         GuardError: something that it needs can't be read or taken.
     """
+    from mohist.app.detector import detectors
     from mohist.guard.matcher import build_matcher
 
-    found = detectors(settings)
+    found = detectors(settings, paths.home, guard_key(settings, paths))
     return Scanner(found, build_matcher(found, cache=cache_folder(paths, env)), digest(settings, paths))
 
 
@@ -209,11 +187,17 @@ class GatewayGuard:
         Raises:
             MohistError: something that it needs can't be read or taken.
         """
+        from mohist.app.detector import Allowed
         from mohist.gateway.screen import Screen, ScreenSettings
         from mohist.gateway.screen.book import Book
 
         needs, settings = self._needs, self._needs.settings
         book = Book(needs.open_archive, needs.clock, file=needs.file, keep_days=settings.keep_days)
+        allowed = Allowed(settings.allow_list, needs.clock)
+
+        def released(digest: str, rule: str) -> str:
+            return book.released(digest, rule) or allowed.by(digest, rule)
+
         screen = Screen(
             scanner(settings, needs.paths, needs.env),
             rulebook(settings),
@@ -222,7 +206,7 @@ class GatewayGuard:
             needs.clock,
             ScreenSettings(settings.mode, settings.hint, settings.answers, tuple(needs.own_models)),
             book.take,
-            book.released,
+            released,
         )
         book.start()
         self._screen, self._book = screen, book

@@ -19,6 +19,8 @@ def _file(value: str) -> str:
 
 
 File = Annotated[str, AfterValidator(_file)]
+Marking = Annotated[str, Field(min_length=1, max_length=100)]
+DataClass = Annotated[str, Field(pattern=r"^[a-z][a-z.-]*$")]
 Words = list[Annotated[str, Field(min_length=1, max_length=256)]]
 
 
@@ -83,10 +85,20 @@ class GuardTable(_Table):
         default_factory=list,
         description='Detectors that are left out ("personal"); `mohist doctor` names those there are.',
     )
-    company_rules: File | None = Field(None, description="A file of your own rules of detection.")
-    listed_secrets: File | None = Field(None, description="A file with keyed hashes of your own secrets.")
+    without_rules: Words = Field(default_factory=list, description="Rules of the secret detector that are left out.")
+    company_rules: list[File] = Field(default_factory=list, description="Files of your own rules of detection.")
+    listed_secrets: File | None = Field(
+        None, description="The list that `mohist guard secrets` keeps. Left out: that in the state folder."
+    )
     allow_list: File | None = Field(None, description="A file that says what is no finding.")
-    fingerprints: File | None = Field(None, description="A file with fingerprints of restricted repositories.")
+    restricted_paths: Words = Field(
+        default_factory=list,
+        description='Files whose content must not leave, as globs ("pricing/**"): `source.restricted`.',
+    )
+    markings: dict[Marking, DataClass] = Field(
+        default_factory=dict,
+        description='Your own markings and the data class of each: `"ACME BLUE" = "document.confidential"`.',
+    )
     key_file: File | None = Field(
         None,
         description="32 random bytes or more that hashes and placeholders are made with; the same on all machines of one "

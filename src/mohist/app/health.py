@@ -15,7 +15,7 @@ from mohist.app.connect import load_rules
 from mohist.app.rulebook import describe, is_there, policy_path, read_text
 from mohist.app.server import find_model
 from mohist.app.trust import TrustStore
-from mohist.base import MohistError
+from mohist.base import MohistError, StatePaths
 from mohist.policy import RuleError, load_rulebook
 from mohist.sandbox import find_repository
 
@@ -53,7 +53,7 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
         else:
             findings.append(await _model(config, env))
             findings.append(_pipeline(config))
-            findings.append(_guard(config))
+            findings.append(_guard(config, machine.paths))
         report = await machine.sandbox_report() if machine.sandbox_report is not None else []
         findings = [Finding("sandbox", item.name, item.holds, item.detail) for item in report] + findings
         where = f"{root}" if root else "this folder is in none; a run needs one"
@@ -94,13 +94,14 @@ def _pipeline(config: Config) -> Finding:
     return Finding("model", "gateway", "yes", f"calls are decided, metered and recorded by {where}")
 
 
-def _guard(config: Config) -> Finding:
+def _guard(config: Config, paths: StatePaths) -> Finding:
     """What is looked at; nothing is compiled here."""
-    from mohist.app.guard import describe, detectors, rulebook
+    from mohist.app.detector import detectors
+    from mohist.app.guard import describe, guard_key, rulebook
 
     settings = config.guard
     try:
-        names = [detector.name for detector in detectors(settings)]
+        names = [detector.name for detector in detectors(settings, paths.home, guard_key(settings, paths))]
         rulebook(settings)
     except MohistError as error:
         return Finding("model", "guard", "no", str(error))

@@ -6,7 +6,7 @@ Loads nothing of the guard, so that a command that sends nothing anywhere does n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -26,10 +26,12 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "guard.answers": True,
         "guard.hint": True,
         "guard.without": [],
-        "guard.company_rules": None,
+        "guard.without_rules": [],
+        "guard.company_rules": [],
         "guard.listed_secrets": None,
         "guard.allow_list": None,
-        "guard.fingerprints": None,
+        "guard.restricted_paths": [],
+        "guard.markings": {},
         "guard.key_file": None,
         "guard.keep_days": 90,
         RULES: [],
@@ -59,11 +61,16 @@ class Screening:
     hint: bool = True
     without: tuple[str, ...] = ()
     """Detectors that are left out."""
-    company_rules: Path | None = None
-    """None for this and the next ones: there is none."""
+    without_rules: tuple[str, ...] = ()
+    """Rules of the secret detector that are left out."""
+    company_rules: tuple[Path, ...] = ()
     listed_secrets: Path | None = None
+    """None: the one in the state folder."""
     allow_list: Path | None = None
-    fingerprints: Path | None = None
+    """None: there is none."""
+    restricted_paths: tuple[str, ...] = ()
+    markings: Mapping[str, str] = field(default_factory=dict)
+    """Data classes of a company's own markings."""
     key_file: Path | None = None
     """None: `guard.key` in the state folder, made when it is first needed."""
     keep_days: int = 90
@@ -94,16 +101,20 @@ def screening(values: Mapping[str, Any], said: Sequence[tuple[str, Any]], home: 
     by_layer = dict(said)
     own = [rule for layer in ("managed", "flags", "environment", "user") for rule in by_layer.get(layer) or ()]
     plain: dict[str, Any] = {}
-    for field in fields(Screening):
-        if field.name in ("rules", "tightening"):
+    for one in fields(Screening):
+        if one.name in ("rules", "tightening"):
             continue
-        value = values[f"guard.{field.name}"]
-        if isinstance(value, list):
-            value = tuple(value)
-        elif isinstance(value, str) and field.name in _PATHS:
-            value = home / value[2:] if value.startswith("~/") else Path(value)
-        plain[field.name] = value
+        value = values[f"guard.{one.name}"]
+        if one.name == "company_rules":
+            value = [_path(text, home) for text in value]
+        elif isinstance(value, str) and one.name in _PATHS:
+            value = _path(value, home)
+        plain[one.name] = tuple(value) if isinstance(value, list) else value
     return Screening(**plain, rules=tuple(own), tightening=tuple(by_layer.get("project") or ()))
 
 
-_PATHS: Final = ("company_rules", "listed_secrets", "allow_list", "fingerprints", "key_file")
+_PATHS: Final = ("listed_secrets", "allow_list", "key_file")
+
+
+def _path(text: str, home: Path) -> Path:
+    return home / text[2:] if text.startswith("~/") else Path(text)

@@ -59,8 +59,7 @@ def main(args: argparse.Namespace) -> int:
 def _configured() -> list[Path]:
     from mohist.app.database import owner_config
 
-    path = owner_config(os.environ).guard.company_rules
-    return [path] if path else []
+    return list(owner_config(os.environ).guard.company_rules)
 
 
 def _lines(examples: Iterable[Example], *, verbose: bool) -> Iterable[str]:
