@@ -1,0 +1,22 @@
+"""Recognises parts of registered repositories in any text, also renamed and re-indented.
+
+`learn` makes a repository's fingerprint, `Index` holds all of them in one file, `fingerprint_detector` looks them up. Holds hashes
+of code, never code.
+"""
+
+from mohist.guard.fingerprint.detector import FingerprintDetector, Run, fingerprint_detector
+from mohist.guard.fingerprint.index import Index, Repository
+from mohist.guard.fingerprint.learn import Learnt, Source, its_own, learn, public
+
+__all__ = [
+    "FingerprintDetector",
+    "Index",
+    "Learnt",
+    "Repository",
+    "Run",
+    "Source",
+    "fingerprint_detector",
+    "its_own",
+    "learn",
+    "public",
+]

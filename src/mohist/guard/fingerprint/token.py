@@ -1,0 +1,195 @@
+"""Code as numbers: tokens of any language, and hashes of every stretch of them, twice.
+
+The exact stream knows each word. The shape stream knows keywords, numbers and signs, and of a name only how long ago the same name
+stood, so that it is the same after renaming (Baker, "Parameterized pattern matching", 1996). Blanks count in neither. Of the hashes
+of all stretches those that are 0 modulo `KEPT_OF` are kept (Manber 1994), so an excerpt keeps what the whole file keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Hashes = NDArray[np.uint64]
+    Places = NDArray[np.intp]
+
+FORMAT = 1
+"""Raise it with every change of a constant or rule below: hashes of different formats have nothing in common."""
+EXACT_TOKENS, SHAPE_TOKENS = 16, 24
+"""How long a stretch is."""
+KEPT_OF = 4
+NAMES_BACK = 12
+"""How many names back the same name is looked for."""
+CHUNK_BYTES, OVERLAP_BYTES = 1 << 18, 1 << 12
+
+# Of C, C++, C#, Go, Java, JavaScript, Kotlin, PHP, Python, Ruby, Rust, Scala, Shell, SQL, Swift, TypeScript: what nobody renames.
+KEYWORDS = """
+abstract alignas alignof and any as asm assert async auto await base begin bool boolean break byte case catch chan char check class
+companion const constexpr constinit continue crate data decimal declare decltype def default defer del delegate delete do done double
+dyn elif else elsif end ensure enum esac except explicit export extends extension extern fallthrough false False fi final finally fixed
+float fn for foreach friend from fun func function get global go goto guard if impl implements implicit import in init inline inout
+instanceof int interface internal into is lambda lateinit lazy let lock long loop macro make match mod module move mut mutable namespace
+native new nil None nonlocal not null nullptr object of open operator or out override package pass private protected protocol public
+raise range readonly ref register reified repeat rescue return sealed self Self set short signed sizeof static str strictfp string
+String struct sub super suspend switch synchronized template then this throw throws trait transient true True try type typealias
+typedef typeof typename uint union unless unsafe unsigned until use using val var virtual void volatile when where while with yield
+SELECT FROM WHERE INSERT INTO UPDATE DELETE CREATE TABLE JOIN LEFT INNER ON AND OR NOT NULL ORDER BY GROUP select where insert update
+""".split()  # noqa: SIM905  a list of words
+
+_MASK = (1 << 64) - 1
+_BASE = 0x9E3779B97F4A7C15 | 1
+_BASE_INVERSE = pow(_BASE, -1, 1 << 64)
+
+
+def _mixed(value: int) -> int:
+    """SplitMix64's finaliser: spreads a small number over 64 bits."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+class _Tables(NamedTuple):
+    word: NDArray[np.bool_]
+    sign: NDArray[np.bool_]
+    of_byte: Hashes
+    of_sign: Hashes
+    of_distance: Hashes
+    powers: Hashes
+    inverses: Hashes
+    keywords: NDArray[np.bool_]
+
+
+@cache
+def _tables() -> _Tables:
+    import numpy as np
+
+    word = np.zeros(256, dtype=np.bool_)
+    word[[*b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_$", *range(0x80, 0x100)]] = True
+    sign = ~word
+    sign[[*range(0x21), 0x7F, *b";\\"]] = False
+    of_byte = np.array([_mixed(byte) for byte in range(256)], dtype=np.uint64)
+    plain = {ord("'"): ord('"'), ord("`"): ord('"')}
+    of_sign = np.array([_mixed(0x1000 + plain.get(byte, byte)) for byte in range(256)], dtype=np.uint64)
+    of_distance = np.array([_mixed(0x2000 + back) for back in range(NAMES_BACK + 1)], dtype=np.uint64)
+    powers = np.full(CHUNK_BYTES + 1, _BASE, dtype=np.uint64)
+    inverses = np.full(CHUNK_BYTES + 1, _BASE_INVERSE, dtype=np.uint64)
+    powers[0] = inverses[0] = 1
+    np.multiply.accumulate(powers, out=powers)
+    np.multiply.accumulate(inverses, out=inverses)
+    keywords = np.zeros(1 << 16, dtype=np.bool_)
+    for text in KEYWORDS:
+        value = sum(_mixed(byte) * pow(_BASE, at, 1 << 64) for at, byte in enumerate(text.encode("ascii"))) & _MASK
+        keywords[_spread(value) >> 48] = True
+    return _Tables(word, sign, of_byte, of_sign, of_distance, powers, inverses, keywords)
+
+
+def _spread(value: int) -> int:
+    return value * 0xD6E8FEB86659FD93 & _MASK
+
+
+class Grams(NamedTuple):
+    """The kept hashes of one stream; the three arrays are of one length, in order of place."""
+
+    hashes: Hashes
+    first: Places
+    """The byte where the stretch begins."""
+    last: Places
+    """The byte where its last token begins."""
+
+
+class Streams(NamedTuple):
+    """Both streams of one chunk."""
+
+    exact: Grams
+    shape: Grams
+    periodic_exact: NDArray[np.bool_]
+    periodic_shape: NDArray[np.bool_]
+    """By gram: whether it repeats itself, as tables and lists do; only filled where `streams` is told to."""
+
+
+def streams(data: bytes, *, judge: bool = False) -> Iterator[Streams]:
+    """A text's hashes, chunk by chunk; chunks overlap, and places count from the text's beginning.
+
+    Args:
+        data: in UTF-8.
+        judge: also say which stretches repeat themselves.
+    """
+    at = 0
+    while at < len(data) or not at:
+        end = min(at + CHUNK_BYTES, len(data))
+        yield _streams(data[at:end], at, judge)
+        if end == len(data):
+            return
+        at = end - OVERLAP_BYTES
+
+
+def _streams(data: bytes, offset: int, judge: bool) -> Streams:
+    import numpy as np
+
+    tables = _tables()
+    raw = np.frombuffer(data, dtype=np.uint8)
+    word = tables.word[raw]
+    begins = word.copy()
+    begins[1:] &= ~word[:-1]
+    is_token = begins | tables.sign[raw]
+    places = np.flatnonzero(is_token)
+    named = begins[places]
+    starts = places[named]
+    ends = np.flatnonzero(word & ~np.append(word[1:], False)) + 1
+    sums = np.zeros(len(raw) + 1, dtype=np.uint64)
+    np.cumsum(tables.of_byte[raw] * tables.powers[: len(raw)], out=sums[1:])
+    words = (sums[ends] - sums[starts]) * tables.inverses[starts] * np.uint64(0xD6E8FEB86659FD93)
+    exact = tables.of_sign[raw[places]]
+    shape = exact.copy()
+    exact[named] = words
+    free = ~(tables.keywords[(words >> np.uint64(48)).astype(np.intp)] | (raw[starts] <= 0x39))
+    names = words[free]
+    back = np.zeros(len(names), dtype=np.intp)
+    for distance in range(NAMES_BACK, 0, -1):
+        back[distance:][names[distance:] == names[:-distance]] = distance
+    shaped = words.copy()
+    shaped[free] = tables.of_distance[back]
+    shape[named] = shaped
+    exact_grams, exact_periodic = _grams(exact, EXACT_TOKENS, places, offset, judge)
+    shape_grams, shape_periodic = _grams(shape, SHAPE_TOKENS, places, offset, judge)
+    return Streams(exact_grams, shape_grams, exact_periodic, shape_periodic)
+
+
+def _grams(tokens: Hashes, length: int, places: Places, offset: int, judge: bool) -> tuple[Grams, NDArray[np.bool_]]:
+    """Kept hashes of all stretches of `length` tokens: a polynomial by prefix sums, spread over 64 bits."""
+    import numpy as np
+
+    count = len(tokens) - length + 1
+    if count <= 0:
+        empty = np.zeros(0, dtype=np.uint64)
+        return Grams(empty, np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)), np.zeros(0, dtype=np.bool_)
+    tables = _tables()
+    sums = np.zeros(len(tokens) + 1, dtype=np.uint64)
+    np.cumsum(tokens * tables.powers[: len(tokens)], out=sums[1:])
+    hashes = (sums[length:] - sums[:count]) * tables.inverses[:count]
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= np.uint64(0xD6E8FEB86659FD93)
+    hashes ^= hashes >> np.uint64(29)
+    kept = np.flatnonzero((hashes & np.uint64(KEPT_OF - 1)) == 0)
+    grams = Grams(hashes[kept], places[kept] + offset, places[kept + length - 1] + offset)
+    return grams, _periodic(tokens, length)[kept] if judge else np.zeros(0, dtype=np.bool_)
+
+
+def _periodic(tokens: Hashes, length: int) -> NDArray[np.bool_]:
+    """By stretch: whether three quarters of it are what stood one period (1 to 8 tokens) before."""
+    import numpy as np
+
+    count = len(tokens) - length + 1
+    found = np.zeros(count, dtype=np.bool_)
+    for period in range(1, 9):
+        same = np.zeros(len(tokens) + 1, dtype=np.int32)
+        np.cumsum(tokens[period:] == tokens[:-period], out=same[period + 1 :])
+        inside = same[length:] - same[period : count + period]
+        found |= inside * 4 >= (length - period) * 3
+    return found
