@@ -17,6 +17,7 @@ from mohist.guard.limit import Limits
 
 _HEAD_BYTES = 8192
 _READ_BYTES = 1024 * 1024
+_ASCII_STRINGS = re.compile(rb"[\x20-\x7e\t]{8,}")
 _STRINGS = re.compile(rb"[\x20-\x7e\t]{8,}|(?:[\x20-\x7e]\x00){8,}")
 """What counts as text in a binary file, as the program `strings` has it."""
 _MARKS: tuple[tuple[bytes, str], ...] = (
@@ -83,7 +84,7 @@ def pieces(path: str, stream: IO[bytes], limits: Limits) -> Iterator[Piece | Unr
 
     Args:
         path: goes into the blocks.
-        stream: at its beginning; read to its end in bounded memory.
+        stream: at its beginning, can be sought in; read to its end in bounded memory.
         limits: how much is read, and in which pieces.
     """
     head = stream.read(_HEAD_BYTES)
@@ -94,6 +95,10 @@ def pieces(path: str, stream: IO[bytes], limits: Limits) -> Iterator[Piece | Unr
         yield from _binary(path, head, stream, limits)
     else:
         yield from _text(path, head, stream, encoding, limits)
+        if encoding not in ("utf-8", "utf-8-sig"):
+            # Whoever puts two bytes in front of a text must not have it read as something else.
+            stream.seek(0)
+            yield from _binary(path, b"", stream, limits, _ASCII_STRINGS)
 
 
 def encoding_of(head: bytes) -> str:
@@ -150,7 +155,9 @@ def _text(path: str, head: bytes, stream: IO[bytes], encoding: str, limits: Limi
         start = stop - step
 
 
-def _binary(path: str, head: bytes, stream: IO[bytes], limits: Limits) -> Iterator[Piece | Unread]:
+def _binary(
+    path: str, head: bytes, stream: IO[bytes], limits: Limits, strings: re.Pattern[bytes] = _STRINGS
+) -> Iterator[Piece | Unread]:
     base = 0
     data = head
     read = len(head)
@@ -167,7 +174,7 @@ def _binary(path: str, head: bytes, stream: IO[bytes], limits: Limits) -> Iterat
         runs: list[tuple[int, int]] = []
         texts: list[str] = []
         length = 0
-        for found in _STRINGS.finditer(data):
+        for found in strings.finditer(data):
             if found.start() >= stop:
                 break
             run = found[0].replace(b"\x00", b"").decode("ascii")
