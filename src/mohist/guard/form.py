@@ -126,8 +126,8 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "personal.card": card,
         "personal.cn.bank-card": card,
         "personal.cn.resident-id": resident,
-        "personal.cn.company-code": company,
-        "personal.cn.uscc": company,
+        "personal.cn.credit-code": company,
+        "personal.us.ssn": digits,
         "personal.iban": iban,
         "personal.ip": address,
     }

@@ -37,7 +37,8 @@ class Words:
         self.pattern = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
         self.heads = frozenset(word[:size] for word in ordered for size in range(1, len(word)))
         """What may still grow into one."""
-        self._longest = max(map(len, ordered), default=0)
+        self.longest = max(map(len, ordered), default=0)
+        """In characters."""
         self._shared = _shared_head(ordered)
 
     def may_hold(self, text: str) -> bool:
@@ -47,7 +48,7 @@ class Words:
     def growing(self, text: str) -> int:
         """How many characters at the end may still grow into a placeholder."""
         heads = self.heads
-        for size in range(min(self._longest - 1, len(text)), 0, -1):
+        for size in range(min(self.longest - 1, len(text)), 0, -1):
             if text[-size:] in heads:
                 return size
         return 0
@@ -84,7 +85,7 @@ class Restorer:
         self._held = ""
         for found in words.pattern.finditer(text) if words.may_hold(text) else ():
             word = found.group()
-            if found.end() == len(text) and word in words.heads and not last:
+            if not last and len(text) - found.start() < words.longest and text[found.start() :] in words.heads:
                 break  # it may be the beginning of a longer one
             pieces.append(self._pass(text[at : found.start()]))
             value = words.values[word] if self._ground is None else self._ground.judge(word)

@@ -105,10 +105,12 @@ class Archive(Session):
 
     def releases(self, now_ms: int | None = None) -> list[Release]:
         """All, oldest first; with a time only those that let something pass then."""
-        which = [RELEASES.c.ended_at_ms.is_(None), or_(RELEASES.c.until_ms.is_(None), RELEASES.c.until_ms > now_ms)]
         query = select(RELEASES).order_by(RELEASES.c.at_ms, RELEASES.c.release_id)
+        if now_ms is not None:
+            until = RELEASES.c.until_ms
+            query = query.where(RELEASES.c.ended_at_ms.is_(None), or_(until.is_(None), until > now_ms))
         with self.transaction(write=False) as db:
-            return [Release(*row) for row in db.execute(query if now_ms is None else query.where(*which))]
+            return [Release(*row) for row in db.execute(query)]
 
     def release(self, finding_id: str, release: Release) -> Release:
         """Lets a value pass.
