@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fakes.clock import FakeClock
 from mohist.delivery.target.switch import Switch
 
 pytestmark = pytest.mark.enable_socket
@@ -58,12 +59,18 @@ class Stand:
     def __init__(self) -> None:
         self.old, self.new = Backend("old"), Backend("new")
         self.point = 0.0
-        self.switch = Switch(lambda: self.point)
+        self.clock = FakeClock()
+        self.looks = 0
+        self.switch = Switch(lambda: self.point, self._now_s)
 
     async def begin(self) -> None:
         self.ports = {"old": await self.old.listen(), "new": await self.new.listen()}
         self.port = await self.switch.listen("127.0.0.1", 0)
         self.turn(old=100)
+
+    def _now_s(self) -> float:
+        self.looks += 1
+        return self.clock.monotonic_s()
 
     def turn(self, **weights: int) -> None:
         self.switch.turn(tuple((name, self.ports[name], weight) for name, weight in weights.items()))
@@ -122,6 +129,25 @@ async def test_a_request_under_way_is_answered_by_the_release_that_got_it(stand:
     assert await draining == 0
     writer.write(GET)
     assert await answer(reader) == b"new"
+    writer.close()
+
+
+async def test_a_machine_that_stood_still_cuts_nobody_off(stand: Stand) -> None:
+    stand.old.hold.clear()
+    reader, writer = await asyncio.open_connection("127.0.0.1", stand.port)
+    writer.write(GET)
+    await stand.old.half_sent.wait()
+    stand.turn(new=100)
+    draining = asyncio.create_task(stand.switch.drain("old", 1.0))
+    async with asyncio.timeout(5):
+        while stand.looks < 1:  # noqa: ASYNC110 - until it waits
+            await asyncio.sleep(0)
+        stand.clock.advance(60)
+        while stand.looks < 5:  # noqa: ASYNC110 - until it has looked again
+            await asyncio.sleep(0)
+    stand.old.hold.set()
+    assert await answer(reader) == b"old"
+    assert await draining == 0
     writer.close()
 
 

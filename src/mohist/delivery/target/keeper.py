@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio import to_thread
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -75,6 +76,7 @@ class Keeper:
         self._listen = ""
         self._running: dict[str, _Running] = {}
         self._group: TaskGroup | None = None
+        self._keeping = anyio.Lock()
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Takes orders until cancelled; then everything it keeps is stopped."""
@@ -113,14 +115,16 @@ class Keeper:
             await self._open(state["listen"])
         self._turn()
 
-    def _keep(self) -> None:
-        state = {
-            "listen": self._listen,
-            "owner": self._owner,
-            "shares": self._shares,
-            "services": [asdict(service) for service in self._services.values()],
-        }
-        _write(self._folder / "state.json", state)
+    async def _keep(self) -> None:
+        """Writes down what is so now. In a thread: a busy disk takes seconds, and users' bytes pass through this loop."""
+        async with self._keeping:
+            state = {
+                "listen": self._listen,
+                "owner": self._owner,
+                "shares": self._shares,
+                "services": [asdict(service) for service in self._services.values()],
+            }
+            await to_thread.run_sync(_write, self._folder / "state.json", state)
 
     async def _open(self, listen: str) -> None:
         host, _, port = listen.rpartition(":")
@@ -151,18 +155,19 @@ class Keeper:
             case "status":
                 return self._status()
             case "claim":
-                return self._claim(str(order["owner"]))
+                return await self._claim(str(order["owner"]))
             case "start":
                 owner, listen = str(order.pop("owner")), str(order.pop("listen"))
                 return await self._begin(owner, listen, Service(**order))
             case "turn":
-                return self._turn_to(order["owner"], tuple((str(name), int(share)) for name, share in order["shares"]))
+                shares = tuple((str(name), int(share)) for name, share in order["shares"])
+                return await self._turn_to(order["owner"], shares)
             case "stop":
                 return await self._stop(order["release_id"], float(order["drain_s"]))
             case "free":
                 if self._owner == order["owner"]:
                     self._owner = ""
-                    self._keep()
+                    await self._keep()
                 return self._status()
             case "end":
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -187,11 +192,11 @@ class Keeper:
             },
         }
 
-    def _claim(self, owner: str) -> dict[str, Any]:
+    async def _claim(self, owner: str) -> dict[str, Any]:
         if self._owner not in ("", owner):
             return {"busy": self._owner}
         self._owner = owner
-        self._keep()
+        await self._keep()
         return self._status()
 
     async def _begin(self, owner: str, listen: str, service: Service) -> dict[str, Any]:
@@ -199,38 +204,45 @@ class Keeper:
             await self._open(listen)
         elif listen != self._listen:
             return {"error": f"it listens on {self._listen} already"}
-        claimed = self._claim(owner)
+        claimed = await self._claim(owner)
         if "busy" in claimed:
             return claimed
         if service.release_id not in self._services:
             asked = {**asdict(service), "port": _free_port()}
             self._services[service.release_id] = Service(**asked)
-            self._keep()
+            await self._keep()
             await self._start(self._services[service.release_id])
         return self._status()
 
-    def _turn_to(self, owner: str, shares: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    async def _turn_to(self, owner: str, shares: tuple[tuple[str, int], ...]) -> dict[str, Any]:
         if self._owner != owner:
             return {"busy": self._owner or "nobody"}
         missing = [name for name, _ in shares if name not in self._services]
         if missing:
             return {"error": f"{missing[0]} does not run"}
         self._shares = shares
-        self._keep()
+        await self._keep()
         self._turn()
         return self._status()
 
     async def _stop(self, release_id: str, drain_s: float) -> dict[str, Any]:
-        if any(name == release_id and weight > 0 for name, weight in self._shares):
+        if self._serves(release_id):
             return {"error": f"{release_id} still serves"}
-        await self._switch.drain(release_id, drain_s)
+        cut = await self._switch.drain(release_id, drain_s)
+        if cut:
+            logger.warning("%s did not answer %d requests within %g s", release_id, cut, drain_s)
+        if self._serves(release_id):
+            return {"error": f"{release_id} serves again"}
         self._services.pop(release_id, None)
-        self._keep()
+        await self._keep()
         running = self._running.pop(release_id, None)
         if running is not None:
             running.scope.cancel()
             await running.ended.wait()
         return self._status()
+
+    def _serves(self, release_id: str) -> bool:
+        return any(name == release_id and weight > 0 for name, weight in self._shares)
 
     async def _start(self, service: Service) -> None:
         assert self._group is not None
