@@ -13,6 +13,7 @@ import anyio
 from fakes.ids import CountingIds
 from mohist.base import Clock, SystemClock
 from mohist.gateway.call import CallRecord, Dialect, Principal, Refusal, Reservation
+from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.exposition import Exposition
 from mohist.gateway.guard import Guard
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
@@ -197,6 +198,7 @@ async def gateway(
     exposition: Exposition | None = None,
     warden: Warden | None = None,
     guard: Guard | None = None,
+    chronicle: Chronicle | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
@@ -222,6 +224,7 @@ async def gateway(
                     observers=observers,
                     exposition=exposition,
                     guard=guard,
+                    chronicle=chronicle,
                 )
 
         group.start_soon(run)

@@ -23,6 +23,7 @@ from mohist.provider.substitution import VOLATILE, Substitution
 if TYPE_CHECKING:
     import httpx2
 
+    from mohist.app.evidence import Evidence
     from mohist.provider.exchange import Price
 
 USER_AGENT = f"mohist/{__version__}"
@@ -63,6 +64,7 @@ async def connect(
     home: Path,
     project: str,
     ids: IdSource,
+    evidence: Evidence | None = None,
 ) -> Connected:
     """The model that `name`, else the configuration, else this machine offers.
 
@@ -76,6 +78,7 @@ async def connect(
         home: the state folder, for budgets and usage.
         project: what usage says of it.
         ids: of calls.
+        evidence: the ledger; None: calls are not entered.
 
     Raises:
         NoModelError, ModelNameError: there is none (exit code 5), or its name means nothing.
@@ -96,7 +99,7 @@ async def connect(
     else:
         from mohist.app.pipeline import BASE_URL, Pipeline
 
-        pipeline = Pipeline(resolved, env, config.gateway, home, project, clock, ids, config.guard)
+        pipeline = Pipeline(resolved, env, config.gateway, home, project, clock, ids, config.guard, evidence)
         # The door drops the key and shows its own, which is the same; the adapter cuts it from what an endpoint says.
         provider = _adapter(resolved, BASE_URL, env, clock, pipeline.cost_microusd, pipeline.start())
         close = pipeline.close

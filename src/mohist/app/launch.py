@@ -19,6 +19,7 @@ from mohist.app import machine as machines
 from mohist.app import session
 from mohist.app.config import Config, load_config
 from mohist.app.connect import Connected, connect, find_run, load_rules
+from mohist.app.database import owner_config
 from mohist.app.errors import ConfigError
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult
@@ -44,6 +45,7 @@ class Launch:
 async def launch(request: Launch, emit: EventSink, approve: Approve | None, reply: Reply | None) -> RunResult:
     """Starts or resumes a run and returns how it ended; raises MohistError when it can't start."""
     machine = machines.build(os.environ, emit, approve, reply)
+    machine = machines.recorded_by(machine, owner_config(os.environ).ledger)
     # The start waits for git and the sandbox; what the first call needs is loaded meanwhile.
     threading.Thread(target=_load, daemon=True).start()
     try:
@@ -140,6 +142,7 @@ async def _connect(machine: Machine, request: Launch, workspace: Workspace, conf
         home=machine.paths.home,
         project=workspace.name,
         ids=machine.ids,
+        evidence=machine.evidence,
     )
     for note in connected.notes:
         machine.emit(Note(f"model: {note}"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from mohist.app.ledger_setting import LedgerSettings
 from mohist.ledger import Draft, LedgerError, SealedError, note
 from mohist.ledger.log import Log
+from mohist.ledger.name import Names
 from mohist.ledger.notary import Archive, Notary, examine
 from mohist.ledger.share import SharedLedger
 from mohist.ledger.signer import RemoteSigner
@@ -74,6 +75,14 @@ class LedgerHome:
             LedgerError: the root key can't be read, or is another's.
         """
         return Vault(self.folder / "keys.db", self._root_key())
+
+    def names(self) -> Names:
+        """Pseudonyms, and who they are.
+
+        Raises:
+            LedgerError: the root key can't be read.
+        """
+        return Names(self.folder / "names.db", self._root_key())
 
     def log_key(self) -> note.VerifierKey:
         """What the log's checkpoints are verified with.
@@ -265,8 +274,3 @@ def _answers(path: Path) -> bool:
 def open_home(home: Path, settings: LedgerSettings, env: Mapping[str, str]) -> LedgerHome | None:
     """The ledger of a state folder; None: it is switched off."""
     return LedgerHome(home / "ledger", settings, env) if settings.on else None
-
-
-def off_notice(settings: LedgerSettings) -> str:
-    """What people are told where nothing is entered; empty where it is."""
-    return "" if settings.on else "The ledger is switched off (ledger.on): nothing of this is evidence."

@@ -59,3 +59,12 @@ def ledger_settings(values: Mapping[str, Any], home: Path) -> LedgerSettings:
         heartbeat_s=float(values["ledger.heartbeat_s"]),
         keep_contents=values["ledger.keep_contents"],
     )
+
+
+def describe_ledger(settings: LedgerSettings) -> str:
+    """One line on what is in force."""
+    if not settings.on:
+        return "ledger: off; nothing that happens here is evidence"
+    if not settings.witnesses:
+        return "ledger: on, signed, without a witness: its owner could rewrite it unnoticed"
+    return f"ledger: on, signed, {settings.quorum} of {len(settings.witnesses)} witnesses"

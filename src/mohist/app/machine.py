@@ -12,9 +12,11 @@ import anyio
 
 from mohist.agent.execute import Approve
 from mohist.agent.tool.ask import Reply
+from mohist.app.evidence import Evidence, open_evidence
 from mohist.app.key import SandboxName
+from mohist.app.ledger_setting import LedgerSettings
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
-from mohist.event import EventSink
+from mohist.event import EventSink, Note
 from mohist.sandbox import Bubblewrap, Guarantee, Landlock, Sandbox, find_toolchains
 
 
@@ -38,6 +40,8 @@ class Machine:
     reply: Reply | None = None
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     close: Callable[[], None] = lambda: None
+    evidence: Evidence | None = None
+    """The ledger; None: nothing is entered."""
     sandbox_report: Callable[[], Awaitable[list[Guarantee]]] | None = None
     """What the sandbox's probes find now; None: it has none."""
 
@@ -68,6 +72,20 @@ def build(
         close=sandbox.close,
         sandbox_report=sandbox.report,
     )
+
+
+def recorded_by(machine: Machine, settings: LedgerSettings) -> Machine:
+    """The machine with the ledger that its owner has; closing it enters what is queued."""
+    evidence = open_evidence(machine.paths.home, settings, machine.env, lambda said: machine.emit(Note(said)))
+    if evidence is None:
+        return machine
+    before = machine.close
+
+    def close() -> None:
+        evidence.close()
+        before()
+
+    return replace(machine, evidence=evidence, close=close)
 
 
 def confined_by(machine: Machine, sandbox: SandboxName, readable: tuple[Path, ...] = ()) -> Machine:

@@ -23,6 +23,7 @@ from mohist.base import Clock, IdSource, MohistError, StatePaths
 from mohist.gateway.asgi import Receive, Scope, Send, refuse
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Dialect, Principal, Refusal
+from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.door import Door
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.resident import KEY_ID, Resident
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from mohist.app.config import Gateway
+    from mohist.app.evidence import Evidence
     from mohist.app.guard import GatewayGuard
     from mohist.gateway.screen.archive import Archive
 
@@ -62,6 +64,7 @@ class Pipeline:
         clock: time.
         ids: of calls.
         guarding: what is asked of the guard; None: nothing, as is "off".
+        evidence: the ledger; None: nothing is entered.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Pipeline:
         clock: Clock,
         ids: IdSource,
         guarding: Screening | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         limits = Timeouts()
         key = model.key(env)
@@ -105,6 +109,7 @@ class Pipeline:
         settings = DoorSettings(ping_after_s=limits.idle_s, on_guard_failure=guarding.on_failure)
         self._guard = _guard(guarding, home, env, database, clock)
         self._pool = _pool(model.base_url)
+        self._chronicle = Chronicle(evidence, evidence.name) if evidence is not None else None
         router = Router(RouteTable([Route(model.wire, (upstream,))]), clock)
         attempts = Attempts(self._pool, router, settings.ping_after_s)
         self._door = Door(
@@ -117,6 +122,7 @@ class Pipeline:
             ids,
             self._warden,
             guard=self._guard,
+            chronicle=self._chronicle,
         )
         self._client: httpx2.AsyncClient
         self._reading: asyncio.Future[None]
@@ -137,6 +143,8 @@ class Pipeline:
             await asyncio.wait([self._reading])
             await self._client.aclose()
             self._pool.close()
+            if self._chronicle is not None:
+                await anyio.to_thread.run_sync(self._chronicle.close)
             if self._guard is not None:
                 await anyio.to_thread.run_sync(self._guard.stop)
             await anyio.to_thread.run_sync(self._keeper.stop)

@@ -12,13 +12,17 @@ from typing import Final
 
 import anyio
 
+from mohist import __version__
 from mohist.admin.desk import Desk
 from mohist.admin.entrance import Entrance
+from mohist.app.config import Config
 from mohist.app.database import owner_config
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
+from mohist.app.evidence import open_evidence
 from mohist.app.guard import GatewayGuard, Guarding, own_models
 from mohist.app.guard import describe as describe_guard
+from mohist.app.ledger_setting import describe_ledger
 from mohist.app.observation import Observation, Watch
 from mohist.app.price import check_providers, contracts
 from mohist.app.recording import way
@@ -27,11 +31,13 @@ from mohist.app.rulebook import PolicyFile, describe, policy_path
 from mohist.app.screening import Screening
 from mohist.base import RandomIds, StatePaths, SystemClock
 from mohist.gateway.address import Address, home_address
+from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.route import Router
 from mohist.gateway.screen.archive import Archive
 from mohist.gateway.server import ServerSettings, serve
 from mohist.gateway.warden import Warden
+from mohist.ledger import Draft, Value
 from mohist.provider.catalogue import catalogue
 
 # Python looks for rings of dead objects whenever 700 new ones are alive, which some calls at once always are: 3 % of a
@@ -97,11 +103,15 @@ async def run_gateway(
         on_loss=settings.on_loss,
     )
     guard = _guard(config.guard, paths, env, address, served)
+    evidence = open_evidence(paths.home, config.ledger, env, tell)
+    chronicle = Chronicle(evidence, evidence.name, tell) if evidence is not None else None
     await anyio.to_thread.run_sync(keeper.start)
     gc.set_threshold(_GC_OBJECTS)
     try:
         if guard is not None:
             await anyio.to_thread.run_sync(guard.start)
+        if evidence is not None:
+            await anyio.to_thread.run_sync(evidence.begin, _beginning(config, host))
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
             group.start_soon(rules.watch)
@@ -117,6 +127,7 @@ async def run_gateway(
                 ready(url, served)
                 tell(describe(warden.rulebook))
                 tell(describe_guard(config.guard))
+                tell(describe_ledger(config.ledger))
 
             try:
                 await serve(
@@ -133,6 +144,7 @@ async def run_gateway(
                     pool=pool,
                     guard=guard,
                     beside=Entrance(desk).beside,
+                    chronicle=chronicle,
                 )
             finally:
                 with anyio.CancelScope(shield=True):
@@ -144,6 +156,20 @@ async def run_gateway(
             if guard is not None:
                 await anyio.to_thread.run_sync(guard.stop)
             await anyio.to_thread.run_sync(keeper.stop)
+            if chronicle is not None and evidence is not None:
+                await anyio.to_thread.run_sync(chronicle.close)
+                await anyio.to_thread.run_sync(evidence.close)
+
+
+def _beginning(config: Config, host: str) -> Draft:
+    """What is entered when the gateway begins to serve."""
+    data: dict[str, Value] = {
+        "version": __version__,
+        "guard": config.guard.mode,
+        "witnesses": len(config.ledger.witnesses),
+        "host": host,
+    }
+    return Draft("configuration", "gateway", "system:gateway", data=data)
 
 
 def _guard(

@@ -37,6 +37,8 @@ _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 
 Inspect = Callable[[Outgoing, Upstream], Awaitable[Outgoing]]
 """Returns what may go to the upstream, or raises RefusedError."""
+Leaves = Callable[[Upstream, bytes], Awaitable[None]]
+"""Told of each body before it goes to the upstream, or raises RefusedError."""
 
 
 class UnansweredError(Exception):
@@ -75,7 +77,12 @@ class Attempts:
         self._on_account_change = on_account_change
 
     async def answer(
-        self, outgoing: Outgoing, route: Route, tried: Callable[[Upstream], None], inspect: Inspect | None = None
+        self,
+        outgoing: Outgoing,
+        route: Route,
+        tried: Callable[[Upstream], None],
+        inspect: Inspect | None = None,
+        leaves: Leaves | None = None,
     ) -> Answer:
         """The first answer that begins.
 
@@ -84,8 +91,10 @@ class Attempts:
             route: who may answer.
             tried: told of each upstream before it is called.
             inspect: says what each upstream may get; None: all of it.
+            leaves: told of what each upstream gets.
 
         Raises:
+            RefusedError: nothing may leave.
             UnansweredError: none did, and no upstream's own words can be passed on.
         """
         faults: list[_FaultError] = []
@@ -122,11 +131,11 @@ class Attempts:
             tried(upstream)
             self._router.began(upstream)
             try:
-                answer = await self._try(fitted, upstream)
+                answer = await self._try(fitted, upstream, leaves)
                 if interpreter is not None:
                     answer = interpreter.heard(answer)
                 elif self._on_account_change == "strip" and history.is_disowned(upstream, answer.status, answer.held):
-                    answer = await self._again(history, upstream, answer, inspect)
+                    answer = await self._again(history, upstream, answer, inspect, leaves)
                 if history.is_changed(upstream):
                     answer.omitted = ", ".join(filter(None, ("thinking", answer.omitted)))
             except _FaultError as fault:
@@ -146,19 +155,21 @@ class Attempts:
         waits = rests + [fault.wait_s for fault in faults if fault.wait_s is not None]
         return _last_words(faults, min(waits, default=None))
 
-    async def _again(self, history: History, upstream: Upstream, refused: Answer, inspect: Inspect | None) -> Answer:
+    async def _again(
+        self, history: History, upstream: Upstream, refused: Answer, inspect: Inspect | None, leaves: Leaves | None
+    ) -> Answer:
         """The same upstream without what it disowned; its first words when that doesn't help."""
         bare = history.bare()
         if inspect is not None:
             bare = await inspect(bare, upstream)
-        answer = await self._try(bare, upstream)
+        answer = await self._try(bare, upstream, leaves)
         if answer.status < 400:
             history.lay_bare()
             return answer
         answer.close()
         return refused
 
-    async def _try(self, outgoing: Outgoing, upstream: Upstream) -> Answer:
+    async def _try(self, outgoing: Outgoing, upstream: Upstream, leaves: Leaves | None) -> Answer:
         envelope = outgoing.envelope
         body = envelope.body_for(upstream.model or envelope.model, upstream.ask_usage)
         try:
@@ -166,6 +177,8 @@ class Attempts:
         except ValueError as error:
             raise _FaultError("its address is not one") from error
         key = _key(upstream)
+        if leaves is not None:
+            await leaves(upstream, body)
         first_byte_timeout_s = upstream.first_byte_timeout_s if envelope.stream else upstream.idle_timeout_s
         deadline_s = time.monotonic() + first_byte_timeout_s
         try:

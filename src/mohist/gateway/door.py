@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from mohist.base import Clock, IdSource, light_dataclass
 from mohist.gateway import dialect as speech
@@ -17,6 +18,7 @@ from mohist.gateway.admission import Admission
 from mohist.gateway.asgi import Receive, Scope, Send, refuse, reply
 from mohist.gateway.attempt import Attempts, UnansweredError
 from mohist.gateway.call import Dialect, Gatekeeper, Principal, Refusal, Wait
+from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.guard import Guard
 from mohist.gateway.history import Outgoing
 from mohist.gateway.inspection import Inspection
@@ -72,6 +74,7 @@ class Door:
         warden: the rules; None: none.
         observers: told of every call.
         guard: looks at what calls carry; None: nobody does.
+        chronicle: enters calls in the ledger; None: nothing is entered.
     """
 
     def __init__(
@@ -86,12 +89,13 @@ class Door:
         warden: Warden | None = None,
         observers: Sequence[Observer] = (),
         guard: Guard | None = None,
+        chronicle: Chronicle | None = None,
     ) -> None:
         self._settings = settings
         self._gatekeeper = gatekeeper
         self._router = router
         self._attempts = attempts
-        self._tally = Tally(gatekeeper, prices, clock, observers)
+        self._tally = Tally(gatekeeper, prices, clock, (*observers, chronicle) if chronicle else observers)
         self._relay = Relay(router, self._tally, settings.ping_after_s)
         self._admission = Admission(settings.max_calls, settings.max_calls_per_key)
         self._room = Room(settings.max_buffered_bytes)
@@ -99,6 +103,7 @@ class Door:
         """Must run as long as the door serves."""
         self._warden = warden or Warden()
         self._guard = guard
+        self._chronicle = chronicle
         self._clock = clock
         self._ids = ids
 
@@ -235,10 +240,11 @@ class Door:
         )
         inspection = Inspection(self._guard, self._settings, call) if self._guard is not None else None
         inspect = inspection.outgoing if inspection is not None else None
+        leaves = partial(self._chronicle.leaves, call) if self._chronicle is not None else None
         with Watch(receive, received.line, who, self.patrol) as watch:
             try:
                 async with Lull(call, send, self._settings.early_ping_after_s, self._settings.ping_after_s):
-                    call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append, inspect)
+                    call.answer = await self._attempts.answer(outgoing, route, call.upstreams.append, inspect, leaves)
                     if inspection is not None:
                         await inspection.answer(call.answer)
                 await self._relay.hand_on(call, call.answer, send)

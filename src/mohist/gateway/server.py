@@ -18,6 +18,7 @@ from mohist.base import Clock, IdSource
 from mohist.gateway.asgi import App
 from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Gatekeeper
+from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.door import Door
 from mohist.gateway.errors import AddressError
 from mohist.gateway.guard import Guard
@@ -62,6 +63,7 @@ async def serve(
     pool: Pool | None = None,
     guard: Guard | None = None,
     beside: Callable[[App], App] | None = None,
+    chronicle: Chronicle | None = None,
 ) -> None:
     """Serves until cancelled, then lets the calls under way end.
 
@@ -79,6 +81,7 @@ async def serve(
         guard: looks at what calls carry; None: nobody does.
         exposition: serves `/metrics`; None: nothing is there.
         beside: makes an application that has paths of its own and passes everything else on; None: there are none.
+        chronicle: enters calls in the ledger; None: nothing is entered.
         pool: the way to the upstreams, closed at the end; None: plain connections.
 
     Raises:
@@ -92,7 +95,7 @@ async def serve(
         raise AddressError(what, "Choose another address or stop what uses it.") from error
     pool = pool or Pool(tls)
     attempts = Attempts(pool, router, settings.door.ping_after_s, settings.door.on_account_change)
-    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers, guard)
+    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers, guard, chronicle)
     app: App = door if exposition is None else exposition.beside(door)
     config = uvicorn.Config(
         app if beside is None else beside(app),

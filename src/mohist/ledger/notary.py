@@ -149,6 +149,7 @@ class Notary:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._tried_s = 0.0
+        self._active: Callable[[], bool] = lambda: True
 
     def checkpoint(self) -> note.SignedCheckpoint:
         """Signs the log as it is now, and asks every witness once.
@@ -184,8 +185,20 @@ class Notary:
                     waiting = max(self._clock() - since, 0.0) if since is not None else 0.0
             return Standing(self._log.size, newest.checkpoint.size if newest else 0, witnessed, waiting)
 
-    def start(self, interval_s: float = DEFAULT_INTERVAL_S, heartbeat_s: float = DEFAULT_HEARTBEAT_S) -> None:
-        """Goes on by itself, in a thread, until `close`."""
+    def start(
+        self,
+        interval_s: float = DEFAULT_INTERVAL_S,
+        heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+        active: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Goes on by itself, in a thread, until `close`.
+
+        Args:
+            interval_s: between two looks at the log.
+            heartbeat_s: between two cosignatures where nothing comes.
+            active: whether it is this one's turn; asked each time.
+        """
+        self._active = active
         self._thread = threading.Thread(
             target=self._work, args=(interval_s, heartbeat_s), name="mohist-notary", daemon=True
         )
@@ -196,7 +209,8 @@ class Notary:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-            self._once()
+            if self._active():
+                self._once()
         for witness in self._witnesses:
             witness.close()
         self._log.close()
@@ -204,6 +218,8 @@ class Notary:
 
     def _work(self, interval_s: float, heartbeat_s: float) -> None:
         while not self._stop.wait(interval_s):
+            if not self._active():
+                continue
             standing = self.standing()
             behind = standing.signed_size < standing.size or any(
                 size < standing.size for size in standing.witnessed.values()
