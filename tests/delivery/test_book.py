@@ -319,9 +319,22 @@ def test_what_a_run_cost_counts_once_for_the_delivery_and_for_its_stage(book: Bo
     assert [(row.status, row.cost_microusd, row.tokens) for row in book.stages("delivery-1")] == [("done", 140, 14)]
 
 
+def test_a_run_of_unknown_price_is_counted_and_charged_what_was_held_for_it(book: Book) -> None:
+    book.create(delivery())
+    book.put_stage("delivery-1", StageRow("plan", 1, "working"))
+    book.spend("delivery-1", "plan", "k1", 70, 7)
+    for key in ("k2", "k2", "k3"):
+        book.spend("delivery-1", "plan", key, None, 5, 400)
+    now = book.get("delivery-1")
+    assert (now.spent_microusd, now.spent_tokens, now.unpriced, now.held_microusd) == (70, 17, 2, 800)
+    assert [(row.cost_microusd, row.tokens, row.unpriced) for row in book.stages("delivery-1")] == [(70, 17, 2)]
+
+
 def test_a_gate_is_revised_with_its_decisions_and_found_while_it_is_open(book: Book) -> None:
     book.create(delivery())
-    gate = book.open_gate("delivery-1", Gate("", "questions", "clarify", "2 questions", "", (("bea",), ("bob",)), False))
+    gate = book.open_gate(
+        "delivery-1", Gate("", "questions", "clarify", "2 questions", "", (("bea",), ("bob",)), False)
+    )
     book.decide(gate.gate_id, Decision("bea", "approve", "", "", 1))
     wider = dataclasses.replace(gate, needs=(("bea",), ("bob", "@core")), four_eyes=True, facts={"overdue": 1})
     book.move("delivery-1", lambda facts: Move(facts.delivery, revises=(wider,)))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mohist.delivery.account import FileChange, Report, files_of, report_of
+from mohist.delivery.account import FileChange, Report, files_of, report_of, usd
 from mohist.delivery.page import render_page
 from mohist.delivery.report import markdown
 from mohist.delivery.state import (
@@ -230,3 +230,10 @@ def test_a_browser_shows_it_on_one_screen(tmp_path: Path) -> None:
     dom = done.stdout.decode()
     assert "criteria hold" in dom
     assert "<img" not in dom.replace("&lt;img", "")
+
+
+def test_a_price_that_nobody_knows_is_said_and_no_zero() -> None:
+    assert usd(0, 0) == "$0.0000"
+    assert usd(0, 3) == "price unknown"
+    assert usd(123_400, 1) == "$0.1234 and 1 run of unknown price"
+    assert usd(123_400, 2) == "$0.1234 and 2 runs of unknown price"

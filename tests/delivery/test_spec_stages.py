@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from thought_room import PLANNED, SPECIFIED, UNDERSTOOD, room
 
 from mohist.base import sha256_hex
 from mohist.delivery import clarify, plan, specify
+from mohist.delivery.machine import advance, exhausted
+from mohist.delivery.port import Outcome
 from mohist.delivery.state import Bound, Gate, PlanTask
 from mohist.delivery.task import outside, plan_of, render
 
@@ -211,6 +214,24 @@ async def test_nothing_runs_once_the_budget_is_spent(tmp_path: Path) -> None:
     await at.stage(clarify)
     assert "budget" in await at.stage(specify, "waiting")
     assert at.mind.steps == ["clarify"]
+
+
+@pytest.mark.parametrize(("unpriced", "held"), [("held", 1_000_000), ("free", 0)])
+async def test_a_run_of_unknown_price_takes_all_that_it_was_allowed_to_spend(
+    tmp_path: Path, unpriced: str, held: int
+) -> None:
+    unknown = Outcome("", "done", "", "scripted/one", None, 100, json.dumps(UNDERSTOOD))
+    at = room(tmp_path, {"clarify": lambda _: unknown}, bound=Bound(cost_microusd=1_000_000))
+    at.measure(unpriced=unpriced)
+    await at.stage(clarify)
+    now = at.book.get("d")
+    assert (now.spent_microusd, now.unpriced, now.held_microusd) == (0, 1, held)
+    assert exhausted(at.book.facts("d")) == (("cost_microusd",) if held else ())
+    assert at.book.stages("d")[0].unpriced == 1
+    if held:
+        assert "budget" in await at.stage(specify, "waiting")
+        gate = advance(at.book.facts("d"), 5).opens[0]
+        assert (gate.kind, gate.facts["unpriced"], gate.facts["held_microusd"]) == ("budget", 1, held)
 
 
 async def test_a_repository_can_not_lead_the_spec_elsewhere(tmp_path: Path) -> None:

@@ -208,3 +208,19 @@ def test_what_cant_be_begun_says_why(dev: Developer) -> None:
     assert misread.code != 0
     assert "gates" in misread.err
     assert dev.mohist("deliver", "list", "--json").json == []
+
+
+def test_a_budget_is_not_held_by_guessing_what_a_model_without_a_price_costs(opened: Open) -> None:
+    shop = opened()
+    dev = shop.dev
+    refused = dev.mohist(*shop.deliver("--yes", "--max-cost-usd", "1"))
+    assert refused.code == 1
+    assert "No price is known" in refused.err + refused.out
+    (dev.home / "deliver.toml").write_text('unpriced = "free"\n', encoding="utf-8")
+    said = dev.mohist(*shop.deliver("--yes", "--max-cost-usd", "1", "--json"))
+    assert said.code == 0, said.err
+    assert (said.json["spent_microusd"], said.json["held_microusd"]) == (0, 0)
+    assert said.json["unpriced"] == len(shop.cast.heard)
+    assert "cost price unknown" in dev.mohist("deliver", "show", "last").out
+    assert "unpriced" in dev.mohist("deliver", "list").out
+    assert "price unknown" in dev.mohist("deliver", "report", "last", "--markdown").out

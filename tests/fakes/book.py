@@ -10,7 +10,7 @@ from typing import Any
 from mohist.delivery.book import Seized
 from mohist.delivery.consent import decided
 from mohist.delivery.errors import ConflictError, UnknownDeliveryError
-from mohist.delivery.machine import applied, same
+from mohist.delivery.machine import applied, paid, same
 from mohist.delivery.state import (
     STAGES,
     Decision,
@@ -39,7 +39,7 @@ class FakeBook:
         self._evidence: dict[str, dict[str, Evidence]] = {}
         self._findings: dict[str, dict[str, Finding]] = {}
         self._notes: dict[str, list[Note]] = {}
-        self._spent: dict[tuple[str, str], tuple[str, int, int, int]] = {}
+        self._spent: dict[tuple[str, str], tuple[str, int, int, int, bool]] = {}
         self._effects: dict[str, dict[str, Any] | None] = {}
         self._seized: dict[str, int] = {}
 
@@ -113,13 +113,13 @@ class FakeBook:
         rows = []
         for row in self._facts[delivery_id].stages if delivery_id in self._facts else ():
             spent = [
-                (cost, tokens)
-                for (owner, _), (stage, attempt, cost, tokens) in self._spent.items()
+                (cost, tokens, unknown)
+                for (owner, _), (stage, attempt, cost, tokens, unknown) in self._spent.items()
                 if (owner, stage, attempt) == (delivery_id, row.stage, row.attempt)
             ]
             if spent:
-                cost, tokens = (sum(part) for part in zip(*spent, strict=True))
-                row = dataclasses.replace(row, cost_microusd=cost, tokens=tokens)
+                cost, tokens, unpriced = (sum(part) for part in zip(*spent, strict=True))
+                row = dataclasses.replace(row, cost_microusd=cost, tokens=tokens, unpriced=unpriced)
             rows.append(row)
         return sorted(rows, key=lambda row: (row.attempt, STAGES.index(row.stage)))
 
@@ -204,13 +204,20 @@ class FakeBook:
         rows = [(name, note) for name, notes in self._notes.items() for note in notes if note.at_ms >= since_ms]
         return sorted(rows, key=lambda row: (row[1].at_ms, row[0], row[1].number))
 
-    def spend(self, delivery_id: str, stage: StageName, key: str, cost_microusd: int, tokens: int) -> None:
+    def spend(
+        self,
+        delivery_id: str,
+        stage: StageName,
+        key: str,
+        cost_microusd: int | None,
+        tokens: int,
+        held_microusd: int = 0,
+    ) -> None:
         before = self._known(delivery_id).delivery
         if (delivery_id, key) in self._spent:
             return
-        self._spent[delivery_id, key] = (stage, before.attempt, cost_microusd, tokens)
-        microusd, total = before.spent_microusd + cost_microusd, before.spent_tokens + tokens
-        self._write(before, dataclasses.replace(before, spent_microusd=microusd, spent_tokens=total))
+        self._spent[delivery_id, key] = (stage, before.attempt, cost_microusd or 0, tokens, cost_microusd is None)
+        self._write(before, paid(before, cost_microusd, tokens, held_microusd))
 
     def effect(self, key: str, kind: str) -> dict[str, Any] | None:
         return self._effects.setdefault(key, None)

@@ -3,7 +3,8 @@
 MohistError
 ├── RunError            the run can't start or go on; the user acts
 │   ├── LogError        the log can't be written or read; what was written stays
-│   └── TreeBusy        another run works in this tree
+│   ├── TreeBusyError   another run works in this tree
+│   └── UnpricedError   a bound on money can't be held
 """
 
 from __future__ import annotations
@@ -21,3 +22,7 @@ class LogError(RunError):
 
 class TreeBusyError(RunError):
     """Another run works in this tree."""
+
+
+class UnpricedError(RunError):
+    """The run has a bound on money, and no price is known of its model."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import anyio
 
-from mohist.agent.errors import RunError
+from mohist.agent.errors import RunError, UnpricedError
 from mohist.app.errors import ConfigError
 from mohist.app.launch import Launch, launch
 from mohist.app.result import RunResult
@@ -36,6 +37,7 @@ class AgentMind:
         emit: told what runs do.
         model_of: the model for a job; None takes the configured one.
         record_of: where the job's model calls are recorded; None: nowhere.
+        unpriced: whether a job with a bound on money may run on a model whose price nobody knows.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class AgentMind:
         emit: EventSink,
         model_of: Callable[[Job], str | None] = lambda _job: None,
         record_of: Callable[[Job], Path | None] = lambda _job: None,
+        unpriced: Literal["held", "free"] = "held",
     ) -> None:
         self._folder = folder
         self._emit = emit
         self._model_of = model_of
         self._record_of = record_of
+        self._unpriced = unpriced
 
     async def run(self, job: Job) -> Outcome:
         """Runs, resumes, or gives the recorded outcome of `job.key`.
@@ -93,11 +97,22 @@ class AgentMind:
             {k: v for k, v in flags.items() if v},
             record=self._record_of(job),
         )
+        try:
+            return await self._begin(request, begun, emit)
+        except UnpricedError as error:
+            if self._unpriced != "free":
+                raise UnpricedError(error.what, f'{error.mend} Or let it count nothing: unpriced = "free".') from None
+        flags.pop("max_cost_usd")
+        return await self._begin(replace(request, flags={k: v for k, v in flags.items() if v}), begun, emit)
+
+    async def _begin(self, request: Launch, begun: Path, emit: EventSink) -> RunResult:
         run_id = await anyio.to_thread.run_sync(_begun, begun)
         if not run_id:
             return await launch(request, emit, None, None)
         try:
-            return await launch(Launch("", job.folder, request.model, resume=run_id), emit, None, None)
+            return await launch(Launch("", request.cwd, request.model, resume=run_id), emit, None, None)
+        except UnpricedError:
+            raise
         except (ConfigError, RunError):
             # Killed before its log began, or its log is lost: nothing of it had an effect, so it begins anew.
             return await launch(request, emit, None, None)

@@ -10,6 +10,7 @@ $MOHIST_HOME/targets/                   what deploy targets keep
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
 from mohist.delivery.check.shelf import Shelf, caches
 from mohist.delivery.environment import Environment
+from mohist.delivery.errors import RuleError
 from mohist.delivery.forge import Forge, Post, find_post
 from mohist.delivery.ground import GitGround, Room, name_of
 from mohist.delivery.lane import Notifier
@@ -37,7 +39,7 @@ from mohist.delivery.notify import Hook, load_hooks
 from mohist.delivery.port import Job, Outcome
 from mohist.delivery.request import Harbour
 from mohist.delivery.ship import Ship
-from mohist.delivery.stage import Context
+from mohist.delivery.stage import Context, Measure
 from mohist.delivery.state import Delivery, Facts, Gate
 from mohist.delivery.store import Store, delivery_address
 from mohist.delivery.target.contract import Target
@@ -136,6 +138,20 @@ class Office:
         """Where people read and edit spec and plan."""
         return self.folder(delivery_id) / "desk"
 
+    def measure(self) -> Measure:
+        """How far stages go; `unpriced` of the company's or the user's deliver.toml says what an unknown price counts.
+
+        Raises:
+            RuleError: it is another word.
+        """
+        for path in (COMPANY_FILE, self.paths.home / USER_FILE):
+            said = tomllib.loads(read_text(path)).get("unpriced")
+            if said == "held" or said == "free":
+                return Measure(unpriced=said)
+            if said is not None:
+                raise RuleError(f"{path}: unpriced {said!r} is not known.", "It is held or free.")
+        return Measure()
+
     def config(self, machine: Machine, repository: str) -> tuple[Config, Machine]:
         """The settings that hold in a repository, and the machine confined by them."""
         config, _ = settings(machine, Path(repository), {})
@@ -166,8 +182,12 @@ class Office:
                 VerifySettings(checks=config.checks, network=config.network == "full", shelf=shelf),
             )
             models: list[str] = []
+            measure = self.measure()
             inner = AgentMind(
-                self.folder(delivery.delivery_id) / "jobs", self.emit, model_of=partial(_model_of, delivery)
+                self.folder(delivery.delivery_id) / "jobs",
+                self.emit,
+                model_of=partial(_model_of, delivery),
+                unpriced=measure.unpriced,
             )
             mind = _NamedMind(inner, models)
             context = Context(
@@ -179,6 +199,7 @@ class Office:
                 self.clock,
                 self.desk(delivery.delivery_id),
                 verify,
+                measure,
             )
 
             def gates(facts: Facts) -> tuple[Gate, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 
 from mohist.agent.completion import CompletionGate
-from mohist.agent.errors import RunError
+from mohist.agent.errors import RunError, UnpricedError
 from mohist.agent.execute import Executor
 from mohist.agent.instruction import find_instructions
 from mohist.agent.log import RunLog
@@ -430,10 +430,12 @@ class _Session:
 
 def _price_known(task: Task) -> None:
     if task.settings.max_cost_microusd is not None and task.provider.cost_microusd(Usage(1000, 0, 0, 1000)) is None:
-        raise _usage(
+        error = UnpricedError(
             f"No price is known for {task.provider.name!r}, so --max-cost-usd can't be held.",
             "Leave it out and bound the run by --max-turns and --timeout-s, or set a price in mohist.toml.",
         )
+        error.exit_code = ExitCode.USAGE
+        raise error
 
 
 def _usage(what: str, mend: str) -> RunError:

@@ -266,7 +266,9 @@ def _list(office: Office, args: argparse.Namespace) -> int:
         print('no deliveries yet: mohist deliver "REQUIREMENT"')
     for row in rows:
         text = " ".join(plain(row.requirement).split())
-        print(f"{row.delivery_id}  {row.status:9} {row.stage:9} {money(row.spent_microusd):>10}  {text[:60]}")
+        cost = "unpriced" if row.unpriced and not row.spent_microusd else money(row.spent_microusd)
+        cost += "+" if row.unpriced and row.spent_microusd else ""
+        print(f"{row.delivery_id}  {row.status:9} {row.stage:9} {cost:>10}  {text[:60]}")
     return ExitCode.DONE
 
 

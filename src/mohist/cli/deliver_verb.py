@@ -197,6 +197,7 @@ def report(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
 
 def describe(office: Office, delivery: Delivery) -> Iterator[str]:
     """A delivery for people, on one screen."""
+    from mohist.delivery.account import usd
     from mohist.delivery.machine import state_of
     from mohist.terminal.style import money, plain
 
@@ -207,7 +208,9 @@ def describe(office: Office, delivery: Delivery) -> Iterator[str]:
     for stage, row in state_of(facts).items():
         if row.status != "pending" or row.attempt == delivery.attempt:
             yield f"  {stage:9} {row.status:8} {plain(row.detail)[:100]}".rstrip()
-    yield f"  cost {money(delivery.spent_microusd)}, {delivery.spent_tokens} tokens"
+    yield f"  cost {usd(delivery.spent_microusd, delivery.unpriced)}, {delivery.spent_tokens} tokens"
+    if delivery.held_microusd:
+        yield f"  {money(delivery.held_microusd)} of the budget is taken by runs whose price is unknown"
     folder = office.desk(delivery.delivery_id)
     for name in ("spec.md", "plan.toml", "report.html"):
         if (folder / name).is_file():

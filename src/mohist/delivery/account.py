@@ -82,6 +82,10 @@ class Report:
     not_done: tuple[str, ...]
     cost_microusd: int
     tokens: int
+    unpriced: int = 0
+    """Runs whose price nobody knows, and which `cost_microusd` is without."""
+    held_microusd: int = 0
+    """What those counted against the bound."""
 
     @property
     def told(self) -> tuple[Told, ...]:
@@ -164,6 +168,8 @@ def report_of(
         _not_done(facts, lines, findings, as_of),
         delivery.spent_microusd,
         delivery.spent_tokens,
+        delivery.unpriced,
+        delivery.held_microusd,
     )
 
 
@@ -213,9 +219,12 @@ def when(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
 
 
-def usd(microusd: int, tokens: int) -> str:
-    """What was paid; where tokens cost nothing nobody knows a price, or there is none."""
-    return "no price known" if tokens and not microusd else f"${microusd / 1e6:.4f}"
+def usd(microusd: int, unpriced: int) -> str:
+    """What was paid, and of how many runs nobody knows the price."""
+    if unpriced and not microusd:
+        return "price unknown"
+    more = f" and {unpriced} run{'s' if unpriced > 1 else ''} of unknown price" if unpriced else ""
+    return f"${microusd / 1e6:.4f}{more}"
 
 
 def holds(row: MatrixRow) -> str:

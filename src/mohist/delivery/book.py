@@ -122,8 +122,15 @@ class Book(Protocol):
         """Notes of all deliveries taken since then, oldest first, each with its delivery's id."""
         ...
 
-    def spend(self, delivery_id: str, stage: StageName, key: str, cost_microusd: int, tokens: int) -> None:
-        """Adds what a run cost; idempotent by key."""
+    def spend(
+        self, delivery_id: str, stage: StageName, key: str, cost_microusd: int | None, tokens: int, held_microusd: int = 0
+    ) -> None:
+        """Adds what a run cost; idempotent by key.
+
+        Args:
+            cost_microusd: None: nobody knows.
+            held_microusd: what it is charged for then.
+        """
         ...
 
     def effect(self, key: str, kind: str) -> dict[str, Any] | None:

@@ -374,6 +374,18 @@ def _raise_bound(facts: Facts, gate: Gate, now_ms: int) -> Move:
     )
 
 
+def paid(delivery: Delivery, cost_microusd: int | None, tokens: int, held_microusd: int) -> Delivery:
+    """The delivery with what a run cost; None: nobody knows, and what is held for it counts against the bound."""
+    known = cost_microusd is not None
+    return dataclasses.replace(
+        delivery,
+        spent_microusd=delivery.spent_microusd + (cost_microusd or 0),
+        spent_tokens=delivery.spent_tokens + tokens,
+        unpriced=delivery.unpriced + (not known),
+        held_microusd=delivery.held_microusd + (0 if known else held_microusd),
+    )
+
+
 def exhausted(facts: Facts) -> tuple[str, ...]:
     """Which bounds are reached: `cost_microusd`, `tokens`, `seconds` (of work; waiting for people counts nothing)."""
     limits = dataclasses.asdict(facts.delivery.bound)
@@ -384,7 +396,7 @@ def _used(facts: Facts) -> dict[str, int]:
     worked_ms = sum(max(0, row.ended_at_ms - row.began_at_ms) for row in facts.stages if row.ended_at_ms)
     delivery = facts.delivery
     return {
-        "cost_microusd": delivery.spent_microusd,
+        "cost_microusd": delivery.spent_microusd + delivery.held_microusd,
         "tokens": delivery.spent_tokens,
         "seconds": worked_ms // 1000,
     }
@@ -396,7 +408,9 @@ def _budget_gate(facts: Facts, stage: StageName) -> tuple[Gate, ...]:
         return ()
     bound = dataclasses.asdict(facts.delivery.bound)
     digest = sha256_hex(canonical_json(bound))
-    told = {"exhausted": list(names), "bound": bound}
+    told: dict[str, Any] = {"exhausted": list(names), "bound": bound}
+    if facts.delivery.unpriced:
+        told |= {"unpriced": facts.delivery.unpriced, "held_microusd": facts.delivery.held_microusd}
     return (Gate("", "budget", stage, "budget", digest, (), False, facts=told),)
 
 

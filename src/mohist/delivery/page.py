@@ -93,7 +93,7 @@ def _cards(report: Report) -> str:
         (report.delivery.merged[:8] or "no", "merged", "good" if report.delivery.merged else "warn"),
         (", ".join(serving) or "nowhere", "serves in", "good" if serving else "warn"),
         (str(approvals), "approvals", ""),
-        (usd(report.cost_microusd, report.tokens), f"{report.tokens} tokens", ""),
+        (usd(report.cost_microusd, report.unpriced), f"{report.tokens} tokens", ""),
         (str(len(report.not_done)), "not done, skipped, waived", "warn" if report.not_done else "good"),
     ]
     made = (
@@ -207,7 +207,7 @@ def _cost(report: Report) -> str:
             _toned(row.status, _tone(row.status)),
             _text(row.model),
             str(row.tokens),
-            usd(row.cost_microusd, row.tokens),
+            usd(row.cost_microusd, row.unpriced),
             _text(row.detail),
         )
         for row in report.stages

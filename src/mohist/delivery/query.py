@@ -139,11 +139,13 @@ def read_plan(db: Connection, delivery_id: str) -> Plan | None:
 def read_stages(db: Connection, delivery_id: str) -> list[StageRow]:
     """All rows by attempt and stage, each with what its runs cost."""
     cost, tokens = func.sum(SPENDINGS.c.cost_microusd), func.sum(SPENDINGS.c.tokens)
-    paid = select(SPENDINGS.c.stage, SPENDINGS.c.attempt, cost, tokens).where(SPENDINGS.c.delivery_id == delivery_id)
+    unpriced = func.count(SPENDINGS.c.held_microusd)
+    paid = select(SPENDINGS.c.stage, SPENDINGS.c.attempt, cost, tokens, unpriced)
+    paid = paid.where(SPENDINGS.c.delivery_id == delivery_id)
     # PostgreSQL sums whole numbers as decimals.
     sums: dict[tuple[str, int], dict[str, Any]] = {
-        (stage, attempt): {"cost_microusd": int(paid_microusd), "tokens": int(used)}
-        for stage, attempt, paid_microusd, used in db.execute(paid.group_by("stage", "attempt"))
+        (stage, attempt): {"cost_microusd": int(paid_microusd), "tokens": int(used), "unpriced": int(unknown)}
+        for stage, attempt, paid_microusd, used, unknown in db.execute(paid.group_by("stage", "attempt"))
     }
     rows = [
         dataclasses.replace(row, **sums.get((row.stage, row.attempt), {}))

@@ -102,13 +102,13 @@ def markdown(report: Report) -> str:
                     row.status,
                     row.model,
                     str(row.tokens),
-                    usd(row.cost_microusd, row.tokens),
+                    usd(row.cost_microusd, row.unpriced),
                     row.detail,
                 )
                 for row in report.stages
             ],
         ),
-        f"Together {usd(report.cost_microusd, report.tokens)} and {report.tokens} tokens.",
+        f"Together {usd(report.cost_microusd, report.unpriced)} and {report.tokens} tokens.",
         "## Not done, skipped, waived",
         "\n".join(f"- {safe(one)}" for one in report.not_done) or "Nothing.",
         "## Findings",

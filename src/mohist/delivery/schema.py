@@ -88,6 +88,8 @@ DELIVERIES: Final = Table(
     Column("commit", Words, nullable=False),
     Column("merged", Words, nullable=False),
     Column("taken_by", Words, nullable=False),
+    Column("unpriced", WHOLE, nullable=False, server_default="0"),
+    Column("held_microusd", WHOLE, nullable=False, server_default="0"),
     Index("deliveries_by_status", "status", "created_at_ms"),
     Index("deliveries_by_time", "created_at_ms"),
     Index("deliveries_by_segment", "segment"),
@@ -126,6 +128,7 @@ STAGE_ROWS: Final = Table(
     Column("model", Words, nullable=False),
     Column("began_at_ms", WHOLE, nullable=False),
     Column("ended_at_ms", WHOLE, nullable=False),
+    Column("unpriced", WHOLE, nullable=False, server_default="0"),
 )
 
 # Nothing changes or takes away a row of evidence, of decisions or of notes.
@@ -225,7 +228,7 @@ NOTES: Final = Table(
     Index("delivery_notes_by_time", "at_ms"),
 )
 
-# What each run cost, by the key under which it ran.
+# What each run cost, by the key under which it ran; with `held_microusd` nobody knows its price, and that was charged for it.
 SPENDINGS: Final = Table(
     "delivery_spendings",
     METADATA,
@@ -235,6 +238,7 @@ SPENDINGS: Final = Table(
     Column("attempt", WHOLE, nullable=False),
     Column("cost_microusd", WHOLE, nullable=False),
     Column("tokens", WHOLE, nullable=False),
+    Column("held_microusd", WHOLE),
 )
 
 # Outside effects: the row is there before the effect, its result after.

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -52,6 +52,8 @@ class Measure:
     """Of a diff in a prompt; whoever needs more looks into the worktree."""
     run_seconds: int | None = None
     """Of one run."""
+    unpriced: Literal["held", "free"] = "held"
+    """What a run whose price nobody knows counts against a bound on money: all that it was allowed to spend; or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +202,9 @@ async def attempted(context: Context, stage: StageName, job: Job) -> Outcome:
         if await ask(context.book.effect, f"{key}/stopped", "run") is None:
             break
     outcome = await context.mind.run(dataclasses.replace(job, key=key))
-    cost = outcome.cost_microusd or 0
-    await ask(context.book.spend, context.delivery_id, stage, key, cost, outcome.tokens)
+    # As the gateway does it: a call whose price nobody knows is charged what was held for it.
+    held = (job.cost_microusd or 0) if context.measure.unpriced == "held" else 0
+    await ask(context.book.spend, context.delivery_id, stage, key, outcome.cost_microusd, outcome.tokens, held)
     if outcome.status in _STOPS:
         await ask(context.book.done, f"{key}/stopped", {"status": outcome.status})
     return outcome
@@ -269,7 +272,7 @@ def left_of(facts: Facts, now_ms: int) -> Bound:
     delivery, bound = facts.delivery, facts.delivery.bound
     worked_ms = sum(max(0, (row.ended_at_ms or now_ms) - row.began_at_ms) for row in facts.stages if row.began_at_ms)
     return Bound(
-        _rest(bound.cost_microusd, delivery.spent_microusd),
+        _rest(bound.cost_microusd, delivery.spent_microusd + delivery.held_microusd),
         _rest(bound.tokens, delivery.spent_tokens),
         _rest(bound.seconds, worked_ms // 1000),
     )

@@ -83,6 +83,10 @@ class Delivery:
     """The commit of the base branch that holds the change; what is deployed. Empty: not merged yet."""
     taken_by: str = ""
     """The person who works in its worktree; nothing runs until they hand it back."""
+    unpriced: int = 0
+    """Runs whose price nobody knows; `spent_microusd` is what the others cost."""
+    held_microusd: int = 0
+    """What those are charged for against the bound: what they were allowed to spend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,8 @@ class StageRow:
     model: str = ""
     began_at_ms: int = 0
     ended_at_ms: int = 0
+    unpriced: int = 0
+    """Runs of it whose price nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from mohist.delivery import migration
 from mohist.delivery.book import Seized
 from mohist.delivery.consent import decided
 from mohist.delivery.errors import BookError, UnknownDeliveryError
-from mohist.delivery.machine import same
+from mohist.delivery.machine import paid, same
 from mohist.delivery.query import (
     add_row,
     add_version,
@@ -309,17 +309,15 @@ class Store:
         with self._reading() as db:
             return [(row["delivery_id"], value_of(Note, row)) for row in rows_of(db, query)]
 
-    def spend(self, delivery_id: str, stage: StageName, key: str, cost_microusd: int, tokens: int) -> None:
+    def spend(
+        self, delivery_id: str, stage: StageName, key: str, cost_microusd: int | None, tokens: int, held_microusd: int = 0
+    ) -> None:
         with self._writing() as db:
             before = held_delivery(db, delivery_id)
-            row = {"delivery_id": delivery_id, "key": key, "stage": stage, "attempt": before.attempt}
-            if not add_row(db, SPENDINGS, {**row, "cost_microusd": cost_microusd, "tokens": tokens}):
-                return
-            spent: dict[str, Any] = {
-                "spent_microusd": before.spent_microusd + cost_microusd,
-                "spent_tokens": before.spent_tokens + tokens,
-            }
-            write_delivery(db, before, dataclasses.replace(before, **spent))
+            row: dict[str, Any] = {"delivery_id": delivery_id, "key": key, "stage": stage, "attempt": before.attempt}
+            row |= {"cost_microusd": cost_microusd or 0, "held_microusd": held_microusd if cost_microusd is None else None}
+            if add_row(db, SPENDINGS, {**row, "tokens": tokens}):
+                write_delivery(db, before, paid(before, cost_microusd, tokens, held_microusd))
 
     def effect(self, key: str, kind: str) -> dict[str, Any] | None:
         with self._writing() as db:
