@@ -18,6 +18,8 @@ _COVERT: Final = (
     Rule("covert-by-program", "note", classes=("covert",), sources=BY_PROGRAMS, alarm=True),
     Rule("covert", "note", classes=("covert",)),
 )
+# Encodings within more encodings than are undone: nobody does that by chance, and nobody knows what is in it.
+_UNREAD: Final = Rule("unread", "note", classes=("unread",), alarm=True)
 _TRUSTED: Final = (
     # What the company's own machines get leaves nobody's hands.
     Rule(
@@ -44,6 +46,7 @@ PRESETS: Final[Mapping[Preset, tuple[Rule, ...]]] = MappingProxyType(
             Rule("restricted-source", "block", classes=("source.restricted",), min_confidence=BLOCKING),
             Rule("source", "note", classes=("source", "document")),
             *_COVERT,
+            _UNREAD,
             Rule("personal", "note", classes=("personal",)),
             Rule("injection", "note", classes=("injection",)),
         ),
@@ -59,6 +62,7 @@ PRESETS: Final[Mapping[Preset, tuple[Rule, ...]]] = MappingProxyType(
             Rule("covert", "mask", classes=("covert",)),
             Rule("personal", "mask", classes=("personal",), min_confidence=MASKING),
             Rule("doubtful-personal", "note", classes=("personal",)),
+            Rule("unread", "ask", classes=("unread",), alarm=True),
             Rule("injection", "ask", classes=("injection",), min_confidence=BLOCKING),
             Rule("doubtful-injection", "note", classes=("injection",)),
         ),

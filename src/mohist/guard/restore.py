@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
+
+from mohist.guard.placeholder import WORD, WORD_CHARS, WORD_HEAD
 
 
 class Ground(Protocol):
@@ -24,7 +26,7 @@ class Ground(Protocol):
 
 
 class Words:
-    """The placeholders that a text may hold.
+    """The placeholders that a text may hold. Cheap to make of many words; those with a form of their own cost more.
 
     Args:
         values: what each stands for.
@@ -33,25 +35,34 @@ class Words:
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = {word: value for word, value in values.items() if word}
         # The longest first: of two of which one begins the other, the longer is meant.
-        ordered = sorted(self.values, key=lambda word: (-len(word), word))
-        self.pattern = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
-        self.heads = frozenset(word[:size] for word in ordered for size in range(1, len(word)))
-        """What may still grow into one."""
-        self.longest = max(map(len, ordered), default=0)
-        """In characters."""
-        self._shared = _shared_head(ordered)
+        formed = sorted((word for word in self.values if not WORD.fullmatch(word)), key=lambda word: (-len(word), word))
+        self.pattern = re.compile("|".join([*map(re.escape, formed), WORD.pattern])) if formed else WORD
+        """Matches all of them, and words of the same shape that stand for nothing."""
+        self.heads = frozenset(word[:size] for word in formed for size in range(1, len(word)))
+        """What may still grow into one that has a form."""
+        self.longest = max(map(len, formed), default=0)
+        """Of those that have a form, in characters."""
 
     def may_hold(self, text: str) -> bool:
         """Whether there is any use in looking for one."""
-        return self._shared in text
+        return bool(self.heads) or WORD_HEAD in text
 
     def growing(self, text: str) -> int:
         """How many characters at the end may still grow into a placeholder."""
         heads = self.heads
         for size in range(min(self.longest - 1, len(text)), 0, -1):
             if text[-size:] in heads:
-                return size
-        return 0
+                return max(size, _growing_word(text))
+        return _growing_word(text)
+
+
+def _growing_word(text: str) -> int:
+    # Hex digits are lower case, so only the last D can be the beginning.
+    start = text.rfind("D", max(0, len(text) - WORD_CHARS + 1))
+    return len(text) - start if start >= 0 and _WORD_BEGUN.fullmatch(text, start) else 0
+
+
+_WORD_BEGUN: Final = re.compile(r"D(?:L(?:P(?:x[0-9a-f]{0,11})?)?)?")
 
 
 class Restorer:
@@ -88,7 +99,9 @@ class Restorer:
             if not last and len(text) - found.start() < words.longest and text[found.start() :] in words.heads:
                 break  # it may be the beginning of a longer one
             pieces.append(self._pass(text[at : found.start()]))
-            value = words.values[word] if self._ground is None else self._ground.judge(word)
+            value = words.values.get(word)
+            if value is not None and self._ground is not None:
+                value = self._ground.judge(word)
             pieces.append(word if value is None else value)
             # A value is no text of the model's: what it holds must not change what the place is taken for.
             self._pass(word)
@@ -104,12 +117,3 @@ class Restorer:
         if text and self._ground is not None:
             self._ground.passed(text)
         return text
-
-
-def _shared_head(words: list[str]) -> str:
-    """What all begin with."""
-    if not words:
-        return ""
-    low, high = min(words), max(words)
-    size = next((place for place, char in enumerate(low) if place >= len(high) or char != high[place]), len(low))
-    return low[:size]
