@@ -228,8 +228,9 @@ def test_html_in_base64_in_a_url_is_read() -> None:
         "from package import first_name, second_name, third_name\n",
         "普通的中文句子，没有任何秘密。",
         "mov eax, 0x10\nadd ebx, 0x20",
+        "API_HOST=a1b2c3d4e5\nAPI_KEY=f6g7h8i9j0k1l2\nname2: value3value\nother9: x\n",
     ],
-    ids=["code", "hash", "prose", "imports", "chinese", "assembler"],
+    ids=["code", "hash", "prose", "imports", "chinese", "assembler", "settings"],
 )
 def test_ordinary_text_is_read_once(text: str) -> None:
     assert [view.via for view in readings(text, DEFAULT).views] == [()]

@@ -8,8 +8,8 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scanning_room import BrokenMatcher, Finder, SlowMatcher
 
+from fakes.scanning import BrokenMatcher, Finder, SlowMatcher
 from mohist.guard import Block, Finding, GuardError, Limits, Scanner, keyed
 from mohist.guard.merge import merged
 
@@ -133,10 +133,10 @@ def test_of_overlapping_findings_the_surest_counts_and_covers_all() -> None:
     assert set(only.also) == {"wide", "late"}
 
 
-def test_of_equally_sure_findings_the_widest_counts_then_the_plainest() -> None:
+def test_of_equally_sure_findings_the_plainest_counts_then_the_widest() -> None:
     (only,) = merged([finding("short", 5, 9, 0.9), finding("wide", 5, 10, 0.9)])
     assert (only.rule, only.also) == ("wide", ("short",))
-    (only,) = merged([finding("decoded", 5, 10, 0.9, via=1), finding("plain", 5, 10, 0.9)])
+    (only,) = merged([finding("decoded", 5, 12, 0.9, via=1), finding("plain", 5, 10, 0.9)])
     assert only.rule == "plain"
 
 

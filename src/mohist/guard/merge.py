@@ -12,7 +12,7 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings of one block, sorted by place, of which no two of one kind overlap.
 
     A kind is the widest part of the data class: a secret and a hidden character in it are two facts. Of those that overlap,
-    the surest counts, of equally sure ones the widest, then the one that needed the fewest encodings undone; it keeps its
+    the surest counts, of equally sure ones the one that needed the fewest encodings undone, then the widest; it keeps its
     value and covers the characters of all, so that masking it leaves nothing of any; the others' rules are noted in `also`.
     """
     kept: list[Finding] = []
@@ -37,7 +37,7 @@ def _overlap(one: Finding, other: Finding) -> bool:
 
 
 def _rank(finding: Finding) -> tuple[float, int, int, int, str]:
-    return (-finding.confidence, finding.start - finding.end, len(finding.via), finding.start, finding.rule)
+    return (-finding.confidence, len(finding.via), finding.start - finding.end, finding.start, finding.rule)
 
 
 def _kind(finding: Finding) -> str:

@@ -13,7 +13,8 @@ from mohist.sandbox.git import Git
 _BATCH_BYTES = 16 * 1024 * 1024
 """Of contents that one process hands over; a larger one comes alone."""
 _MARK = "\x01"
-_GITLINK = "160000"
+_NO_CONTENT = ("160000", "000000")
+"""The modes of another repository's commit and of a path that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class History:
             shutil.copyfile(cut, git.private / "shallow")
         rows = await git.read(
             "log", "--stdin", "--reverse", "--topo-order", "--root", "-m", "--raw", "-z", "--no-abbrev", "--no-renames",
-            "--diff-filter=AMT", "--ignore-submodules=all", "--no-show-signature", "--no-notes", "--no-mailmap",
+            "--ignore-submodules=all", "--no-show-signature", "--no-notes", "--no-mailmap",
             f"--format={_MARK}%H%n%B{_MARK}", given="\n".join(tips).encode() + b"\n",
         )  # fmt: skip
         found: dict[str, Introduced] = {}
@@ -86,12 +87,13 @@ class History:
         commit = ""
         # `MARK id \n message MARK NUL changes… NUL`, again for each parent of a merge; no change holds the mark but in a path.
         parts = iter(rows.split("\0"))
-        for part in parts:
+        for row in parts:
+            part = row.strip("\n")
             if part.startswith(_MARK) and part.endswith(_MARK):
                 commit, _, message = part.strip(_MARK).partition("\n")
                 told.setdefault(commit, Told(commit, message))
-            elif part.lstrip("\n").startswith(":"):
-                blob, path = _change(part.lstrip("\n"), parts)
+            elif part.startswith(":"):
+                blob, path = _change(part, parts)
                 if blob:
                     found.setdefault(blob, Introduced(blob, path, commit))
         return list(found.values()), list(told.values())
@@ -143,7 +145,7 @@ def _changes(parts: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 
 def _change(row: str, parts: Iterator[str]) -> tuple[str, str]:
-    """The new content and the path of `:OLDMODE NEWMODE OLDID NEWID LETTER`; no content for another repository's commit."""
+    """The new content and the path of `:OLDMODE NEWMODE OLDID NEWID LETTER`; no content where nothing of this repository came."""
     words = row.split(" ")
     path = next(parts, "")
-    return ("", path) if len(words) < 5 or words[1] == _GITLINK else (words[3], path)
+    return ("", path) if len(words) < 5 or words[1] in _NO_CONTENT else (words[3], path)

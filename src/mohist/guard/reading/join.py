@@ -15,7 +15,8 @@ _RUN_CHAR = r"[A-Za-z0-9+/=_-]"
 _BETWEEN_LITERALS = re.compile(
     rf"(?<={_RUN_CHAR})[\"'`]{_OPERATOR}(?:{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`](?={_RUN_CHAR})"
 )
-_LINE_END = re.compile(rf"{_MARGIN}(?={_RUN_CHAR})")
+# A line that begins with a name and a sign of equality is a line of its own; base64 ends with such a sign.
+_LINE_END = re.compile(rf"{_MARGIN}(?={_RUN_CHAR})(?![A-Za-z0-9_.-]{{1,80}}[ \t]*(?::|=(?!=*[ \t]*$)))", re.MULTILINE)
 _MARKED_LINES = re.compile(r"(?m)^(?:([+>-]) ?)(?=-----BEGIN )")
 
 
@@ -52,8 +53,8 @@ def _literal_spots(view: View, first: int) -> Iterator[Spot]:
 
 def _line_spots(view: View, first: int) -> Iterator[Spot]:
     for start, end in places(view, "line", first):
-        found = _LINE_END.search(view.text, start, end)
-        if found:
+        found = _LINE_END.search(view.text, start)
+        if found and found.start() < end:
             yield Spot(found.start(), found.end(), "")
 
 
