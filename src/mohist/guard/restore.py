@@ -78,6 +78,11 @@ class Restorer:
         self._ground = ground
         self._held = ""
 
+    @property
+    def held(self) -> str:
+        """What is held back."""
+        return self._held
+
     def feed(self, text: str) -> str:
         """More of the text; what is certain now and was not returned before."""
         if not self._words.values:
