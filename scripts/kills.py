@@ -18,6 +18,7 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "delivery")]
 
+import delivery_kills  # noqa: E402
 from engine_room import Foreman, Shop  # noqa: E402
 
 from fakes.postgres import Postgres  # noqa: E402
@@ -47,18 +48,28 @@ class Round:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--kills", type=int, default=300, help="of workers that run segments, and of their database")
+    parser.add_argument(
+        "--deliveries", type=int, default=8, help="whole ones, with about as many kills each as they have stages"
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     arrangements = [("sqlite", 1), ("sqlite", 2), ("postgresql", 1), ("postgresql", 2)]
-    rounds = []
+    rounds, whole = [], []
     for number, (kind, workers) in enumerate(arrangements):
         kills = options.kills // 4 + (number < options.kills % 4)
-        rounds.append(run(kind, workers, kills, random.Random(options.seed + number)))
-        print(line(rounds[-1]), flush=True)
-    print(table(rounds))
-    return 0 if all(one.good for one in rounds) else 1
+        if kills:
+            rounds.append(run(kind, workers, kills, random.Random(options.seed + number)))
+            print(line(rounds[-1]), flush=True)
+    for number, (kind, workers) in enumerate(arrangements):
+        count = options.deliveries // 4 + (number < options.deliveries % 4)
+        if count:
+            whole.append(delivery_kills.run(kind, workers, count, random.Random(options.seed + number)))
+            print(delivery_kills.line(whole[-1]), flush=True)
+    print(table(rounds) if rounds else "")
+    print(delivery_kills.table(whole) if whole else "")
+    return 0 if all(one.good for one in rounds) and all(one.good for one in whole) else 1
 
 
 def run(kind: str, workers: int, kills: int, chance: random.Random) -> Round:

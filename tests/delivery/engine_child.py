@@ -217,7 +217,8 @@ def sweep(engine: Engine, folder: Path, stop: threading.Event) -> None:
                         log.write(f"{key} {status.state}\n")
 
 
-def main() -> None:
+def main(work: Callable[[dict[str, Any]], int]) -> None:
+    """Takes orders; `work` is one worker's life."""
     pids: set[int] = set()
     wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -263,4 +264,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(work)

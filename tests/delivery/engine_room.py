@@ -58,15 +58,16 @@ class Shop:
 
 
 class Foreman:
-    """Starts workers through `engine_child.py`; `folder` is where they leave their marks."""
+    """Starts workers through a program such as `engine_child.py`; `folder` is where they leave their marks."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "engine_child.py") -> None:
         self.folder = Path()
+        searched = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
-            [sys.executable, HERE / "engine_child.py"],
+            [sys.executable, HERE / program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": f"{HERE.parent}", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": searched, "PYTHONDONTWRITEBYTECODE": "1"},
             text=True,
             bufsize=1,
         )
