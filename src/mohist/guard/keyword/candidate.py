@@ -1,0 +1,250 @@
+"""A candidate: a value beside a word that may name a secret, cut out of the text around a match of the net."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from mohist.guard.detector import Match
+from mohist.guard.keyword.word import KINDS, NOT_KEYS
+
+VALUE_MAX_CHARS = 400
+"""A longer value is cut: what follows is not read."""
+KEY_MAX_CHARS = 64
+LINE_MAX_CHARS = 240
+"""Of a line, on either side of a value; the rest of a longer one is not read."""
+LIST_MAX = 8
+"""Of further strings in a list or call."""
+
+_QUOTES = "\"'`"
+_IDENTIFIER = re.compile(r"[\w\-.$@]*")
+_LEFT = re.compile(r"[\w\-.$@]{0,48}\Z")
+_LEAD = re.compile(
+    r"""[ \t]*(?:\r?\n[ \t]*(?=["'`\-])(?:-[ \t]+)?)?(?P<wrap>(?:[\w.$:\\*&!]{0,48}[(\[{][ \t]*(?:\w{1,24}[ \t]*[:=][ \t]*|None,[ \t]*)?){0,3})(?P<prefix>[bBrRuUfFLN@$]{0,2})(?P<quote>\\{0,3}["'`]{1,3}|&quot;|&\#[0-9]{2};|%22)?"""
+)
+_BARE = re.compile(r"""(?:[^\s"'`<>,;(){}\[\]|&\\]|&(?![\w.\-]+=|amp;|quot;|\#)|\\(?![nrt"'\\/]))+""")
+_QUERY = re.compile(r"&(?:amp;)?[\w.\-]+=")
+_LINE_REST = re.compile(r"[^\n\r]{0,80}")
+_TYPED = re.compile(r"""[\w.<>\[\]?*&: ]{1,40}?[ \t]*=[ \t]*(?=["'`])""")
+_NEXT = re.compile(r"""[ \t\r\n]*,[ \t\r\n]*(?:[\w.]+[ \t]*[=:][ \t]*)?(?P<quote>\\{0,3}["'`])""")
+_SCHEME = re.compile(r"(?:basic|bearer|token|apikey|ntlm|negotiate)[ \t]+(?=[A-Za-z0-9+/=._~\-]+\Z)", re.IGNORECASE)
+_KIND = tuple((kind, words) for kind, words in KINDS.items())
+
+
+class Candidate:
+    """One value with what stands about it; offsets in characters of the view."""
+
+    __slots__ = ("after", "end", "key", "key_start", "kind", "line", "net", "operator", "order", "prefix", "quote", "start", "tail", "value", "wrap")  # fmt: skip
+
+    def __init__(self, net: str, key: str, kind: str, key_start: int, tail: str, operator: str) -> None:
+        self.net = net
+        self.key = key
+        self.kind = kind
+        self.key_start = key_start
+        self.tail = tail
+        """Words between the key and its operator."""
+        self.operator = operator
+        self.wrap = ""
+        """What is called or opened about the value: `aws.String(`."""
+        self.prefix = ""
+        self.quote = ""
+        self.value = ""
+        self.start = 0
+        self.end = 0
+        self.order = 0
+        """0 for the first value after a key, 1 for the next in the same list."""
+        self.after = ""
+        self.line = ""
+
+
+def kind_of(key: str) -> str:
+    """What a key names: a kind of secret, or "" where none of our words is left in it."""
+    lower = key.lower().replace("authori", "auth-i")
+    for word in NOT_KEYS:
+        if word in lower:
+            lower = lower.replace(word, " ")
+    for kind, words in _KIND:
+        for word in words:
+            if word in lower:
+                return kind
+    return ""
+
+
+def candidates(text: str, matches: Mapping[str, Sequence[Match]]) -> Iterator[Candidate]:
+    """The values at these matches, in no certain order; a value may be met twice, under different keys."""
+    for net, places in matches.items():
+        for match in places:
+            yield from _at(text, net, match)
+
+
+def _at(text: str, net: str, match: Match) -> Iterator[Candidate]:
+    start, end = match.start, match.end
+    if net == "scheme":
+        stop = text.index(" ", start) if " " in text[start:end] else text.index("\t", start)
+        candidate = Candidate(net, text[start:stop], "auth", start, "", " ")
+        yield from _values(text, candidate, stop)
+        return
+    if net == "sql":
+        yield from _values(
+            text, Candidate(net, "identified by", "password", start, "", " "), end - 1 - _slashes(text, end - 1)
+        )
+        return
+    if net == "option":
+        yield from _option(text, start, end)
+        return
+    left = _LEFT.search(text, max(start - 48, 0), start)
+    key_start = left.start() if left is not None else start
+    found = _IDENTIFIER.match(text, start, end)
+    key_end = found.end() if found is not None else start
+    key = text[key_start:key_end]
+    tail = text[key_end:end]
+    if net in ("upper", "space", "flag"):
+        key_end = min((at for at in (text.find(" ", start, end), text.find("\t", start, end)) if at >= 0), default=end)
+        if net == "space":
+            stripped = text[start:end].lstrip(" \t\r\n#-*")
+            key_start = end - len(stripped)
+            key_end = key_start + len(stripped.split(None, 1)[0])
+        key = text[key_start:key_end].strip("-.")
+        kind = kind_of(key)
+        if kind:
+            yield from _values(text, Candidate(net, key, kind, key_start, "", " "), key_end)
+        return
+    kind = kind_of(key) or kind_of(tail)
+    if not kind:
+        return
+    last = text[end - 1]
+    if net == "han":
+        yield from _values(text, Candidate(net, key, kind, key_start, "", ":"), end - 1)
+        return
+    if last in ":=":
+        operator = last
+        while end < len(text) and text[end] in ":=>~" and len(operator) < 3:
+            operator += text[end]
+            end += 1
+        if operator == "=" and text[end - 2] in "!+<>?|&":
+            operator = text[end - 2] + operator
+        yield from _values(text, Candidate(net, key, kind, key_start, tail[:-1].strip(), operator), end)
+    elif last == ">" or tail[-2:-1] == ">" or "|" in tail:
+        operator = "|" if "|" in tail else ">"
+        yield from _values(text, Candidate(net, key, kind, key_start, "", operator), end - 1)
+    else:
+        body = tail.rstrip("\"'`;&quot#0123456789\\")
+        operator = next((sign for sign in "(,[{" if sign in body), " ")
+        at = end - 1
+        while text[at - 1] == "\\":
+            at -= 1
+        if last == ";":
+            at = text.rindex("&", start, end)
+        candidate = Candidate(net, key, kind, key_start, body.strip(), operator)
+        candidate.wrap = body[body.rindex(operator) + 1 :].strip() if operator != " " else ""
+        yield from _values(text, candidate, at)
+
+
+def _slashes(text: str, at: int) -> int:
+    count = 0
+    while text[at - 1 - count] == "\\":
+        count += 1
+    return count
+
+
+def _option(text: str, start: int, end: int) -> Iterator[Candidate]:
+    dash = text.rindex(" -", start, end) if " -" in text[start:end] else text.rindex("-", start, end) - 1
+    flag = _OPTION.match(text, dash + 1)
+    if flag is None:
+        return
+    candidate = Candidate(
+        "option", f"{text[start : start + 12].split()[0]} {flag['flag']}", "password", dash + 1, "", " "
+    )
+    if flag["flag"].lstrip("-") in ("u", "user"):
+        colon = text.find(":", flag.end(), flag.end() + 80)
+        blank = _BLANK.search(text, flag.end())
+        if colon < 0 or (blank is not None and blank.start() < colon):
+            return
+        yield from _bare(text, candidate, colon + 1)
+    else:
+        yield from _values(text, candidate, flag.end())
+
+
+_OPTION = re.compile(r"(?P<flag>--?(?:user|[pauwb]))[ \t=]?[\"']?")
+_BLANK = re.compile(r"\s")
+
+
+def _bare(text: str, candidate: Candidate, at: int) -> Iterator[Candidate]:
+    found = _BARE.match(text, at, at + VALUE_MAX_CHARS)
+    if found is not None:
+        yield _cut(text, candidate, found.start(), found.end())
+
+
+def _values(text: str, candidate: Candidate, at: int) -> Iterator[Candidate]:
+    """The value that begins at `at`, and those after it in the same list."""
+    lead = _LEAD.match(text, at)
+    assert lead is not None  # every part of it may be empty
+    quote = lead["quote"]
+    if not quote and candidate.operator in (":", "=", " ") and (typed := _TYPED.match(text, at)) is not None:
+        candidate.wrap = typed[0].rstrip(" =\t")
+        candidate.operator = "="
+        lead = _LEAD.match(text, typed.end())
+        assert lead is not None
+        quote = lead["quote"]
+    candidate.wrap += lead["wrap"].strip()
+    candidate.prefix = lead["prefix"]
+    start = lead.end()
+    if not quote:
+        start = lead.start("prefix")
+        if "\n" in text[at:start]:
+            return
+        if candidate.operator == ">":
+            stop = text.find("<", start, start + VALUE_MAX_CHARS)
+            if stop > start:
+                yield _cut(text, candidate, start, stop)
+            return
+        yield from _bare(text, candidate, start)
+        return
+    if quote.lstrip("\\") in ('""', "''"):
+        return  # an empty string
+    candidate.quote = quote
+    end = _close(text, quote, start)
+    inner = end
+    if candidate.operator == "=" and (query := _QUERY.search(text, start, end)) is not None:
+        inner = query.start()
+    yield _cut(text, candidate, start, inner)
+    if candidate.operator == ">" or (not candidate.wrap and candidate.operator not in ("(", ",", "[")):
+        return
+    for order in range(1, LIST_MAX):
+        further = _NEXT.match(text, end + len(quote))
+        if further is None or further["quote"] != quote:
+            return
+        start = further.end()
+        end = _close(text, quote, start)
+        other = Candidate(
+            candidate.net, candidate.key, candidate.kind, candidate.key_start, candidate.tail, candidate.operator
+        )
+        other.wrap, other.quote, other.order = candidate.wrap, quote, order
+        yield _cut(text, other, start, end)
+
+
+def _close(text: str, quote: str, start: int) -> int:
+    """Where a quoted value ends; without its closing quote, with its line."""
+    limit = start + VALUE_MAX_CHARS
+    at = text.find(quote, start, limit)
+    if quote in _QUOTES:
+        while at > start and text[at - 1] == "\\" and (at - start < 2 or text[at - 2] != "\\"):
+            at = text.find(quote, at + 1, limit)
+    line = text.find("\n", start, limit)
+    if at < 0:
+        return line if line >= 0 else min(limit, len(text))
+    return line if 0 <= line < at else at
+
+
+def _cut(text: str, candidate: Candidate, start: int, end: int) -> Candidate:
+    candidate.start, candidate.end = start, end
+    candidate.value = text[start:end]
+    if (scheme := _SCHEME.match(candidate.value)) is not None:
+        candidate.start += scheme.end()
+        candidate.value = candidate.value[scheme.end() :]
+    if not candidate.quote:
+        trimmed = candidate.value.rstrip(".:")
+        candidate.end -= len(candidate.value) - len(trimmed)
+        candidate.value = trimmed
+    candidate.after = text[candidate.end : candidate.end + 24]
+    return candidate
