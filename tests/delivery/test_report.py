@@ -23,6 +23,7 @@ from mohist.delivery.state import (
     Facts,
     Finding,
     Gate,
+    Note,
     Plan,
     PlanTask,
     Release,
@@ -181,7 +182,8 @@ def poisoned(text: str) -> Report:
         for phase, code, commit in (("before", 1, BASE), ("after", 0, CHANGE))
     ]
     diff = f"diff --git a/x b/x\n--- a/{text}\n+++ b/{text}\n@@ -1 +1 @@\n-a\n+{text}\n".replace("\r", "")
-    return report_of(now, rows, [Finding("F1", "major", text, text, 1, "AC-1", text)], diff)
+    made = report_of(now, rows, [Finding("F1", "major", text, text, 1, "AC-1", text)], diff)
+    return dataclasses.replace(made, orders=(Note(1, "comment", text, 1, {"by": text}),))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -237,3 +239,10 @@ def test_a_price_that_nobody_knows_is_said_and_no_zero() -> None:
     assert usd(0, 3) == "price unknown"
     assert usd(123_400, 1) == "$0.1234 and 1 run of unknown price"
     assert usd(123_400, 2) == "$0.1234 and 2 runs of unknown price"
+
+
+def test_what_people_ordered_beside_their_decisions_is_told() -> None:
+    made = dataclasses.replace(a_report(), orders=(Note(4, "comment", "mind the euro sign", 1_000, {"by": "bob"}),))
+    assert "| 1970-01-01 00:00:01 | bob | comment | mind the euro sign |" in markdown(made)
+    assert "<td>mind the euro sign</td>" in render_page(made)
+    assert "Ordered" not in markdown(a_report())

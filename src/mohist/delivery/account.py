@@ -24,6 +24,7 @@ from mohist.delivery.state import (
     Facts,
     Finding,
     Gate,
+    Note,
     Plan,
     Release,
     Spec,
@@ -56,6 +57,12 @@ class Line:
     """Changed by the tasks that carry this criterion."""
 
 
+ORDERS: Final = frozenset(
+    {"comment", "paused", "resumed", "taken", "handed-back", "retry", "delegated", "overdue", "budget"}
+)
+"""Kinds of notes that are no decision, and steer the work all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A decision with its gate."""
@@ -86,6 +93,9 @@ class Report:
     """Runs whose price nobody knows, and which `cost_microusd` is without."""
     held_microusd: int = 0
     """What those counted against the bound."""
+
+    orders: tuple[Note, ...] = ()
+    """What people said and ordered beside their decisions at gates, and what waited too long."""
 
     @property
     def told(self) -> tuple[Told, ...]:
@@ -125,7 +135,9 @@ async def gather(book: Book, ground: Ground | None, delivery_id: str, as_of: str
             diff = ""  # The objects are gone; the report says which commit it was.
     evidence = await ask(book.evidence, delivery_id)
     findings = await ask(book.findings, delivery_id)
-    return report_of(facts, evidence, findings, diff, as_of)
+    notes = await ask(book.notes, delivery_id)
+    orders = tuple(note for note in notes if note.kind in ORDERS)
+    return replace(report_of(facts, evidence, findings, diff, as_of), orders=orders)
 
 
 def report_of(

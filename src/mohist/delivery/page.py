@@ -68,6 +68,7 @@ def render_page(report: Report) -> str:
         _section("Criteria", _criteria(report.lines)),
         _section("Deploy", _releases(report)),
         _section("Who decided", _decisions(report)),
+        _section("Ordered and said beside", _orders(report)) if report.orders else "",
         _section("Not done, skipped, waived", _list(report.not_done)),
         _section("Findings", _findings(report)),
         _section("Checks of the project", _checks(report.checks)),
@@ -183,6 +184,14 @@ def _decisions(report: Report) -> str:
         for one in report.told
     ]
     return _table(("when (UTC)", "who", "said", "about", "digest", "why"), rows)
+
+
+def _orders(report: Report) -> str:
+    rows = [
+        (when(one.at_ms), _text(str(one.facts.get("by", ""))), _text(one.kind), _text(one.text))
+        for one in report.orders
+    ]
+    return _table(("when (UTC)", "who", "what", "words"), rows)
 
 
 def _findings(report: Report) -> str:

@@ -92,6 +92,13 @@ def markdown(report: Report) -> str:
                 for one in report.told
             ],
         ),
+        "## Ordered and said beside" if report.orders else "",
+        _table(
+            ("when", "who", "what", "words"),
+            [(when(one.at_ms), str(one.facts.get("by", "")), one.kind, one.text) for one in report.orders],
+        )
+        if report.orders
+        else "",
         "## Cost",
         _table(
             ("stage", "attempt", "ended", "model", "tokens", "cost", "what came of it"),
