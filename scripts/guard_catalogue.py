@@ -43,6 +43,8 @@ PAIRED = {
 }
 # Parts of pairs that are no secrets (ids, hosts) are left out, but for these, which tell of a pair.
 KEPT_PARTS = {"alibaba-access-key-id", "alibaba-sts-access-key-id"}
+# Plain enough to be told without the file's name, which a model call has not.
+ANYWHERE = {"kubernetes-secret-yaml"}
 # Visible upstream, yet they name an account or are meant for the public.
 IDENTIFIERS = re.compile(
     r"alibaba-(?:sts-)?access-key-id|client-id|public-(?:api-)?(?:key|token)|project-api-key\b|incoming-mail-address"
@@ -64,6 +66,11 @@ VALIDATORS = (
 )
 
 
+# What may follow a value: upstream knows quotes, white space and ";"; in markup, lists and addresses other signs follow.
+TAIL = r"""(?:\\?['"\x60]|[\s;]|\\[nr]|$)"""
+WIDER_TAIL = r"""(?:\\?['"\x60]|[\s;,<>&)}\]|#]|\\[nrt]|$)"""
+
+
 class UnknownFormError(Exception):
     """A form of filter or expression that this script does not translate."""
 
@@ -72,7 +79,7 @@ class UnknownFormError(Exception):
 
 
 def dialect(expression: str, group: int) -> str:
-    """In our dialect: no (?x), no repeat that RE2 refuses, the value's group by name."""
+    """In our dialect: no (?x), no repeat that RE2 refuses, the value's group by name, more that may follow a value."""
     if expression.startswith("(?x)"):
         if re.search(r"(?<!\\)[\s#]", expression):
             raise UnknownFormError("white space in a verbose expression")
@@ -82,6 +89,7 @@ def dialect(expression: str, group: int) -> str:
         lambda found: f"{{{found[1]},{RE2_REPEAT_MAX}}}" if int(found[2]) > RE2_REPEAT_MAX else found[0],
         expression,
     )
+    expression = expression.replace(TAIL, WIDER_TAIL)
     return named(expression, group) if group else expression
 
 
@@ -346,7 +354,7 @@ def translated(detail: dict[str, Any]) -> dict[str, Any] | str:
         rule["drop"] = drop
     if found.weak:
         rule["weak"] = found.weak
-    if detail["path"]:
+    if detail["path"] and name not in ANYWHERE:
         rule["path"] = detail["path"]
     if name in PAIRED:
         rule["beside"] = [f"{source}.{other}" for other in PAIRED[name]]

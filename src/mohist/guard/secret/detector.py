@@ -20,8 +20,8 @@ WEAK = 0.35
 """A match that its rule itself calls doubtful: an example's host, a test's name."""
 FAILED = 0.5
 """A value of an unmistakable shape that fails its own check: cut, altered, or made up. Masked, not blocked."""
-UNKNOWN_PATH = 0.8
-"""Factor for a rule that asks for a kind of file, in a text that has no path."""
+UNKNOWN_PATH = 0.5
+"""Factor for a rule that asks for a kind of file, in a text that has no path: its words alone say little."""
 BESIDE_CHARS = 400
 """How far a part of a pair may stand from the other: a few lines of a credentials file."""
 
