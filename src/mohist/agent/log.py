@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import FileIO
@@ -45,6 +45,8 @@ class RunLog:
         self.folder = folder
         self.blobs = blobs or folder / "blobs"
         self.entries: list[Entry] = []
+        self.heard: Callable[[Entry], None] | None = None
+        """Told of every record once it is on disk; what it raises stops whoever appended."""
         self._clock = clock
         # Unbuffered: what a full disk refused must not reach the file later, when it is closed.
         self._file: FileIO | None = None
@@ -120,6 +122,8 @@ class RunLog:
             ) from error
         self._size_bytes += len(line)
         self.entries.append(entry)
+        if self.heard is not None:
+            self.heard(entry)
         return entry
 
     def save_blob(self, content: bytes) -> str:

@@ -70,6 +70,8 @@ class Task:
     limits: ToolLimits = field(default_factory=ToolLimits)
     network: Network = "none"
     checks: tuple[str, ...] = ()
+    delivery: str = ""
+    """What the run is part of; empty: nothing."""
 
 
 async def start(machine: Machine, task: Task, workspace: Workspace, branch: str = "") -> RunResult:
@@ -103,6 +105,7 @@ async def start(machine: Machine, task: Task, workspace: Workspace, branch: str 
             branch=branch,
         )
         session.log = held.enter_context(RunLog.create(folder, header, machine.clock))
+        session.enter(session.log)
         for record in await session.opening():
             session.log.append(record)
         return await session.work(resumed=False)
@@ -130,6 +133,7 @@ async def resume(machine: Machine, task: Task, workspace: Workspace, folder: Pat
             log.append(User(more))
         session = _Session(machine, task, workspace, folder)
         session.log = log
+        session.enter(log)
         session.recall()
         return await session.work(resumed=True)
 
@@ -165,6 +169,20 @@ class _Session:
             spill=SpillStore(folder / "spill"),
             limits=task.limits,
         )
+
+    def enter(self, log: RunLog) -> None:
+        """Has a log entered in the ledger, where there is one, from its first record on.
+
+        Raises:
+            LedgerError: nothing can be entered, so nothing may be done.
+        """
+        evidence = self.machine.evidence
+        if evidence is not None:
+            from mohist.agent.chronicle import RunChronicle
+            from mohist.app.pipeline import user_name
+
+            keep = evidence.settings.keep_contents
+            RunChronicle(evidence, evidence.name, log, person=user_name(), keep=keep, delivery=self.task.delivery)
 
     def declarations(self) -> tuple[Mapping[str, Any], ...]:
         """All tools as the model is told of them, sorted by name."""
@@ -350,6 +368,7 @@ class _Session:
         child.jobs, child.grants, child.children = self.jobs, self.grants, self.children
         with RunLog.create(folder, header, self.machine.clock, blobs=self.log.blobs) as log:
             child.log = log
+            child.enter(log)
             log.append(User(prompt))
             may = "You may change files." if write else "You may only look."
             log.append(Fragment("environment", f"Workspace: {self.workspace.root}. {may}", lasting=True))

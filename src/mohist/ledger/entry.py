@@ -18,6 +18,9 @@ from mohist.ledger.errors import EntryError
 Kind = Literal[
     "log.open",
     "log.close",
+    "run.open",
+    "run.prompt",
+    "run.close",
     "model.intent",
     "model.response",
     "tool.intent",
