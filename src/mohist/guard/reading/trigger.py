@@ -6,7 +6,8 @@ by one. The expressions are also what the decoders look for places with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 import re2  # type: ignore[import-untyped]
 
@@ -64,8 +65,7 @@ EXPRESSIONS: Mapping[str, str] = {
 }
 _MARKS: Mapping[str, bytes] = {"escape": b"\\", "url": b"%", "html": b"&"}
 """What stands in every text that holds one of these; looking for one byte costs next to nothing."""
-_FREQUENT = ("concatenation", "line")
-_RARE = tuple(name for name in EXPRESSIONS if name not in _MARKS and name not in _FREQUENT and name != "unicode")
+_DENSE = tuple(name for name in EXPRESSIONS if name not in _MARKS and name != "unicode")
 _MIN_BYTES = 12
 _LOOK_BEHIND_BYTES = 64
 """How far in front of its mark one of `_MARKS` may begin."""
@@ -73,11 +73,12 @@ _LOOK_BEHIND_BYTES = 64
 _MAX_MEMORY_BYTES = 64 * 1024 * 1024
 
 
-_Search = Callable[[bytes, int], tuple[int, int]]
+Spans = Sequence[tuple[int, int]]
+_Search = Callable[[bytes, int], Spans]
 
 
 def _compiled(expression: str) -> _Search:
-    """Searches bytes from a place on; (-1, -1) when there is nothing."""
+    """Searches bytes from a place on: where the match and its groups are, (-1, -1) for what is not there."""
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.max_mem = _MAX_MEMORY_BYTES
@@ -86,18 +87,20 @@ def _compiled(expression: str) -> _Search:
     # The module's own `search` costs several times what the search in a short text does; its native method does the same.
     match, unanchored = compiled._regexp.Match, re2._Anchor.UNANCHORED
 
-    def search(data: bytes, start: int) -> tuple[int, int]:
-        span: tuple[int, int] = match(unanchored, data, start, len(data))[0]
-        return span
+    def search(data: bytes, start: int) -> Spans:
+        spans: Spans = match(unanchored, data, start, len(data))
+        return spans
 
     return search
 
 
 _SEARCHES = {name: _compiled(expression) for name, expression in EXPRESSIONS.items()}
-_ALL, _ALL_RARE, _ALL_FREQUENT = (
-    _compiled("|".join(f"(?:{EXPRESSIONS[name]})" for name in names))
-    for names in ((*_RARE, *_FREQUENT), _RARE, _FREQUENT)
-)
+
+
+@cache
+def _any_of(names: tuple[str, ...]) -> _Search:
+    """Searches for several at once; each is a group of its own."""
+    return _compiled("|".join(f"({EXPRESSIONS[name]})" for name in names))
 
 
 def fired(view: View) -> dict[str, int]:
@@ -110,21 +113,23 @@ def fired(view: View) -> dict[str, int]:
         at = data.find(mark)
         if at >= 0:
             _look(data, name, max(at - _LOOK_BEHIND_BYTES, 0), found)
-    first = _ALL(data, 0)[0]
-    if first >= 0:
-        # What comes before is free of all of them.
-        for search, names in ((_ALL_RARE, _RARE), (_ALL_FREQUENT, _FREQUENT)):
-            start = search(data, first)[0]
-            if start >= 0:
-                for name in names:
-                    _look(data, name, start, found)
+    # Each byte is read once: where one is found, the search goes on for the others from there.
+    start, names = 0, _DENSE
+    while names:
+        spans = _any_of(names)(data, start)
+        start = spans[0][0]
+        if start < 0:
+            break
+        name = names[next(group for group in range(len(names)) if spans[group + 1][0] >= 0)]
+        found[name] = start
+        names = tuple(other for other in names if other != name)
     if not view.text.isascii():
         _look(data, "unicode", 0, found)
     return found
 
 
 def _look(data: bytes, name: str, start: int, found: dict[str, int]) -> None:
-    first = _SEARCHES[name](data, start)[0]
+    first = _SEARCHES[name](data, start)[0][0]
     if first >= 0:
         found[name] = first
 
@@ -133,7 +138,7 @@ def places(view: View, name: str, start: int = 0) -> Iterator[tuple[int, int]]:
     """Where in a view an encoding may stand, in characters, in order; from a byte of `data` on."""
     data, search, char = view.data, _SEARCHES[name], view.char
     while True:
-        first, start = search(data, start)
+        first, start = search(data, start)[0]
         if first < 0:
             return
         yield char(first), char(start - 1) + 1
