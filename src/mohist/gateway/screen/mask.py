@@ -21,12 +21,13 @@ HINT: Final = (
 """Told to the model once, behind the first text that holds a placeholder: the same in each request of a conversation."""
 
 _HINTED: Final[frozenset[Source]] = frozenset({"system", "user", "tool_result", "web", "mcp", "file"})
+_DIGIT: Final = re.compile(r"\d")
 _MIN_REPEATED_CHARS: Final = 8
 """A shorter value is replaced where it was found and nowhere else."""
 _CERTAIN_CHARS: Final = 12
 """A value of so many characters with a digit in it is itself inside a longer word, too."""
 
-_IN_ADDRESS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,30}://[^\s<>\"'`|\\]*$")
+_NOT_IN_ADDRESS: Final = re.compile(r"[\s<>\"'`|\\]")
 _SCHEME: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,30}://")
 _ADDRESS_REST: Final = re.compile(r"[^\s<>\"'`|\\)\]}]*")
 _ADDRESS_CHARS: Final = 2_048
@@ -57,13 +58,16 @@ def can_mask(request: Request, index: int) -> bool:
     )
 
 
-def masked(request: Request, judged: Iterable[Judged], placeholders: Placeholders, *, hint: bool) -> dict[int, str]:
+def masked(
+    request: Request, judged: Iterable[Judged], placeholders: Placeholders, absences: Absences, *, hint: bool
+) -> dict[int, str]:
     """The texts to be sent in the place of others, by the index of their blocks.
 
     Args:
         request: the call.
         judged: what is to be masked, all of it where `can_mask`.
         placeholders: of the conversation; learns the new ones.
+        absences: kept from call to call.
         hint: tells the model what the words are.
 
     Raises:
@@ -89,7 +93,7 @@ def masked(request: Request, judged: Iterable[Judged], placeholders: Placeholder
             pieces += [text[at : span.start], new]
             at = span.end
         changes[index] = "".join([*pieces, text[at:]])
-    _repeat(request, changes, repeated)
+    _repeat(request, changes, repeated, absences)
     changes = {index: text for index, text in changes.items() if text != request.blocks[index].text}
     if hint:
         _add_hint(request, changes)
@@ -114,30 +118,66 @@ def _whole_address(text: str, span: _Span) -> _Span:
     if not span.data_class.startswith("secret"):
         return span
     first = max(0, span.start - _ADDRESS_CHARS)
-    before = _IN_ADDRESS.search(text[first : span.start])
+    if text.find("://", first, span.end) < 0:
+        return span
+    tail = _NOT_IN_ADDRESS.split(text[first : span.start])[-1]
+    before = _SCHEME.search(tail)
     if before is None and _SCHEME.match(text, span.start) is None:
         return span
     rest = _ADDRESS_REST.match(text, span.end)
     end = rest.end() if rest else span.end
     while end > span.end and text[end - 1] in ".,;:!?":
         end -= 1
-    return _Span(first + before.start() if before else span.start, end, span.data_class)
+    return _Span(span.start - len(tail) + before.start() if before else span.start, end, span.data_class)
 
 
-def _repeat(request: Request, changes: dict[int, str], repeated: dict[str, str]) -> None:
+def _repeat(request: Request, changes: dict[int, str], repeated: dict[str, str], absences: Absences) -> None:
     """The same values wherever else they stand."""
-    for value in sorted(repeated, key=len, reverse=True):
-        sure = len(value) >= _CERTAIN_CHARS and any(char.isdigit() for char in value)
-        for index, block in enumerate(request.blocks):
-            text = changes.get(index, block.text)
-            if value not in text or not can_mask(request, index):
-                continue
-            new = repeated[value]
-            if sure:
-                changes[index] = text.replace(value, new)
-            else:
-                alone = re.compile(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])")
-                changes[index] = alone.sub(lambda _found, new=new: new, text)  # type: ignore[misc]
+    values = sorted(repeated, key=len, reverse=True)
+    sure = {value for value in values if len(value) >= _CERTAIN_CHARS and _DIGIT.search(value)}
+    hashes = frozenset(map(hash, values))
+    for index, block in enumerate(request.blocks):
+        if index not in changes and absences.knows(block.text, hashes):
+            continue
+        text = before = changes.get(index, block.text)
+        holds = False
+        for value in values:
+            if value in text:
+                holds = True
+                if can_mask(request, index):
+                    text = _replaced(text, value, repeated[value], inside=value in sure)
+        if text != before:
+            changes[index] = text
+        elif not holds and index not in changes:
+            absences.learn(block.text, hashes)
+
+
+def _replaced(text: str, value: str, new: str, *, inside: bool) -> str:
+    if inside:
+        return text.replace(value, new)
+    return re.sub(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])", lambda _found: new, text)
+
+
+class Absences:
+    """Which texts are known not to hold which values: history is sent again with every request.
+
+    Of both only hashes are kept, which are of no use outside this process. May be used from several threads.
+    """
+
+    def __init__(self, max_texts: int = 50_000) -> None:
+        self._max_texts = max_texts
+        self._known: dict[tuple[int, int], frozenset[int]] = {}
+
+    def knows(self, text: str, values: frozenset[int]) -> bool:
+        """Whether none of the values, by their hashes, stands in the text, as far as was learnt."""
+        known = self._known.get((hash(text), len(text)))
+        return known is not None and values <= known
+
+    def learn(self, text: str, values: frozenset[int]) -> None:
+        """None of the values stands in the text."""
+        if len(self._known) >= self._max_texts:
+            self._known = {}
+        self._known[hash(text), len(text)] = values
 
 
 def _add_hint(request: Request, changes: dict[int, str]) -> None:

@@ -12,9 +12,10 @@ from mohist.gateway.guard import Block as Stop
 from mohist.gateway.guard import Inbound, Outbound, Pass, Replace
 from mohist.gateway.screen.follow import Follower, Memory
 from mohist.gateway.screen.judge import Judge, Judged
-from mohist.gateway.screen.mask import can_mask, is_sealed, masked
+from mohist.gateway.screen.mask import Absences, can_mask, is_sealed, masked
 from mohist.gateway.screen.message import stopped
 from mohist.gateway.screen.note import Released, Take, nobody, nothing
+from mohist.gateway.screen.splice import spliced
 from mohist.guard import Digest, Limits, Request, Scanner
 from mohist.guard.limit import DEFAULT
 from mohist.guard.placeholder import Mint, Placeholders
@@ -75,6 +76,7 @@ class Screen:
         self._take = take
         self._released = released
         self._sessions = Sessions(clock)
+        self._absences = Absences()
 
     def outbound(self, request: Outbound) -> Stop | Replace | Pass | None:
         """What to do with a body.
@@ -105,7 +107,7 @@ class Screen:
             return Stop(stopped(stopping, request.destination, self._settings.own_models))
         placeholders = Placeholders(self._mint, known)
         masking = [one for one in judged if one.decision.action == "mask"]
-        changes = masked(call, masking, placeholders, hint=self._settings.hint) if masking else {}
+        changes = masked(call, masking, placeholders, self._absences, hint=self._settings.hint) if masking else {}
         if changes:
             self._sessions.put(request.principal.key_id, request.session_id, placeholders.values)
         memory = Memory(
@@ -113,7 +115,7 @@ class Screen:
             digests,
             _clear([one for one in judged if one.decision.action != "mask"]),
         )
-        return Replace(call.rewrite(changes), memory) if changes else Pass(memory)
+        return Replace(spliced(request.body, call, changes), memory) if changes else Pass(memory)
 
     def inbound(self, request: Outbound) -> Inbound | None:
         """Who follows the answer."""
