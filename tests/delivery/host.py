@@ -60,14 +60,18 @@ class Sshd:
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it locks itself in before a login
-        argv = [*before, SSHD, "-D", "-e", "-f", str(folder / "config")]
-        with (folder / "log").open("wb") as log:
+        self._argv = [*before, SSHD, "-D", "-e", "-f", str(folder / "config")]
+        self.start()
+
+    def start(self) -> None:
+        """Also again, on the same port."""
+        with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         end_s = time.monotonic() + 20
         while not self._answers():
-            said = (folder / "log").read_text(encoding="utf-8")
+            said = (self.folder / "log").read_text(encoding="utf-8")
             if self.process.poll() is not None:
                 pytest.skip(f"sshd does not start here: {said}")
             assert time.monotonic() < end_s, said
@@ -82,10 +86,27 @@ class Sshd:
         public = key.export_public_key().decode().strip()
         self.known_hosts.write_text(f"* {public}\n", encoding="utf-8")
 
+    def kill(self) -> None:
+        """As a host that loses power does: the server, its sessions, and what runs in them, at once."""
+        pids = [self.process.pid]
+        for pid in pids:
+            pids += [child for child in _children(pid) if child not in pids]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(20)
+
     def stop(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait(20)
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError):
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return [int(child) for task in tasks for child in (task / "children").read_text(encoding="utf-8").split()]
+    return []
 
 
 class Link:

@@ -18,7 +18,9 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 65536
 
     def do_GET(self) -> None:
-        sick = MODE == "broken" or (MODE == "later" and time.monotonic() - BEGAN_S > 1.0)
+        age_s = time.monotonic() - BEGAN_S
+        sick_after_s = {"broken": 0.0, "later": 1.0, "much-later": 4.0}.get(MODE)
+        sick = (sick_after_s is not None and age_s > sick_after_s) or (MODE == "flap" and int(age_s / 0.4) % 2 == 1)
         body = json.dumps({"version": os.environ["MOHIST_COMMIT"]}).encode()
         self.send_response(500 if sick else 200)
         self.send_header("content-length", str(len(body)))

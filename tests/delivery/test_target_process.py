@@ -5,135 +5,25 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import shutil
 import signal
-import socket
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
-from deploy_room import NEW, OLD, FolderGround, MemoryBook, delivery, environment
+from deploy_room import NEW, OLD, environment
 from deployer import Order
+from process_room import Host, Seen, opened, users
 
-from mohist.base import SystemClock
-from mohist.delivery.deploy import deploy
 from mohist.delivery.errors import BusyError, TargetError
-from mohist.delivery.state import Release
-from mohist.delivery.target import ReleaseFacts
-from mohist.delivery.target.probe import ProbeSpec
-from mohist.delivery.target.process import ProcessTarget
 
 pytestmark = [pytest.mark.release, pytest.mark.enable_socket]
-
-_PREFIX = Path(sys.base_prefix).resolve()
-PYTHON = str(Path(sys.executable).resolve())
-READABLE = () if _PREFIX.is_relative_to("/usr") else (_PREFIX,)
-THIRD = "c" * 40
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Host:
-    """One host with a process target, and releases of the small service."""
-
-    folder: Path
-    target: ProcessTarget
-    modes: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.book = MemoryBook()
-        self.ground = FolderGround(self.folder / "copies", self._fill)
-        self.environment = environment(
-            target=f'kind = "process"\ncommand = "serve"\nlisten = "{self.target.listen}"',
-            probe="successes = 2\ninterval_s = 0.05\nbake_s = 0.3\nwithin_s = 40",
-        )
-
-    def _fill(self, folder: Path, commit: str) -> None:
-        shutil.copy(Path(__file__).with_name("service.py"), folder)
-        (folder / "mode").write_text(self.modes.get(commit, "well"), encoding="utf-8")
-
-    async def deploy(self, commit: str, attempt: int = 1) -> Release:
-        return await deploy(
-            delivery(attempt=attempt),
-            self.environment,
-            commit,
-            self.book,  # type: ignore[arg-type]
-            self.ground,  # type: ignore[arg-type]
-            self.target,
-            SystemClock(),
-        )
-
-    async def facts(self, release_id: str, commit: str) -> ReleaseFacts:
-        return ReleaseFacts(release_id, commit, await self.ground.copy(release_id, commit), commit, "staging")
 
 
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
-    listen = f"127.0.0.1:{free_port()}"
-    target = ProcessTarget(
-        home=tmp_path / "host",
-        command=f"exec {PYTHON} service.py",
-        listen=listen,
-        probing=ProbeSpec(url=f"http://{listen}/health", version="json:version"),
-        readable=READABLE,
-        host_env=dict(os.environ),
-        drain_s=2,
-    )
-    yield Host(tmp_path, target)
-    with anyio.CancelScope(shield=True):
-        await target.end()
-        with anyio.fail_after(20):
-            while target._kept():  # noqa: ASYNC110 - another process's end
-                await anyio.sleep(0.02)
-
-
-@dataclass
-class Seen:
-    versions: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    left: bool = False
-    """The users have gone."""
-
-
-async def users(host: Host, seen: Seen) -> None:
-    """One user with a connection for each request and one that keeps theirs, as fast as they get answers."""
-
-    async def new_connections() -> None:
-        while not seen.left:
-            try:
-                async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
-                    note(await client.get(host.target.probing.url))
-            except httpx2.HTTPError as error:
-                seen.failures.append(repr(error))
-            await anyio.sleep(0.01)
-
-    async def one_connection() -> None:
-        async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
-            while not seen.left:
-                try:
-                    note(await client.get(host.target.probing.url))
-                except httpx2.HTTPError as error:
-                    seen.failures.append(f"kept: {error!r}")
-                await anyio.sleep(0.01)
-
-    def note(answer: httpx2.Response) -> None:
-        if answer.status_code != 200:
-            seen.failures.append(str(answer.status_code))
-        else:
-            seen.versions.append(json.loads(answer.content)["version"])
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(new_connections)
-        group.start_soon(one_connection)
+    async with opened(tmp_path) as made:
+        yield made
 
 
 async def test_users_see_no_failed_request_while_a_good_release_comes(host: Host) -> None:

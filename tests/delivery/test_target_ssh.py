@@ -7,7 +7,7 @@ import pickle
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +60,7 @@ class Host:
     sshd: Sshd
     modes: dict[str, str] = field(default_factory=dict)
     link: Link | None = None
+    rows: list[Release] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root = self.folder / "srv"
@@ -309,6 +310,70 @@ class CutAtActivation:
     async def activate(self, release: ReleaseFacts, weight: int = 100) -> None:
         self._link.cut()
         await self._target.activate(release, weight)
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Host]:
+    """A host whose server may be killed."""
+    server = Sshd(tmp_path / "server")
+    made = Host(tmp_path, server)
+    yield made
+    made.end()
+    server.stop()
+
+
+async def _killed_in_the_middle(host: Host, then: Callable[[], None]) -> None:
+    """Kills the server once the restart of the next release is under way."""
+    began = host.folder / "began"
+    slow = f"if [ ! -e {began} ]; then touch {began}; sleep 30; fi; {host.target.restart}"
+    host.target = replace(host.target, restart=slow, timeout_s=5)
+
+    async def kill() -> None:
+        with anyio.fail_after(60):
+            while not began.exists():  # noqa: ASYNC110 - written by a process on the host
+                await anyio.sleep(0.02)
+        await anyio.to_thread.run_sync(host.sshd.kill)
+        await anyio.to_thread.run_sync(then)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(kill)
+        host.rows = [await host.deploy(NEW)]
+
+
+async def test_a_server_killed_in_the_middle_that_comes_back_is_gone_on_with(own: Host) -> None:
+    first = await own.deploy(OLD)
+    own.environment = environment(
+        more="patience_s = 60\nbusy_s = 0", probe="successes = 2\ninterval_s = 0.05\nbake_s = 0.3\nwithin_s = 60"
+    )
+    await _killed_in_the_middle(own, own.sshd.start)
+    (row,) = own.rows
+    assert (row.status, row.previous, own.current()) == ("committed", first.release_id, row.release_id), row
+    assert (await own.target.probe(await own.facts("rel-asked"))).version == NEW
+    assert not own.left() & {"lock", "touched"}
+
+
+async def test_a_server_killed_in_the_middle_that_never_comes_back_ends_in_a_state_that_says_so(own: Host) -> None:
+    first = await own.deploy(OLD)
+    own.environment = environment(
+        more="patience_s = 1\nbusy_s = 0", probe="successes = 2\ninterval_s = 0.05\nbake_s = 0.3\nwithin_s = 3"
+    )
+    await _killed_in_the_middle(own, lambda: None)
+    (row,) = own.rows
+    assert row.status == "failed"
+    assert "And the rollback failed" in row.detail
+    assert [note.kind for note in own.book.told][-1] == "alarm"
+    own.sshd.start()
+    back = await take_back(
+        delivery(),
+        own.environment,
+        row,
+        own.book,
+        own.target,
+        SystemClock(),
+        "ann",  # type: ignore[arg-type]
+    )
+    assert (back.status, own.current()) == ("rolled-back", first.release_id)
+    assert not own.left() & {"lock", "touched"}
 
 
 @pytest.mark.parametrize("dies_at", ["prepared", "activating", "rolling-back"])
