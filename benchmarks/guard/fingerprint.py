@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mohist.guard.fingerprint import Index, Source, fingerprint_detector, its_own, learn, public
+from mohist.guard.fingerprint.detector import HITS_MIN
 
 SEED = 20261123
 WORD = re.compile(r"[A-Za-z_]\w*")
@@ -63,8 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--classified", nargs="+", required=True)
-    parser.add_argument("--exact-min", type=int)
-    parser.add_argument("--shape-min", type=int)
+    parser.add_argument("--hits-min", type=int, default=HITS_MIN)
     args = parser.parse_args()
     archives = sorted([*args.folder.glob("*.tar.gz"), *args.folder.glob("*.whl")])
     index, ours, taught, clean = Index(), [], [], []
@@ -77,8 +77,7 @@ def main() -> int:
             for source in files:
                 (taught if zlib.crc32(source.path.encode()) % 2 else clean).append(source)
     index = index.with_public(*public(taught))
-    chosen = {name: value for name, value in (("exact_min", args.exact_min), ("shape_min", args.shape_min)) if value}
-    detector = fingerprint_detector(index, **chosen)
+    detector = fingerprint_detector(index, hits_min=args.hits_min)
     print(
         f"registered {len(ours)} files, public {len(taught)}, clean {len(clean)}; index {len(index.to_bytes()) / 1e6:.1f} MB"
     )

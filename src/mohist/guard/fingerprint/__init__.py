@@ -6,7 +6,8 @@ of code, never code.
 
 from mohist.guard.fingerprint.detector import FingerprintDetector, Run, fingerprint_detector
 from mohist.guard.fingerprint.index import Index, Repository
-from mohist.guard.fingerprint.learn import Learnt, Source, its_own, learn, public
+from mohist.guard.fingerprint.lesson import Learnt, Source, its_own, learn, public
+from mohist.guard.fingerprint.store import fingerprint_path, read_index, write_index
 
 __all__ = [
     "FingerprintDetector",
@@ -16,7 +17,10 @@ __all__ = [
     "Run",
     "Source",
     "fingerprint_detector",
+    "fingerprint_path",
     "its_own",
     "learn",
     "public",
+    "read_index",
+    "write_index",
 ]

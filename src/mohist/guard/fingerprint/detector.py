@@ -17,8 +17,8 @@ TEXT_MIN_BYTES = 160
 """Shorter than any ten lines; three lines can't be told from everybody's."""
 GAP_BYTES = 400
 """What may stand between two known stretches of one run: changed lines, a comment."""
-EXACT_MIN, SHAPE_MIN = 4, 7
-"""Known stretches in a run: of words, or of shapes alone."""
+HITS_MIN = 7
+"""Known stretches in a run, of words and of shapes together; ten lines as they were have 25, with all names changed 7."""
 
 
 class _Known(NamedTuple):
@@ -45,14 +45,12 @@ class FingerprintDetector:
 
     Args:
         index: of the repositories.
-        exact_min: known stretches of words that a run needs.
-        shape_min: known stretches of shapes that a run needs, where words are too few.
+        hits_min: known stretches that a run needs.
     """
 
-    def __init__(self, index: Index, exact_min: int, shape_min: int) -> None:
+    def __init__(self, index: Index, hits_min: int) -> None:
         self._index = index
-        self._exact_min = exact_min
-        self._shape_min = shape_min
+        self._hits_min = hits_min
         self._digest = index.digest
 
     @property
@@ -61,7 +59,7 @@ class FingerprintDetector:
 
     @property
     def version(self) -> str:
-        return f"{VERSION}.{FORMAT}.{self._digest}.{self._exact_min}.{self._shape_min}"
+        return f"{VERSION}.{FORMAT}.{self._digest}.{self._hits_min}"
 
     @property
     def patterns(self) -> Sequence[Pattern]:
@@ -75,7 +73,7 @@ class FingerprintDetector:
                 places, owners = find(grams.hashes)
                 for place, owner in zip(places.tolist(), owners.tolist(), strict=True):
                     known.append(_Known(int(grams.first[place]), int(grams.last[place]), owner, exact))
-        return [run for run in _joined(sorted(known)) if run.exact >= self._exact_min or run.shape >= self._shape_min]
+        return [run for run in _joined(sorted(known)) if run.exact + run.shape >= self._hits_min]
 
     def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:  # noqa: ARG002
         """See `Detector.detect`."""
@@ -83,13 +81,12 @@ class FingerprintDetector:
             return
         for run in self.runs(view.data):
             repository = self._index.repositories[run.owner]
-            words = run.exact >= self._exact_min
             yield Hit(
                 rule=f"fingerprint.{repository.name}",
                 data_class=repository.data_class,
                 start=view.char(run.start),
                 end=min(view.char(run.end) + 1, len(view.text)),
-                confidence=min(0.99, (0.8 if words else 0.7) + 0.01 * (run.exact + run.shape)),
+                confidence=min(0.99, 0.7 + 0.01 * (run.exact + run.shape)),
                 note=f"{run.exact} stretches of words and {run.shape} of shapes are of {repository.name}",
             )
 
@@ -107,8 +104,6 @@ def _joined(known: Sequence[_Known]) -> Iterator[Run]:
     yield from open_runs.values()
 
 
-def fingerprint_detector(
-    index: Index, *, exact_min: int = EXACT_MIN, shape_min: int = SHAPE_MIN
-) -> FingerprintDetector:
+def fingerprint_detector(index: Index, *, hits_min: int = HITS_MIN) -> FingerprintDetector:
     """The detector over an index; see `FingerprintDetector`."""
-    return FingerprintDetector(index, exact_min, shape_min)
+    return FingerprintDetector(index, hits_min)

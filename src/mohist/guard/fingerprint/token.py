@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Raise it with every change of a constant or rule below: hashes of different formats have nothing in common."""
-EXACT_TOKENS, SHAPE_TOKENS = 16, 24
-"""How long a stretch is."""
+EXACT_TOKENS, SHAPE_TOKENS = 12, 20
+"""How long a stretch is. Chosen with `NAMES_BACK` by benchmarks/guard/fingerprint.py: longer ones lose renamed excerpts, shorter ones hit
+everybody's code."""
 KEPT_OF = 4
-NAMES_BACK = 12
+NAMES_BACK = 6
 """How many names back the same name is looked for."""
 CHUNK_BYTES, OVERLAP_BYTES = 1 << 18, 1 << 12
 
