@@ -98,11 +98,11 @@ def _base64_spot(text: str, start: int, end: int, limits: Limits) -> Spot | None
     plain = inflated(data, limits.max_view_bytes)
     if plain is not None:
         decoded = as_text(plain)
-        return None if decoded is None else Spot(start, end, decoded.text)
+        return None if decoded is None else (start, end, decoded.text, None)
     decoded = as_text(data)
     if decoded is None:
         return None
-    return Spot(start, end, decoded.text, _base64_way(decoded, raw if packed is not raw else ""))
+    return start, end, decoded.text, _base64_way(decoded, raw if packed is not raw else "")
 
 
 def _base64_way(decoded: Decoded, wrapped: str) -> Locate:
@@ -126,8 +126,12 @@ def _base32_spots(view: View, first: int) -> Iterator[Spot]:
         except (binascii.Error, ValueError):
             continue
         if decoded is not None:
-            at = decoded.at
-            yield Spot(start, end, decoded.text, lambda low, high, at=at: (at(low) * 8 // 5, -(-at(high) * 8 // 5)))  # type: ignore[misc]
+            yield start, end, decoded.text, _base32_way(decoded)
+
+
+def _base32_way(decoded: Decoded) -> Locate:
+    # Five bits a character.
+    return lambda start, end: (decoded.at(start) * 8 // 5, -(-decoded.at(end) * 8 // 5))
 
 
 def _pair_spots(view: View, name: str, first: int, expression: re.Pattern[str], base: int) -> Iterator[Spot]:
@@ -138,7 +142,7 @@ def _pair_spots(view: View, name: str, first: int, expression: re.Pattern[str], 
         decoded = as_text(bytes(value for value in found)) if all(value < 256 for value in found) else None
         if decoded is not None:
             spans = [(number.start() - start, number.end() - start) for number in numbers]
-            yield Spot(start, end, decoded.text, _span_way(decoded, spans))
+            yield start, end, decoded.text, _span_way(decoded, spans)
 
 
 def _span_way(decoded: Decoded, spans: list[tuple[int, int]]) -> Locate:

@@ -46,11 +46,16 @@ def _spots(
     view: View, name: str, start: int, expression: re.Pattern[str], read: Callable[[str], str | None]
 ) -> Iterator[Spot]:
     text = view.text
+    known: dict[str, str | None] = {}
     for low, high in lines(view, name, start):
         for found in expression.finditer(text, low, high + 1):
-            meant = read(found[0])
+            spelled = found[0]
+            if spelled in known:
+                meant = known[spelled]
+            else:
+                meant = known[spelled] = read(spelled)
             if meant is not None:
-                yield Spot(found.start(), found.end(), meant)
+                yield *found.span(), meant, None
 
 
 def _escape(text: str) -> str | None:

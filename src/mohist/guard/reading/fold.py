@@ -35,8 +35,8 @@ def _spots(view: View, first: int) -> Iterator[Spot]:
             character = found[0]
             if _LEFT_OUT.fullmatch(character):
                 # Tag characters spell ASCII (Unicode 23.9); as a text of their own they are a covert channel.
-                yield Spot(found.start(), found.end(), "")
+                yield found.start(), found.end(), "", None
                 continue
             folded = unicodedata.normalize("NFKC", character).translate(_LOOK_ALIKE)
             if folded != character:
-                yield Spot(found.start(), found.end(), folded)
+                yield found.start(), found.end(), folded, None

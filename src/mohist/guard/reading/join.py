@@ -48,19 +48,19 @@ def diff(view: View, start: int = 0) -> View | None:
 def _literal_spots(view: View, first: int) -> Iterator[Spot]:
     for low, high in lines(view, "concatenation", first):
         for found in _BETWEEN_LITERALS.finditer(view.text, low, high):
-            yield Spot(found.start(), found.end(), "")
+            yield found.start(), found.end(), "", None
 
 
 def _line_spots(view: View, first: int) -> Iterator[Spot]:
     for start, end in places(view, "line", first):
         found = _LINE_END.search(view.text, start)
         if found and found.start() < end:
-            yield Spot(found.start(), found.end(), "")
+            yield found.start(), found.end(), "", None
 
 
 def _every_second(view: View, name: str, first: int) -> Iterator[Spot]:
     for start, end in places(view, name, first):
-        yield Spot(start, end, view.text[start:end:2], _doubled)
+        yield start, end, view.text[start:end:2], _doubled
 
 
 def _doubled(start: int, end: int) -> tuple[int, int]:
@@ -74,7 +74,7 @@ def _mark_spots(view: View, first: int) -> Iterator[Spot]:
         at = found.start()
         while text.startswith(mark, at):
             width = 2 if mark == ">" and text.startswith(" ", at + 1) else 1
-            yield Spot(at, at + width, "")
+            yield at, at + width, "", None
             at = text.find("\n", at) + 1
             if at == 0:
                 break
