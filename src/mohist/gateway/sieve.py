@@ -79,7 +79,9 @@ class Sieve:
         except orjson.JSONDecodeError:
             value = None
         if not isinstance(value, dict):
-            raise SieveError("the answer is no JSON object")
+            # A page in the place of an answer: its reader is to see it, so the guard is, too.
+            self._let_whole(Part("other", -1, sealed=True), body.decode("utf-8", "replace"))
+            return body
         return orjson.dumps(value) if self._strain(value) else body
 
     def _event(self, event: bytes) -> bytes:
