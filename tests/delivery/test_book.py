@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from mohist.delivery.errors import (
     OutdatedError,
     UnknownDeliveryError,
 )
+from mohist.delivery.machine import LOOK
 from mohist.delivery.state import (
     Bound,
     Criterion,
@@ -292,6 +294,24 @@ def test_releases_are_told_by_delivery_and_by_environment(book: Book) -> None:
     assert [row.release_id for row in book.releases(environment="test")] == ["r1", "r2"]
     assert [row.release_id for row in book.facts("delivery-2").releases] == ["r2", "r3"]
     assert len(book.releases()) == 3
+
+
+def test_who_waits_until_it_looks_again_is_told_when_it_is_time(book: Book) -> None:
+    def waits(delivery_id: str, at_ms: int, **changes: Any) -> None:
+        book.create(delivery(delivery_id))
+        options = {LOOK: {"stage": "merge", "attempt": 1, "at_ms": at_ms}} if at_ms else {}
+        book.change(delivery_id, lambda row: dataclasses.replace(row, options=options, **changes))
+
+    waits("delivery-1", 2_000, status="waiting", segment="")
+    waits("delivery-2", 1_000, status="waiting", segment="")
+    waits("delivery-3", 1_000, status="paused", segment="")
+    waits("delivery-4", 1_000, status="waiting", segment="ship")
+    waits("delivery-5", 0, status="waiting", segment="")
+    assert book.due(999) == []
+    assert book.due(1_000) == ["delivery-2"]
+    assert sorted(book.due(2_000)) == ["delivery-1", "delivery-2"]
+    book.change("delivery-2", lambda row: dataclasses.replace(row, options={}))
+    assert book.due(2_000) == ["delivery-1"]
 
 
 def test_a_release_is_written_together_with_the_word_of_it(book: Book) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -11,14 +12,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from fakes.clock import FakeClock
 from fakes.postgres import Postgres
 from mohist.delivery.errors import BookError
 from mohist.delivery.migration import VERSION_TABLE
 from mohist.delivery.schema import METADATA
-from mohist.delivery.state import Bound
+from mohist.delivery.state import Bound, Delivery
 from mohist.delivery.store import Store
 from mohist.gateway.address import Address, home_address
 from mohist.gateway.schema import METADATA as GATEWAY
@@ -56,6 +57,55 @@ def test_a_file_of_schema_1_is_brought_up_to_date_and_keeps_what_it_holds(tmp_pa
     store.close()
     Store(tmp_path / "fresh.db", clock).close()
     assert columns_of(path) == columns_of(tmp_path / "fresh.db")
+
+
+def test_what_waited_to_look_again_is_found_after_the_upgrade(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "deliveries.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((GOLDEN / "filled-1.sql").read_text(encoding="utf-8"))
+        options = '{"look":{"at_ms":7,"attempt":1,"stage":"merge"},"yes":true}'
+        db.execute("UPDATE deliveries SET status = 'waiting', segment = '', options = ?", (options,))
+        db.commit()
+    store = Store(path, clock)
+    assert (store.due(6), store.due(7)) == ([], ["dlv-1"])
+    store.close()
+
+
+@KINDS
+def test_a_worker_asks_only_for_what_was_moved(
+    kind: str, new_address: Callable[[str], Address], clock: FakeClock
+) -> None:
+    store = Store(new_address(kind), clock)
+    for number in range(3):
+        told = (f"d-{number}", "/r", "Do it.", "text", "ann", "a" * 40, "main", f"mohist/d-{number}")
+        store.create(Delivery(*told, "waiting" if number else "paused", "clarify", 1, 1, updated_at_ms=10 * number))
+    assert store.moved_since("waiting", 0) == [("d-1", 0), ("d-2", 0)]
+    assert store.moved_since("waiting", 11) == [("d-2", 0)]
+    store.change("d-2", lambda row: dataclasses.replace(row, detail="it waits"))
+    assert store.moved_since("waiting", 20) == [("d-2", 1)]
+    assert store.moved_since("waiting", 21) == []
+    store.close()
+
+
+def test_what_a_worker_asks_each_round_is_found_by_an_index(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "deliveries.db"
+    store = Store(path, clock)
+    asked: list[str] = []
+    event.listen(store._tables.db.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    store.due(1)
+    store.moved_since("waiting", 1)
+    store.running()
+    store.close()
+    with closing(sqlite3.connect(path)) as db:
+        plans = [
+            db.execute(f"EXPLAIN QUERY PLAN {text}", (None,) * text.count("?")).fetchall()
+            for text in asked
+            if "FROM deliveries" in text
+        ]
+    assert len(plans) == 3
+    for plan in plans:
+        assert any("USING" in row[3] and "INDEX" in row[3] for row in plan), plan
+        assert not any(row[3].startswith("SCAN") for row in plan), plan
 
 
 def columns_of(path: Path) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import tomllib
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,8 +17,10 @@ from mohist.app.expiry import expiring
 from mohist.app.office import HeldStore, Office
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
 from mohist.app.segment import segments
+from mohist.base import MohistError
 from mohist.delivery.consent import by_yes
 from mohist.delivery.engine import Engine
+from mohist.delivery.engine.doze import DozingEngine
 from mohist.delivery.engine.journal import Journal
 from mohist.delivery.engine.plain import PlainEngine
 from mohist.delivery.errors import RuleError
@@ -26,13 +29,18 @@ from mohist.delivery.machine import LOOK, advance
 from mohist.delivery.stage import ask
 from mohist.delivery.state import Delivery, Facts, Move, Note
 from mohist.delivery.store import Store, delivery_address
-from mohist.delivery.worker import run_worker
+from mohist.delivery.worker import ROUND_S, nothing, run_worker
 from mohist.gateway.address import file_address
 
 LOOK_S: Final = 0.2
 GRACE_S: Final = 1.0
 FAREWELL_S: Final = 5.0
+_LOG: Final = logging.getLogger(__name__)
 SOON_S: Final = 5.0
+SKEW_MS: Final = 60_000
+"""How far the clock of a machine that moves a delivery may be behind."""
+ALL_MS: Final = 600_000
+"""How often every delivery that waits is looked at all the same."""
 ENGINE_FILE: Final = "engine.db"
 EngineName = Literal["plain", "dbos"]
 Watch = Callable[[Delivery, Sequence[Note]], None]
@@ -115,7 +123,7 @@ async def work(office: Office, told: Callable[[str], None], beside: Beside | Non
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_until_signal, stop)
-            group.start_soon(_consenting, office, stop)
+            group.start_soon(consenting, office, stop)
             group.start_soon(clearing, office, stop)
             group.start_soon(expiring, office, stop)
             group.start_soon(notifier.run)
@@ -123,7 +131,13 @@ async def work(office: Office, told: Callable[[str], None], beside: Beside | Non
                 group.start_soon(beside, stop)
             told(f"works on deliveries as {engine.executor_id}; end it with Ctrl-C")
             await run_worker(
-                engine, book, office.clock, stop=stop, required=office.rulings.required, grace_s=GRACE_S * 10
+                engine,
+                book,
+                office.clock,
+                stop=stop,
+                required=office.rulings.required,
+                grace_s=GRACE_S * 10,
+                idle=engine.rest if isinstance(engine, DozingEngine) else nothing,
             )
             group.cancel_scope.cancel()
     finally:
@@ -181,7 +195,7 @@ def _engine(office: Office, only: str) -> tuple[Store, Engine]:
 
         store = Store(address, office.clock)
         where = file_address(office.paths.home / ENGINE_FILE) if office.is_file else address
-        return store, DbosEngine(where, segments(office, store), store, office.clock)
+        return store, DozingEngine(lambda: DbosEngine(where, segments(office, store), store, office.clock))
     book = HeldStore(address, office.clock).take(office, only)
     journal = Journal(file_address(office.paths.home / ENGINE_FILE), office.clock)
     return book, PlainEngine(segments(office, book), journal, book)
@@ -208,15 +222,39 @@ def engine_name(office: Office) -> EngineName:
     return "plain" if office.is_file else "dbos"
 
 
-async def _consenting(office: Office, stop: anyio.Event) -> None:
-    """Says what `--yes` says of deliveries whose gates opened while this worker ran."""
+async def consenting(office: Office, stop: anyio.Event, round_s: float = ROUND_S) -> None:
+    """Says what `--yes` says of deliveries whose gates opened, until `stop` is set.
+
+    Each is looked at once for each of its revisions. A round asks only for those that were moved a short while ago; all of
+    them at the beginning and now and then, since clocks of other machines may be wrong.
+    """
     seen: dict[str, int] = {}
+    all_at_ms = 0
     while not stop.is_set():
-        for delivery in await ask(office.book.list, "waiting"):
-            if delivery.options.get("yes") and seen.get(delivery.delivery_id) != delivery.revision:
-                seen[delivery.delivery_id] = delivery.revision
-                await to_thread.run_sync(say_yes, office, delivery)
-        await anyio.sleep(1.0)
+        now_ms = office.clock.now_ms()
+        since_ms = now_ms - SKEW_MS if now_ms < all_at_ms else 0
+        if not since_ms:
+            all_at_ms = now_ms + ALL_MS
+        try:
+            moved = await ask(office.book.moved_since, "waiting", since_ms)
+        except MohistError as error:
+            _LOG.warning("Gates could not be looked at: %s", error)
+            moved = ()
+            all_at_ms = now_ms
+        if not since_ms:
+            seen = {delivery_id: seen[delivery_id] for delivery_id, _ in moved if delivery_id in seen}
+        for delivery_id, revision in moved:
+            if seen.get(delivery_id) == revision:
+                continue
+            seen[delivery_id] = revision
+            try:
+                await to_thread.run_sync(say_yes, office, await ask(office.book.get, delivery_id))
+            except MohistError as error:
+                # Its rules, or its repository: the others' gates are looked at all the same.
+                _LOG.warning("Gates of %s could not be looked at: %s", delivery_id, error)
+                del seen[delivery_id]
+        with anyio.move_on_after(round_s):
+            await stop.wait()
 
 
 async def _until_signal(stop: anyio.Event) -> None:

@@ -46,6 +46,10 @@ class Book(Protocol):
         """Cancelled deliveries with this option: something of them is not taken back yet."""
         ...
 
+    def due(self, now_ms: int) -> Sequence[str]:
+        """Ids of deliveries that wait, and whose time to look again at something outside has come."""
+        ...
+
     def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
         """Reads, changes and writes the row in one transaction; raises what `change` raises, and writes nothing then."""
         ...

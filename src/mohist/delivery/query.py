@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, and_, desc, func, insert, select, upda
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mohist.delivery.errors import ConflictError, UnknownDeliveryError
+from mohist.delivery.machine import LOOK
 from mohist.delivery.row import Row, decision_of, delivery_of, gate_of, plan_of, row_of, spec_of, value_of
 from mohist.delivery.schema import DECISIONS, DELIVERIES, GATES, PLANS, RELEASES, SPECS, SPENDINGS, STAGE_ROWS
 from mohist.delivery.state import STAGES, Decision, Delivery, Facts, Gate, Plan, Release, Spec, StageRow
@@ -35,6 +36,12 @@ def held_delivery(db: Connection, delivery_id: str) -> Delivery:
     return delivery_of(row)
 
 
+def columns_of(delivery: Delivery) -> Row:
+    """The columns of a delivery."""
+    look = delivery.options.get(LOOK)
+    return {**row_of(delivery), "look_at_ms": int(look["at_ms"]) if look else None}
+
+
 def write_delivery(db: Connection, before: Delivery, after: Delivery) -> Delivery:
     """Writes a held delivery that was changed, and counts; what did not change is not written.
 
@@ -47,7 +54,7 @@ def write_delivery(db: Connection, before: Delivery, after: Delivery) -> Deliver
         raise ConflictError(f"Delivery {before.delivery_id!r} was changed by somebody else.", "Look, and say it again.")
     after = dataclasses.replace(after, revision=before.revision + 1)
     mine = and_(DELIVERIES.c.delivery_id == before.delivery_id, DELIVERIES.c.revision == before.revision)
-    if db.execute(update(DELIVERIES).where(mine).values(row_of(after))).rowcount != 1:
+    if db.execute(update(DELIVERIES).where(mine).values(columns_of(after))).rowcount != 1:
         raise ConflictError(f"Delivery {before.delivery_id!r} was changed by somebody else.", "Look, and say it again.")
     return after
 

@@ -90,7 +90,10 @@ DELIVERIES: Final = Table(
     Column("taken_by", Words, nullable=False),
     Column("unpriced", WHOLE, nullable=False, server_default="0"),
     Column("held_microusd", WHOLE, nullable=False, server_default="0"),
+    Column("look_at_ms", WHOLE),  # of its options, where an index finds it; NULL: it looks at nothing
     Index("deliveries_by_status", "status", "created_at_ms"),
+    Index("deliveries_by_change", "status", "updated_at_ms"),
+    Index("deliveries_by_look", "look_at_ms"),
     Index("deliveries_by_time", "created_at_ms"),
     Index("deliveries_by_segment", "segment"),
 )

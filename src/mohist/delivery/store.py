@@ -27,6 +27,7 @@ from mohist.delivery.query import (
     add_row,
     add_version,
     close_gates,
+    columns_of,
     held_delivery,
     next_number,
     put_row,
@@ -126,7 +127,7 @@ class Store:
 
     def create(self, delivery: Delivery) -> None:
         with self._writing() as db:
-            db.execute(insert(DELIVERIES).values(row_of(delivery)))
+            db.execute(insert(DELIVERIES).values(columns_of(delivery)))
             self._note(db, delivery.delivery_id, "created", delivery.source, {"by": delivery.requested_by})
 
     def get(self, delivery_id: str) -> Delivery:
@@ -158,6 +159,18 @@ class Store:
         query = select(DELIVERIES).where(DELIVERIES.c.status == "cancelled", marked)
         with self._reading() as db:
             return [delivery for delivery in map(delivery_of, rows_of(db, query)) if option in delivery.options]
+
+    def due(self, now_ms: int) -> Sequence[str]:
+        mine = and_(DELIVERIES.c.status == "waiting", DELIVERIES.c.segment == "", DELIVERIES.c.look_at_ms <= now_ms)
+        with self._reading() as db:
+            return db.execute(select(DELIVERIES.c.delivery_id).where(mine).order_by("look_at_ms")).scalars().all()
+
+    def moved_since(self, status: str, since_ms: int) -> Sequence[tuple[str, int]]:
+        """Deliveries of a status that were moved since then, by the clock of whoever moved them: id and revision of each."""
+        query = select(DELIVERIES.c.delivery_id, DELIVERIES.c.revision)
+        mine = and_(DELIVERIES.c.status == status, DELIVERIES.c.updated_at_ms >= since_ms)
+        with self._reading() as db:
+            return [(delivery_id, revision) for delivery_id, revision in db.execute(query.where(mine))]
 
     def running(self) -> Sequence[Delivery]:
         # Named one by one, so that the index is used: most deliveries have none.

@@ -20,7 +20,7 @@ from anyio import to_thread
 from mohist.base import Clock, MohistError
 from mohist.delivery.book import Book
 from mohist.delivery.engine.contract import ENDED, Engine, SegmentStatus, segment_key
-from mohist.delivery.machine import LOOK, OVER, Required, advance, ended, left, then
+from mohist.delivery.machine import OVER, Required, advance, ended, left, then
 from mohist.delivery.state import Facts, Move
 
 ROUND_S: Final = 1.0
@@ -28,6 +28,10 @@ GRACE_S: Final = 10.0
 WAKE_S: Final = 10.0
 """How often those that look again at something outside are looked through: one question to the book."""
 _LOG: Final = logging.getLogger(__name__)
+
+
+def nothing() -> None:
+    """What is done where an engine costs nothing while it is idle."""
 
 
 def nobody(_: Facts) -> Required:
@@ -45,6 +49,7 @@ async def run_worker(
     round_s: float = ROUND_S,
     grace_s: float = GRACE_S,
     wakes: bool = True,
+    idle: Callable[[], None] = nothing,
 ) -> None:
     """Works until `stop` is set, and then closes the engine: steps under way may end within the grace, the rest is handed back.
 
@@ -59,6 +64,7 @@ async def run_worker(
         round_s: how often it asks.
         grace_s: for steps under way.
         wakes: enters stages again that look at something outside, such as a forge, once it is time.
+        idle: called in each round in which nothing is to run, in a thread.
     """
     woken_at_ms = 0
     try:
@@ -67,7 +73,8 @@ async def run_worker(
                 if wakes and clock.now_ms() >= woken_at_ms + WAKE_S * 1000:
                     woken_at_ms = clock.now_ms()
                     await to_thread.run_sync(wake, book, clock, required, abandon_on_cancel=True)
-                await to_thread.run_sync(sweep, engine, book, clock, required, abandon_on_cancel=True)
+                if not await to_thread.run_sync(sweep, engine, book, clock, required, abandon_on_cancel=True):
+                    await to_thread.run_sync(idle)
             except MohistError as error:
                 _LOG.warning("A round of the worker failed: %s", error)
             with anyio.move_on_after(round_s):
@@ -77,8 +84,8 @@ async def run_worker(
             await to_thread.run_sync(engine.close, grace_s)
 
 
-def sweep(engine: Engine, book: Book, clock: Clock, required: Callable[[Facts], Required] = nobody) -> None:
-    """One round; the arguments are those of `run_worker`."""
+def sweep(engine: Engine, book: Book, clock: Clock, required: Callable[[Facts], Required] = nobody) -> bool:
+    """One round; the arguments are those of `run_worker`. Whether there was anything to run."""
     running = {segment_key(one.segment, one.delivery_id, one.turn): one for one in book.running() if one.segment}
     statuses = engine.status(list(running)) if running else {}
     for key, delivery in running.items():
@@ -94,14 +101,13 @@ def sweep(engine: Engine, book: Book, clock: Clock, required: Callable[[Facts], 
             )
         elif status.state == "unknown" and delivery.segment:
             engine.start(delivery.segment, delivery.delivery_id, delivery.turn)
+    return bool(running)
 
 
 def wake(book: Book, clock: Clock, required: Callable[[Facts], Required] = nobody) -> None:
     """Enters stages again whose time to look has come."""
-    for delivery in book.list("waiting"):
-        look = delivery.options.get(LOOK)
-        if look and not delivery.segment and look["at_ms"] <= clock.now_ms():
-            book.move(delivery.delivery_id, lambda facts: advance(facts, clock.now_ms(), required(facts)))
+    for delivery_id in book.due(clock.now_ms()):
+        book.move(delivery_id, lambda facts: advance(facts, clock.now_ms(), required(facts)))
 
 
 def settled(

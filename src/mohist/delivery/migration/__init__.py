@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mohist.delivery.errors import BookError
 
-STEPS: Final = ("0001", "0002", "0003")
+STEPS: Final = ("0001", "0002", "0003", "0004")
 """In order; a new one goes to the end."""
 HEAD: Final = STEPS[-1]
 VERSION_TABLE: Final = "delivery_version"
