@@ -44,7 +44,6 @@ def conversation(dice: random.Random, secrets: int) -> list[dict[str, Any]]:
         number = len(messages)
         text = files[number % len(files)].read_text(encoding="utf-8")
         if number // 2 < secrets:
-            # By its form a token of GitHub's, by its checksum none: likely, so it is masked and not blocked.
             text += f"\nTOKEN = 'ghp_{''.join(dice.choice(SIGNS) for _ in range(36))}'\n"
         call = {"type": "tool_use", "id": f"t{number}", "name": "Read", "input": {"file_path": f"/work/{number}.py"}}
         result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": f"{dice.random()}\n{text}"}
@@ -81,7 +80,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder of compiled patterns (default: none is kept)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    settings = Screening()
+    # A rule of its own, so that no secret is found surely enough to be blocked.
+    settings = Screening(rules=({"name": "benchmark", "action": "mask", "classes": ["secret"], "min_confidence": 0.5},))
     with tempfile.TemporaryDirectory() as folder:
         paths = StatePaths(Path(folder))
         env = {"XDG_CACHE_HOME": str(args.cache.resolve())} if args.cache else {}

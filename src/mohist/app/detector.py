@@ -12,6 +12,8 @@ from mohist.app.screening import Screening
 from mohist.base import Clock
 from mohist.guard import Detector, Finding
 from mohist.guard.covert import covert_detector
+from mohist.guard.fingerprint import fingerprint_detector, fingerprint_path, read_index
+from mohist.guard.keyword import keyword_detector
 from mohist.guard.marking import marking_detector, path_detector
 from mohist.guard.personal import personal_detector
 from mohist.guard.secret import listed_detector, secret_detector
@@ -37,9 +39,11 @@ def detectors(settings: Screening, home: Path, key: bytes) -> list[Detector]:
     makers: Mapping[str, Callable[[], Detector]] = {
         "secret": lambda: secret_detector(settings.company_rules, settings.without_rules),
         "listed": lambda: listed_detector(settings.listed_secrets or listed_path(home), key),
+        "keyword": keyword_detector,
         "personal": personal_detector,
         "covert": covert_detector,
         "marking": lambda: marking_detector(own=settings.markings),
+        "fingerprint": lambda: fingerprint_detector(read_index(fingerprint_path(home))),
         "path": lambda: path_detector(dict.fromkeys(settings.restricted_paths, RESTRICTED)),
     }
     if strange := sorted(set(settings.without) - set(makers)):

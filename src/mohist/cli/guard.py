@@ -22,6 +22,7 @@ VERBS = {
     "release": "let one value pass",
     "releases": "list what was let pass, or end it",
     "test": "try rules of detection on their own examples",
+    "register": "recognise a repository's code wherever it turns up",
     "secrets": "list your own secrets, so that each is found exactly",
 }
 """In the order of the help text; `mohist.cli.guard_NAME` implements each."""
