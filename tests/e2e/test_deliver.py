@@ -224,3 +224,26 @@ def test_a_budget_is_not_held_by_guessing_what_a_model_without_a_price_costs(ope
     assert "cost price unknown" in dev.mohist("deliver", "show", "last").out
     assert "unpriced" in dev.mohist("deliver", "list").out
     assert "price unknown" in dev.mohist("deliver", "report", "last", "--markdown").out
+
+
+def test_a_detached_head_is_told_before_anything_is_paid_for(opened: Open) -> None:
+    shop = opened()
+    dev = shop.dev
+    dev.git("checkout", "-q", "--detach")
+    said = dev.mohist("deliver", "--model", shop.endpoint.model, "--yes", REQUIREMENT)
+    assert said.code == 2
+    assert "--base" in said.err
+    assert shop.cast.heard == []
+    assert dev.mohist("deliver", "list", "--json").json == []
+    assert dev.mohist(*shop.deliver("--yes")).code == 0, "into a branch that is named it goes"
+
+
+def test_a_project_without_tests_that_is_red_is_told_so_and_the_criteria_alone_decide(opened: Open) -> None:
+    files = {"shop.py": SHOP["shop.py"], "Makefile": "lint:\n\t@echo red; exit 1\n"}
+    shop = opened(files)
+    said = shop.dev.mohist(*shop.deliver("--yes", "--json"))
+    assert said.code == 0, said.err
+    report = shop.dev.mohist("deliver", "report", "last", "--markdown").out.replace("\\", "")
+    assert "lint" in report
+    told = shop.stage("verify")["detail"] + shop.stage("review")["detail"]
+    assert "No build and no tests found" in told or "no tests" in report.lower(), told

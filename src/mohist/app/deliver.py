@@ -147,6 +147,11 @@ async def begin(office: Office, asked: Asked, by: str, delivery_id: str = "") ->
                 raise _usage(f"There is no branch {branch!r} where it is to be merged.", "Name one: --base BRANCH")
         elif asked.base:
             commit, branch = await ground.resolve(f"refs/heads/{asked.base}"), asked.base
+        elif not branch:
+            # Told now: the merge would tell it, after all that was paid for the way there.
+            raise _usage(
+                f"The head is detached at {commit[:12]}: there is no branch to merge into.", "Name one: --base B"
+            )
         delivery = replace(delivery, base_commit=commit, base_branch=branch)
         # Rules that can't be read, and that nothing can think, are told now and not in an hour.
         await office.rulings.know(delivery, ground)
