@@ -115,13 +115,25 @@ def _judged(rule: Rule, text: str, match: Match, path: str, factor: float) -> Hi
     confidence, note = rule.confidence * factor, ""
     if rule.validator:
         verdict = VALIDATORS[rule.validator](candidate.value)
+        if rule.strict and not verdict:
+            return None
         if verdict:
             confidence, note = max(confidence, CERTAIN), "its checksum is right"
         elif verdict is False:
             confidence, note = min(confidence, FAILED), "its checksum or structure is wrong"
+    if _in_blob(text, match.start):
+        confidence, note = min(confidence, WEAK), "it stands within a longer run of base64"
     if rule.weak(candidate):
         confidence, note = min(confidence, WEAK), "it looks like an example"
     return Hit(rule.id, rule.data_class, match.value_start, match.value_end, confidence, note)
+
+
+def _in_blob(text: str, start: int) -> bool:
+    """Whether a match begins at a "+" or "/" of a long run of base64, where any short mark turns up by chance."""
+    if start < _BLOB_CHARS or text[start - 1] not in "+/":
+        return False
+    before = text[start - _BLOB_CHARS : start]
+    return before.isascii() and before.replace("+", "a").replace("/", "a").isalnum() and len(set(before)) > _BLOB_KINDS
 
 
 def _clear(hits: list[Hit]) -> list[Hit]:
@@ -137,5 +149,8 @@ def _clear(hits: list[Hit]) -> list[Hit]:
     return kept
 
 
+_BLOB_CHARS = 40
+_BLOB_KINDS = 16
+"""Different characters in so many of base64; a path of words has as many, but a dot, dash or colon, too."""
 _LOOK_BACK = 8
 """How many earlier hits may hold this one; overlaps are few, and the list can be long."""

@@ -9,6 +9,7 @@ import base64
 import random
 import re
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 from zlib import crc32
 
@@ -27,6 +28,7 @@ _ALPHABETS: Mapping[str, str] = {
     "b64": ascii_letters + digits + "+/",
     "b64url": ascii_letters + digits + "-_",
 }
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _DEFAULT_LENGTH = 32
 
 
@@ -34,7 +36,7 @@ def filled(template: str) -> str:
     """The example that a template stands for; braces of another form stay as they are.
 
     Forms: {hex:32}, {bighex:8}, {digits:12}, {lower:8}, {upper:16} (with digits), {alnum:36}, {b32:16}, {b64:44}, {b64url:43};
-    {uuid}; {basic}, base64 of a name and a password; {crc62:30}, that many characters and their checksum as GitHub's tokens
+    {uuid}; {snowflake} and {wif}, as Discord and Bitcoin have them; {basic}, base64 of a name and a password; {crc62:30}, that many characters and their checksum as GitHub's tokens
     have it; {nkey}, {der:200}, a key in DER of so many bytes, in base64.
     """
     source = random.Random(crc32(template.encode("utf-8")))  # noqa: S311 - examples must be the same each time
@@ -88,10 +90,26 @@ def _der(source: random.Random, size: int) -> str:
     return base64.b64encode(b"\x30\x82" + len(body).to_bytes(2, "big") + body).decode()
 
 
+def _snowflake(source: random.Random, _size: int) -> str:
+    return base64.b64encode(f"1{_of('digits', 17, source)}".encode()).decode()
+
+
+def _wif(source: random.Random, _size: int) -> str:
+    data = b"\x80" + source.randbytes(32) + b"\x01"
+    number = int.from_bytes(data + sha256(sha256(data).digest()).digest()[:4], "big")
+    text = ""
+    while number:
+        number, rest = divmod(number, 58)
+        text = _BASE58[rest] + text
+    return text
+
+
 _MADE: Mapping[str, Callable[[random.Random, int], str]] = {
     "uuid": _uuid,
     "basic": _basic,
     "crc62": _crc62,
     "nkey": _nkey,
     "der": _der,
+    "snowflake": _snowflake,
+    "wif": _wif,
 }

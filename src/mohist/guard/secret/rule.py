@@ -40,6 +40,8 @@ class Rule:
     """An expression for the file's path; in texts that have none the rule is less sure of itself."""
     validator: str = ""
     """A name in `validator.VALIDATORS`."""
+    strict: bool = False
+    """Whether a match counts only where the validator proves it: the shape alone is too common."""
     beside: tuple[str, ...] = ()
     """Rules one of which must have hit nearby."""
 

@@ -40,6 +40,7 @@ ORDINARY_MATCHES_MAX = 3
 """In half a page of ordinary text; a rule that matches more often than that would stop everything."""
 FILE_MAX_BYTES = 4 << 20
 COMPANY = "company"
+_OWN = ("own.toml", "format.toml")
 
 _ORDINARY = """\
 The guard looks at every request before it leaves. It says what it found, where, and how to go on.
@@ -64,6 +65,7 @@ class _Row(BaseModel):
     sure: str = ""
     width: Annotated[int, Field(gt=0, le=65536)] = 1024
     validator: str = ""
+    strict: bool = False
     drop: list[Any] | None = None
     weak: list[Any] | None = None
     path: str = ""
@@ -203,6 +205,7 @@ def _rule(row: _Row, source: str, where: str) -> Rule:
         filters=repr((row.drop, row.weak)),
         path=row.path,
         validator=row.validator,
+        strict=row.strict,
         beside=tuple(other if "." in other else f"{source}.{other}" for other in row.beside),
     )
 
@@ -266,9 +269,9 @@ def _text(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def own_rules() -> RuleFile:
-    """Our own rules: Chinese clouds, webhooks, headers, connection strings, credentials' files.
+    """Our own rules: Chinese clouds, webhooks, headers, connection strings, credentials' files, further vendors' formats.
 
     Their examples are checked by the tests, not at each start.
     """
-    text = (files("mohist.guard") / "data" / "own.toml").read_text(encoding="utf-8")
+    text = "".join((files("mohist.guard") / "data" / name).read_text(encoding="utf-8") for name in _OWN)
     return read_rules(text, source="mohist", where="own.toml", checked=False)

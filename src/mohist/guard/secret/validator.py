@@ -11,12 +11,14 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from string import ascii_lowercase, ascii_uppercase, digits
 from zlib import crc32
 
 Validator = Callable[[str], bool | None]
 
 _BASE62 = digits + ascii_uppercase + ascii_lowercase
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"  # BIP 173
 _BECH32_GENERATORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _AWS_ACCOUNT_MASK = 0x7FFFFFFFFF80
@@ -166,6 +168,24 @@ def base64_pair(value: str) -> bool | None:
     return None if colon and len(password) >= 4 and (name + password).isprintable() else False
 
 
+def discord(value: str) -> bool | None:
+    """Tokens of Discord's bots begin with the bot's number, 17 to 20 digits, in base64."""
+    number = _unpadded(value.partition(".")[0])
+    return number is not None and number.isdigit() and 17 <= len(number) <= 20
+
+
+def base58check(value: str) -> bool | None:
+    """Bitcoin's keys: base 58 that ends in four bytes of a double SHA-256 of the rest."""
+    number = 0
+    for character in value:
+        place = _BASE58.find(character)
+        if place < 0:
+            return False
+        number = number * 58 + place
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return len(data) > 4 and sha256(sha256(data[:-4]).digest()).digest()[:4] == data[-4:]
+
+
 VALIDATORS: Mapping[str, Validator] = {
     "github": github,
     "grafana": grafana,
@@ -176,5 +196,7 @@ VALIDATORS: Mapping[str, Validator] = {
     "nkey": nkey,
     "luhn": luhn,
     "basic": base64_pair,
+    "discord": discord,
+    "base58check": base58check,
 }
 """By the name that rules use."""
