@@ -249,3 +249,36 @@ def test_an_approval_of_what_has_changed_is_refused(opened: Open) -> None:
     at(shop, "approve", "--gate", "merge")
     at(shop, "resume")
     assert shop.dev.git("show", "release:shop.py") == BETTER
+
+
+def test_whoever_follows_sees_it_through_and_resume_tells_only_what_is_new(opened: Open) -> None:
+    shop = opened()
+    dev = shop.dev
+    to_the_spec(shop)
+    waiting = at(shop, "show", "--until-waiting", code=6)
+    assert "● waits for spec v1" in waiting.out
+    watching = dev.start("deliver", "show", "last", "--follow")
+    at(shop, "comment", "mind the euro sign", "--as", "bob")
+    at(shop, "approve")
+    resumed = at(shop, "resume", code=6)
+    assert "plan begins" in resumed.err
+    assert "clarify" not in resumed.err
+    at(shop, "approve", "--gate", "merge")
+    at(shop, "resume")
+    seen = dev.ended(watching)
+    assert seen.code == 0
+    assert "● bob: mind the euro sign" in seen.out
+    assert "mohist deliver approve" in seen.out, "what is to be decided is shown where it waits"
+    assert seen.out.rstrip().endswith("● done")
+    assert seen.out.count("clarify begins") == 1
+    listed = dev.mohist("deliver", "list", "--status", "done").out
+    assert "Orders of 100 or more ship free" in listed
+    assert "no deliveries are failed" in dev.mohist("deliver", "list", "--status", "failed").out
+
+
+def test_a_misspelt_verb_begins_no_delivery(opened: Open) -> None:
+    shop = opened()
+    said = shop.dev.mohist("deliver", "shwo", "last")
+    assert (said.code, "did you mean 'show'" in said.err) == (2, True)
+    assert shop.dev.mohist("deliver", "list", "--status", "donee").code == 2
+    assert shop.dev.mohist("deliver", "list", "--json").json == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ VERBS = {
     "work": "run whatever is to be done, until Ctrl-C",
     "triggers": "schedules, webhooks and folders that begin deliveries: when next, and what last",
 }
+STATUSES = ("working", "waiting", "paused", "done", "failed", "cancelled")
 EPILOG = """\
 examples:
   mohist deliver "orders above 100 EUR ship free"
@@ -59,7 +61,7 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused, 4 budget spent, 5 no mod
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.usage = 'mohist deliver [OPTIONS] "REQUIREMENT" | mohist deliver VERB …'
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog="mohist deliver")
     made = {name: verbs.add_parser(name, help=text) for name, text in VERBS.items()}
     _declare_start(made["start"])
     for name in ("delegate", "escalate"):
@@ -76,10 +78,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
         made[name].add_argument("id", metavar="ID")
     for name in ("hand-back", "report"):
         made[name].add_argument("id", metavar="ID")
-    made["list"].add_argument(
-        "--status", default="", help="only these: working, waiting, paused, done, failed, cancelled"
+    made["list"].add_argument("--status", default="", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES))
+    made["list"].add_argument("--follow", action="store_true", help="stay, and show it as it changes")
+    made["show"].add_argument("--follow", action="store_true", help="stay until it is over, and show what happens")
+    made["show"].add_argument(
+        "--until-waiting", action="store_true", help="the same, and end where a person is next (exit code 6)"
     )
-    made["show"].add_argument("--follow", action="store_true", help="stay, and show what happens")
     made["answer"].add_argument("answers", nargs="*", metavar="QUESTION=TEXT", help="none: as recommended")
     made["comment"].add_argument("text", help="what to heed")
     made["retry"].add_argument("stage", metavar="STAGE")
@@ -103,6 +107,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
     def with_verb(args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         words = list(args or ())
+        if len(words) > 1 and not words[1].startswith("-"):
+            # Two words without quotes are no requirement, but may be a verb that is misspelt.
+            near = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.6)
+            if near and near[0] != words[0]:
+                parser.error(f"there is no verb {words[0]!r}; did you mean {near[0]!r}? A requirement goes in quotes.")
         if not words or (words[0] not in VERBS and words[0] not in ("-h", "--help")):
             words.insert(0, "start")
         return parse(words, namespace)
@@ -147,7 +156,9 @@ def main(args: argparse.Namespace) -> int:
         if args.verb == "start":
             return _start(office, args)
         if args.verb == "list":
-            return _list(office, args)
+            from mohist.cli.deliver_view import listing
+
+            return listing(office, args)
         if args.verb == "work":
             return _work(office)
         if args.verb == "triggers":
@@ -217,10 +228,12 @@ def _resume(office: Office, delivery: Delivery, args: argparse.Namespace) -> int
         delivery = ordered(office, delivery.delivery_id, order.resume, actor(office, args.person))
     elif not delivery.segment:
         delivery = press_on(office, delivery.delivery_id)
-    return _go_on(office, delivery, args)
+    # What happened before is no news; `show --follow` tells it.
+    notes = office.book.notes(delivery.delivery_id)
+    return _go_on(office, delivery, args, max(0, notes[-1].number - 1) if notes else 0)
 
 
-def _go_on(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
+def _go_on(office: Office, delivery: Delivery, args: argparse.Namespace, after: int = 0) -> int:
     import os
 
     import anyio
@@ -232,7 +245,7 @@ def _go_on(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
     progress = DeliveryProgress(sys.stderr, Style.of(sys.stderr, os.environ), quiet=args.quiet)
     progress.begin(delivery)
     office.emit = progress.event
-    delivery, stood = anyio.run(go_on, office, delivery.delivery_id, progress.notes)
+    delivery, stood = anyio.run(go_on, office, delivery.delivery_id, progress.notes, after)
     if not stood:
         print(f"stopped; go on with: mohist deliver resume {delivery.delivery_id}", file=sys.stderr)
         return ExitCode.CANCELLED
@@ -241,7 +254,7 @@ def _go_on(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
 
 def _tell(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
     from mohist.app.deliver import as_json, exit_code
-    from mohist.cli.deliver_verb import describe
+    from mohist.cli.deliver_view import describe
 
     if args.json:
         print(json.dumps(as_json(office, delivery), indent=2))
@@ -251,25 +264,6 @@ def _tell(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
     if delivery.status == "working":
         return ExitCode.DONE
     return exit_code(office.book.facts(delivery.delivery_id))
-
-
-def _list(office: Office, args: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
-    from mohist.terminal.style import money, plain
-
-    rows = office.book.list(args.status)
-    if args.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
-        return ExitCode.DONE
-    if not rows:
-        print('no deliveries yet: mohist deliver "REQUIREMENT"')
-    for row in rows:
-        text = " ".join(plain(row.requirement).split())
-        cost = "unpriced" if row.unpriced and not row.spent_microusd else money(row.spent_microusd)
-        cost += "+" if row.unpriced and row.spent_microusd else ""
-        print(f"{row.delivery_id}  {row.status:9} {row.stage:9} {cost:>10}  {text[:60]}")
-    return ExitCode.DONE
 
 
 def _work(office: Office) -> int:

@@ -1,29 +1,31 @@
-"""The verbs of `mohist deliver` that act on one delivery, and how one is shown."""
+"""The verbs of `mohist deliver` that act on one delivery."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mohist.base import ExitCode
 
 if TYPE_CHECKING:
     from mohist.app.office import Office
-    from mohist.delivery.state import Delivery, Facts, Gate, Move
+    from mohist.delivery.state import Delivery, Facts, Move
 
 
 def show(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
     from mohist.app.deliver import as_json
+    from mohist.cli.deliver_view import describe, follow
 
-    if args.follow:
-        return _follow(office, delivery, args)
+    if args.follow or args.until_waiting:
+        return follow(office, delivery, args)
     if args.json:
         print(json.dumps(as_json(office, delivery), indent=2))
     else:
-        _print(describe(office, delivery))
+        for line in describe(office, delivery):
+            print(line)
     return ExitCode.DONE
 
 
@@ -195,54 +197,6 @@ def report(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def describe(office: Office, delivery: Delivery) -> Iterator[str]:
-    """A delivery for people, on one screen."""
-    from mohist.delivery.account import usd
-    from mohist.delivery.machine import state_of
-    from mohist.terminal.style import money, plain
-
-    facts = office.book.facts(delivery.delivery_id)
-    delivery = facts.delivery
-    yield f"{delivery.delivery_id}  {delivery.status}" + (f": {plain(delivery.detail)}" if delivery.detail else "")
-    yield f"  {' '.join(plain(delivery.requirement).split())[:110]}"
-    for stage, row in state_of(facts).items():
-        if row.status != "pending" or row.attempt == delivery.attempt:
-            yield f"  {stage:9} {row.status:8} {plain(row.detail)[:100]}".rstrip()
-    yield f"  cost {usd(delivery.spent_microusd, delivery.unpriced)}, {delivery.spent_tokens} tokens"
-    if delivery.held_microusd:
-        yield f"  {money(delivery.held_microusd)} of the budget is taken by runs whose price is unknown"
-    folder = office.desk(delivery.delivery_id)
-    for name in ("spec.md", "plan.toml", "report.html"):
-        if (folder / name).is_file():
-            yield f"  {folder / name}"
-    if delivery.merged:
-        yield f"  merged into {plain(delivery.base_branch)}: {delivery.merged[:12]}"
-    for release in facts.releases:
-        yield f"  {release.environment}: {release.release_id} {release.status}: {plain(release.detail)[:100]}"
-    from mohist.app.deliver import open_gates
-
-    for gate in open_gates(facts):
-        yield from _gate(gate, delivery)
-
-
-def _gate(gate: Gate, delivery: Delivery) -> Iterator[str]:
-    from mohist.delivery.consent import who_may
-    from mohist.terminal.style import plain
-
-    yield f"  waits for a person: {plain(gate.subject)}  [{gate.gate_id}]"
-    risk = gate.facts.get("risk")
-    if risk:
-        yield f"    risk {risk}: {plain('; '.join(map(str, gate.facts.get('reasons', ()))))[:120]}"
-    yield f"    {plain(who_may(gate, delivery.requested_by))}"
-    if gate.kind == "questions":
-        for one in gate.facts.get("questions", ()):
-            yield f"    {one['id']}: {plain(str(one['question']))}"
-            yield f"        recommended: {plain(str(one.get('recommended') or 'nothing; you must say'))}"
-        yield f'    mohist deliver answer {delivery.delivery_id} Q1="…"'
-    else:
-        yield f"    mohist deliver approve {delivery.delivery_id}, or reject {delivery.delivery_id} --because TEXT"
-
-
 def _decide(
     office: Office,
     delivery: Delivery,
@@ -273,34 +227,3 @@ def _said(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
     if delivery.segment and delivery.status == "working":
         print(f"  a worker goes on with it, or: mohist deliver resume {delivery.delivery_id}", file=sys.stderr)
     return ExitCode.DONE
-
-
-def _follow(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:
-    import os
-    import time
-    from dataclasses import asdict
-
-    from mohist.app.deliver import exit_code
-    from mohist.app.work import stands
-    from mohist.terminal.delivery import DeliveryProgress
-    from mohist.terminal.style import Style
-
-    progress = DeliveryProgress(sys.stdout, Style.of(sys.stdout, os.environ))
-    after = 0
-    while True:
-        delivery = office.book.get(delivery.delivery_id)
-        notes = office.book.notes(delivery.delivery_id, after)
-        after = notes[-1].number if notes else after
-        if args.json:
-            for note in notes:
-                print(json.dumps(asdict(note)), flush=True)
-        else:
-            progress.notes(delivery, notes)
-        if stands(delivery) and not notes:
-            return exit_code(office.book.facts(delivery.delivery_id))
-        time.sleep(0.2)
-
-
-def _print(lines: Iterator[str]) -> None:
-    for line in lines:
-        print(line)

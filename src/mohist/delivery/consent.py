@@ -84,9 +84,9 @@ def decided(facts: Facts, gate: Gate, decision: Decision) -> Gate:
 def who_may(gate: Gate, requester: str) -> str:
     """Who may decide, in words."""
     groups = " and ".join(" or ".join(group) for group in unmet(gate, requester) if group != (ANYBODY,))
-    but = f"anybody but {requester}" if gate.four_eyes else "anybody"
+    but = f"Anybody but {requester} may decide." if gate.four_eyes else "Anybody may decide."
     instead = "".join(f" {one['to']} decides for {by}." for by, one in gate.facts.get(DELEGATED, {}).items())
-    return f"It needs {groups or but}.{instead}"
+    return (f"It needs {groups}." if groups else but) + instead
 
 
 def by_yes(facts: Facts, person: str, teams: Collection[str], now_ms: int) -> tuple[tuple[str, Decision], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import IO
 
 from mohist.delivery.state import Delivery, Note
@@ -19,16 +20,26 @@ _TONES = {
     "rollback": "yellow",
     "gate": "yellow",
     "rejected": "yellow",
+    "overdue": "yellow",
 }
 
 
 class DeliveryProgress:
-    """Writes lines; output that can't be written is dropped. Runs report from threads of their own."""
+    """Writes lines; output that can't be written is dropped. Runs report from threads of their own.
 
-    def __init__(self, stream: IO[str], style: Style, *, quiet: bool = False) -> None:
+    Args:
+        stream: where to.
+        style: colours.
+        quiet: writes nothing.
+        timed: says when each thing happened, in the reader's own zone, and a line of its own for each day.
+    """
+
+    def __init__(self, stream: IO[str], style: Style, *, quiet: bool = False, timed: bool = False) -> None:
         self._stream = stream
         self._style = style
         self._quiet = quiet
+        self._timed = timed
+        self._day = ""
         self._guard = threading.Lock()
         self._titles: dict[str, str] = {}
 
@@ -43,8 +54,10 @@ class DeliveryProgress:
             if note.kind in ("segment", "created"):
                 continue
             text = " ".join(plain(note.text).split())
+            if note.kind == "comment":
+                text = f"{plain(str(note.facts.get('by', '')))}: {text}"
             tone = _TONES.get(note.kind) or _TONES.get(str(note.facts.get("status", "")), "")
-            self._line(f"● {self._style(tone, text) if tone else text}")
+            self._line(f"{self._when(note.at_ms)}● {self._style(tone, text) if tone else text}")
 
     def event(self, event: Event) -> None:
         """What a run of it does."""
@@ -64,6 +77,15 @@ class DeliveryProgress:
                 self._nested(text)
             case _:
                 return
+
+    def _when(self, at_ms: int) -> str:
+        if not self._timed:
+            return ""
+        at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone()
+        if (day := at.strftime("%Y-%m-%d")) != self._day:
+            self._day = day
+            self._line(self._style("dim", day))
+        return self._style("dim", at.strftime("%H:%M:%S")) + " "
 
     def _nested(self, text: str) -> None:
         short = " ".join(plain(text).split())
