@@ -178,6 +178,23 @@ def test_a_secret_in_an_address_takes_the_address_along_and_comes_back_with_it()
     )
 
 
+def test_what_stood_in_an_address_is_masked_alone_as_well_and_the_other_way_round() -> None:
+    address = f"https://ann:{LIKELY}@git.example/x.git"
+    made = screen(settings=ScreenSettings(hint=False))
+    body = read_result(f"origin {address} (push)\n", system=f"token {LIKELY}, or clone {address}")
+    out = sent(made, asked(body))
+    assert WORD.sub("W", out["system"]) == "token W, or clone W"
+    assert WORD.sub("W", out["messages"][2]["content"][0]["content"]) == "origin W (push)\n"
+    assert len(set(WORD.findall(json.dumps(out)))) == 2
+
+
+def test_a_repeated_word_is_masked_where_it_stands_alone() -> None:
+    made = screen(preset="strict", settings=ScreenSettings(hint=False))
+    body = read_result("mail ann@corp.example or joann@corp.example.org", system="to ann@corp.example.")
+    content = json.dumps(sent(made, asked(body)))
+    assert "ann@corp.example" not in content
+
+
 def test_another_session_does_not_get_it() -> None:
     made = screen()
     _, word = follow(made, asked(read_result(f"k={LIKELY}\n"), session="a"))

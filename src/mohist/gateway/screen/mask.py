@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mohist.gateway.screen.invisible import plain
@@ -22,6 +22,7 @@ HINT: Final = (
 
 _HINTED: Final[frozenset[Source]] = frozenset({"system", "user", "tool_result", "web", "mcp", "file"})
 _DIGIT: Final = re.compile(r"\d")
+_HIDDEN: Final = "covert"
 _MIN_REPEATED_CHARS: Final = 8
 """A shorter value is replaced where it was found and nowhere else."""
 _CERTAIN_CHARS: Final = 12
@@ -74,30 +75,61 @@ def masked(
         GuardError: there is no free placeholder.
     """
     spans: dict[int, list[_Span]] = {}
+    values: dict[str, str] = {}
     for one in judged:
         finding = one.finding
         spans.setdefault(one.index, []).append(_Span(finding.start, finding.end, finding.data_class))
-    changes: dict[int, str] = {}
-    repeated: dict[str, str] = {}
+        value = one.block.text[finding.start : finding.end]
+        if len(value) >= _MIN_REPEATED_CHARS and not finding.data_class.startswith(_HIDDEN):
+            values.setdefault(value, finding.data_class)
+    if values:
+        _add_repeated(request, spans, values, absences)
+    changes = {}
     for index, found in sorted(spans.items()):
         text = request.blocks[index].text
-        pieces, at = [], 0
-        for span in _merged(text, found):
-            value = text[span.start : span.end]
-            if span.data_class.startswith("covert"):
-                new = plain(value)
-            else:
-                new = placeholders.of(span.data_class, value)
-                if len(value) >= _MIN_REPEATED_CHARS:
-                    repeated[value] = new
-            pieces += [text[at : span.start], new]
-            at = span.end
-        changes[index] = "".join([*pieces, text[at:]])
-    _repeat(request, changes, repeated, absences)
-    changes = {index: text for index, text in changes.items() if text != request.blocks[index].text}
+        new = _with_placeholders(text, _merged(text, found), placeholders)
+        if new != text:
+            changes[index] = new
     if hint:
         _add_hint(request, changes)
     return changes
+
+
+def _with_placeholders(text: str, spans: Iterable[_Span], placeholders: Placeholders) -> str:
+    pieces, at = [], 0
+    for span in spans:
+        value = text[span.start : span.end]
+        hidden = span.data_class.startswith(_HIDDEN)
+        pieces += [text[at : span.start], plain(value) if hidden else placeholders.of(span.data_class, value)]
+        at = span.end
+    return "".join([*pieces, text[at:]])
+
+
+def _add_repeated(
+    request: Request, spans: dict[int, list[_Span]], values: Mapping[str, str], absences: Absences
+) -> None:
+    """The same values wherever else they stand."""
+    hashes = {hash(value): value for value in values}
+    for index, block in enumerate(request.blocks):
+        text = block.text
+        known = absences.of(text)
+        if hashes.keys() <= known:
+            continue
+        held = [value for number, value in hashes.items() if number not in known and value in text]
+        if not held:
+            absences.learn(text, known, hashes)
+        elif can_mask(request, index):
+            repeated = [_Span(*place, values[value]) for value in held for place in _places(text, value)]
+            if repeated:
+                spans.setdefault(index, []).extend(repeated)
+
+
+def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
+    """Where a value stands; one that is a plain word only where it stands alone."""
+    inside = len(value) >= _CERTAIN_CHARS and _DIGIT.search(value)
+    pattern = re.escape(value) if inside else rf"(?<![^\W_]){re.escape(value)}(?![^\W_])"
+    for found in re.finditer(pattern, text):
+        yield found.span()
 
 
 def _merged(text: str, spans: Sequence[_Span]) -> list[_Span]:
@@ -106,7 +138,7 @@ def _merged(text: str, spans: Sequence[_Span]) -> list[_Span]:
     for span in sorted(_whole_address(text, span) for span in spans):
         if out and span.start < out[-1].end:
             last = out[-1]
-            wider = max(last, span, key=lambda one: (not one.data_class.startswith("covert"), one.end - one.start))
+            wider = max(last, span, key=lambda one: (not one.data_class.startswith(_HIDDEN), one.end - one.start))
             out[-1] = _Span(last.start, max(last.end, span.end), wider.data_class)
         elif span.end > span.start:
             out.append(span)
@@ -131,31 +163,8 @@ def _whole_address(text: str, span: _Span) -> _Span:
     return _Span(span.start - len(tail) + before.start() if before else span.start, end, span.data_class)
 
 
-def _repeat(request: Request, changes: dict[int, str], repeated: dict[str, str], absences: Absences) -> None:
-    """The same values wherever else they stand."""
-    values = sorted(repeated, key=len, reverse=True)
-    sure = {value for value in values if len(value) >= _CERTAIN_CHARS and _DIGIT.search(value)}
-    hashes = frozenset(map(hash, values))
-    for index, block in enumerate(request.blocks):
-        if index not in changes and absences.knows(block.text, hashes):
-            continue
-        text = before = changes.get(index, block.text)
-        holds = False
-        for value in values:
-            if value in text:
-                holds = True
-                if can_mask(request, index):
-                    text = _replaced(text, value, repeated[value], inside=value in sure)
-        if text != before:
-            changes[index] = text
-        elif not holds and index not in changes:
-            absences.learn(block.text, hashes)
-
-
-def _replaced(text: str, value: str, new: str, *, inside: bool) -> str:
-    if inside:
-        return text.replace(value, new)
-    return re.sub(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])", lambda _found: new, text)
+_NOTHING: Final[frozenset[int]] = frozenset()
+_MAX_ABSENT: Final = 256
 
 
 class Absences:
@@ -168,16 +177,16 @@ class Absences:
         self._max_texts = max_texts
         self._known: dict[tuple[int, int], frozenset[int]] = {}
 
-    def knows(self, text: str, values: frozenset[int]) -> bool:
-        """Whether none of the values, by their hashes, stands in the text, as far as was learnt."""
-        known = self._known.get((hash(text), len(text)))
-        return known is not None and values <= known
+    def of(self, text: str) -> frozenset[int]:
+        """Hashes of values that do not stand in a text, as far as was learnt."""
+        return self._known.get((hash(text), len(text)), _NOTHING)
 
-    def learn(self, text: str, values: frozenset[int]) -> None:
-        """None of the values stands in the text."""
+    def learn(self, text: str, known: frozenset[int], values: Iterable[int]) -> None:
+        """None of the values, by their hashes, stands in the text, nor any of those that were known."""
         if len(self._known) >= self._max_texts:
             self._known = {}
-        self._known[hash(text), len(text)] = values
+        joined = known.union(values)
+        self._known[hash(text), len(text)] = joined if len(joined) <= _MAX_ABSENT else frozenset(values)
 
 
 def _add_hint(request: Request, changes: dict[int, str]) -> None:
