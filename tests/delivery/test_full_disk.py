@@ -52,6 +52,7 @@ async def main():
     tree = await ground.worktree("before", base)
     write(tree, {"kept.txt": "kept\\n"})
     kept = await ground.commit(tree, "Kept", {})
+    write(tree, {"more.txt": "more\\n"})
     fill()
 
     async def note():
@@ -69,9 +70,9 @@ async def main():
         await ground.worktree("other", kept)
 
     await tried("note", note, BookError)
-    await tried("commit", commit, (GitError, OSError))
-    await tried("copy", copy, (GitError, OSError))
-    await tried("worktree", other, (GitError, OSError))
+    await tried("commit", commit, GitError)
+    await tried("copy", copy, GitError)
+    await tried("worktree", other, GitError)
     said["read"] = [book.get("d").status, book.notes("d")[0].kind]
     said["head"] = await ground.head(tree) == kept
     (disk / "filler").unlink()
@@ -115,7 +116,7 @@ def test_what_was_recorded_stays_and_it_goes_on_once_there_is_room(tmp_path: Pat
     said = json.loads(done.stdout)
     assert "full" in said["note"], said
     for name in ("commit", "copy", "worktree"):
-        assert "space" in said[name] or "unable to" in said[name] or "can't" in said[name], (name, said[name])
+        assert "space" in said[name], (name, said[name])
     assert said["read"] == ["working", "created"]
     assert (said["head"], said["numbers"], said["database"]) == (True, True, "ok")
     assert said["after"] == ["more\n", "kept\n", "more\n"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,15 @@ async def test_nothing_runs_once_the_budget_is_spent(tmp_path: Path) -> None:
     await at.stage(clarify)
     assert "budget" in await at.stage(specify, "waiting")
     assert at.mind.steps == ["clarify"]
+
+
+async def test_a_disk_that_is_full_ends_the_stage_and_not_the_worker(tmp_path: Path) -> None:
+    def full(_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", "/state/jobs")
+
+    at = room(tmp_path, {"clarify": full})
+    told = await at.stage(clarify, "failed")
+    assert told == "No space left on device (/state/jobs). Mend it, then `mohist deliver retry`."
 
 
 @pytest.mark.parametrize(("unpriced", "held"), [("held", 1_000_000), ("free", 0)])

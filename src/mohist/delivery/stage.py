@@ -142,6 +142,9 @@ def bounded(stage: Callable[[Context], Awaitable[Ended]]) -> Stage:
             return Ended("failed", str(error))
         except MohistError as error:
             return Ended("failed", str(error))
+        except OSError as error:  # the boundary of a stage: a disk that is full or gone ends it, and not the worker
+            where = f" ({error.filename})" if error.filename else ""
+            return Ended("failed", f"{error.strerror or error}{where}. Mend it, then `mohist deliver retry`.")
 
     return run
 

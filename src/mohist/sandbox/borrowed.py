@@ -120,6 +120,12 @@ class Borrowed:
                 token = _held.set(descriptor)
                 try:
                     yield
+                except OSError as error:
+                    # A full disk, mostly. Each step leaves what was before, or a note by which the next call finishes.
+                    raise GitError(
+                        f"{str(self.private.parent)!r} can't be written: {error.strerror or error}.",
+                        "Make room there, then try again; what was there stays.",
+                    ) from error
                 finally:
                     _held.reset(token)
             finally:
