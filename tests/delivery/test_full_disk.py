@@ -60,7 +60,6 @@ async def main():
             book.note("d", "comment", "y" * 1000, {})
 
     async def commit():
-        write(tree, {"more.txt": "more\\n"})
         await ground.commit(tree, "More", {})
 
     async def copy():
@@ -79,7 +78,6 @@ async def main():
     said["left"] = sorted(path.name for path in (disk / "ground").rglob(".new-*"))
     book.note("d", "comment", "there is room again", {})
     said["numbers"] = [n.number for n in book.notes("d")] == list(range(1, len(book.notes("d")) + 1))
-    write(tree, {"more.txt": "more\\n"})
     more = await ground.commit(tree, "More", {})
     said["after"] = [
         (await ground.show(more, "more.txt")).decode(),
