@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import string
 from collections.abc import Iterator
 
 from mohist.guard.limit import Limits
@@ -18,6 +19,9 @@ _PADDING = re.compile(r"={0,2}")
 _BREAK = re.compile(
     r"(?:\\?\r?\n|\\r\\n|\\n)[ \t]*(?:[+>#*|-][ \t]*)?(?=[A-Za-z0-9+/_-]+={0,2}[ \t]*(?:$|[\r\n\"'`\\<,;)]))", re.M
 )
+_BASE64_CHARS = string.ascii_letters + string.digits + "+/_-"
+_BEFORE_CHARS = 64 * 1024
+"""How far in front of a text the base64 that it stands in is taken along."""
 _MIN_WRAPPED = 40
 """The shortest line of wrapped base64; encoders break at 64 or 76 characters (RFC 1421, RFC 2045)."""
 _STANDARD = str.maketrans("-_", "+/")
@@ -68,10 +72,8 @@ def _base64_spots(view: View, name: str, first: int, limits: Limits) -> Iterator
 
 def _aligned(text: str, done: int, start: int) -> int:
     """How many characters in front of a place belong to the same base64, by whole groups of four."""
-    low = start
-    while low > done and text[low - 1].isascii() and (text[low - 1].isalnum() or text[low - 1] in "+/_-"):
-        low -= 1
-    return (start - low) // 4 * 4
+    before = text[max(done, start - _BEFORE_CHARS) : start]
+    return (len(before) - len(before.rstrip(_BASE64_CHARS))) // 4 * 4
 
 
 def _end(text: str, end: int) -> int:
@@ -137,12 +139,29 @@ def _base32_way(decoded: Decoded) -> Locate:
 def _pair_spots(view: View, name: str, first: int, expression: re.Pattern[str], base: int) -> Iterator[Spot]:
     text = view.text
     for start, end in places(view, name, first):
+        if base == 16 and (end - start) % 2 == 0 and (plain := _plain_pairs(text[start:end])) is not None:
+            decoded = as_text(plain)
+            if decoded is not None:
+                yield start, end, decoded.text, _plain_way(decoded)
+            continue
         numbers = list(expression.finditer(text, start, end))
         found = [int(number[number.re.groups], base) for number in numbers]
         decoded = as_text(bytes(value for value in found)) if all(value < 256 for value in found) else None
         if decoded is not None:
             spans = [(number.start() - start, number.end() - start) for number in numbers]
             yield start, end, decoded.text, _span_way(decoded, spans)
+
+
+def _plain_pairs(text: str) -> bytes | None:
+    """The bytes of hexadecimal digits with nothing between them."""
+    try:
+        return binascii.a2b_hex(text)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _plain_way(decoded: Decoded) -> Locate:
+    return lambda start, end: (2 * decoded.at(start), 2 * decoded.at(end))
 
 
 def _span_way(decoded: Decoded, spans: list[tuple[int, int]]) -> Locate:

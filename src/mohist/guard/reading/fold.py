@@ -30,13 +30,19 @@ def unicode(view: View, start: int = 0) -> View | None:
 
 def _spots(view: View, first: int) -> Iterator[Spot]:
     text = view.text
+    known: dict[str, str] = {}
     for low, high in lines(view, "unicode", first):
         for found in _FOLDED.finditer(text, low, high):
-            character = found[0]
-            if _LEFT_OUT.fullmatch(character):
-                # Tag characters spell ASCII (Unicode 23.9); as a text of their own they are a covert channel.
-                yield found.start(), found.end(), "", None
-                continue
-            folded = unicodedata.normalize("NFKC", character).translate(_LOOK_ALIKE)
-            if folded != character:
-                yield found.start(), found.end(), folded, None
+            spelled = found[0]
+            folded = known.get(spelled)
+            if folded is None:
+                folded = known[spelled] = _fold(spelled)
+            if folded != spelled:
+                yield *found.span(), folded, None
+
+
+def _fold(spelled: str) -> str:
+    if _LEFT_OUT.fullmatch(spelled):
+        # Tag characters spell ASCII (Unicode 23.9); as a text of their own they are a covert channel.
+        return ""
+    return unicodedata.normalize("NFKC", spelled).translate(_LOOK_ALIKE)

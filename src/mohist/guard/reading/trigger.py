@@ -6,6 +6,7 @@ by one. The expressions are also what the decoders look for places with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
@@ -63,10 +64,17 @@ EXPRESSIONS: Mapping[str, str] = {
         r"|[A-Za-z0-9_](?:[\xCD-\xD6]|\xE1[\x8E\x8F\xB4-\xB7])|[\xCD-\xD6][\x80-\xBF][A-Za-z0-9_]|\xE1[\x8E\x8F\xB4-\xB7][\x80-\xBF][A-Za-z0-9_]"
     ),
 }
+_OPEN_END = re.compile(r"\{(\d+),\}")
 _MARKS: Mapping[str, bytes] = {"escape": b"\\", "url": b"%", "html": b"&"}
 """What stands in every text that holds one of these; looking for one byte costs next to nothing."""
-_DENSE = tuple(name for name in EXPRESSIONS if name not in _MARKS and name != "unicode")
+# One automaton of these reads random letters and digits as fast as text; with "line" in it, it would have a state for every
+# few characters of a long hexadecimal number.
+_TOGETHER = tuple(name for name in EXPRESSIONS if name not in _MARKS and name not in ("line", "unicode"))
 _MIN_BYTES = 12
+_BESIDE_CHARS = 64
+"""How far in front of a line's end a place may begin that goes on in the next line."""
+REACH_CHARS = 4096
+"""How much of a long line is looked at on both sides of a place."""
 _LOOK_BEHIND_BYTES = 64
 """How far in front of its mark one of `_MARKS` may begin."""
 # Of RE2's automata; the default of 8 MB lets it fall back to a slower engine on mixed text.
@@ -99,8 +107,9 @@ _SEARCHES = {name: _compiled(expression) for name, expression in EXPRESSIONS.ite
 
 @cache
 def _any_of(names: tuple[str, ...]) -> _Search:
-    """Searches for several at once; each is a group of its own."""
-    return _compiled("|".join(f"({EXPRESSIONS[name]})" for name in names))
+    """Searches for several at once; each is a group of its own, and where it begins is all that counts."""
+    shortest = (_OPEN_END.sub(r"{\1}", EXPRESSIONS[name]) for name in names)
+    return _compiled("|".join(f"({expression})" for expression in shortest))
 
 
 def fired(view: View) -> dict[str, int]:
@@ -114,7 +123,7 @@ def fired(view: View) -> dict[str, int]:
         if at >= 0:
             _look(data, name, max(at - _LOOK_BEHIND_BYTES, 0), found)
     # Each byte is read once: where one is found, the search goes on for the others from there.
-    start, names = 0, _DENSE
+    start, names = 0, _TOGETHER
     while names:
         spans = _any_of(names)(data, start)
         start = spans[0][0]
@@ -123,6 +132,7 @@ def fired(view: View) -> dict[str, int]:
         name = names[next(group for group in range(len(names)) if spans[group + 1][0] >= 0)]
         found[name] = start
         names = tuple(other for other in names if other != name)
+    _look(data, "line", 0, found)
     if not view.text.isascii():
         _look(data, "unicode", 0, found)
     return found
@@ -144,21 +154,28 @@ def places(view: View, name: str, start: int = 0) -> Iterator[tuple[int, int]]:
         yield char(first), char(start - 1) + 1
 
 
-def lines(view: View, name: str, start: int = 0, reach_chars: int = 4096) -> Iterator[tuple[int, int]]:
-    """The lines in which an encoding may stand, or as much of them as is near it; those that touch are one."""
-    text = view.text
+def lines(view: View, name: str, start: int = 0) -> Iterator[tuple[int, int]]:
+    """The lines in which an encoding may stand, or as much of them as is near it; those that touch are one.
+
+    What follows a place in its line is not searched again: a text may be nothing but such places.
+    """
+    text, data, search, char = view.text, view.data, _SEARCHES[name], view.char
     low = high = -1
-    for first, end in places(view, name, start):
-        if end <= high:
-            continue
-        line = text.rfind("\n", max(first - reach_chars, 0), first) + 1 or max(first - reach_chars, 0)
-        last = text.find("\n", end, end + reach_chars)
-        last = min(end + reach_chars, len(text)) if last < 0 else last
+    while True:
+        first_byte, end_byte = search(data, start)[0]
+        if first_byte < 0:
+            break
+        first, end = char(first_byte), char(end_byte - 1) + 1
+        near = max(first - REACH_CHARS, 0)
+        line = text.rfind("\n", near, first) + 1 or near
+        line_end = text.find("\n", end, end + REACH_CHARS)
+        last = min(end + REACH_CHARS, len(text)) if line_end < 0 else line_end
         if high < 0:
             low = line
         elif line > high + 1:
             yield low, high
             low = line
         high = max(high, last)
+        start = end_byte + len(text[end : max(last - _BESIDE_CHARS, end)].encode("utf-8", "replace"))
     if high >= 0:
         yield low, high
