@@ -53,6 +53,7 @@ async def judged(folder: Path, history: History, vault: Vault, number: int) -> C
     asker = Asker(git)
     tracer = Tracer(writings, asker.blob, asker.patch)
     count: Counter[str] = Counter()
+    assert git.head is not None
     for path in await git.list_files():
         if not path.endswith(".py"):
             continue

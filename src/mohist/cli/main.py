@@ -25,6 +25,7 @@ COMMANDS = {
     "guard": "what must not leave: what was found, and what may pass all the same",
     "usage": "what was used through the gateway, and what it cost",
     "ledger": "the evidence: show, prove, export, verify, erase",
+    "trace": "which run wrote a line, on whose word, and who let it pass",
     "config": "show the settings and where each comes from",
     "doctor": "which guarantees hold on this machine",
 }

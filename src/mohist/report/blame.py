@@ -30,44 +30,28 @@ class Origin:
     """That commit's author date, seconds since 1970."""
 
 
-async def origins(git: Git, path: str, revision: str | None) -> list[Origin]:
+async def origins(git: Git, path: str, revision: str, *, standing: bool = False) -> list[Origin]:
     """Every line of a file.
 
     Args:
         git: the repository.
         path: relative to its root.
-        revision: a commit; None: the file as it is in the work tree.
+        revision: a commit's id.
+        standing: that commit is the work tree as it stands, so what it brought in is not committed.
 
     Raises:
         NoSuchLineError: there is no such file there.
     """
-    arguments = ["blame", "--porcelain", "-M", "-C"]
-    given = b""
-    if revision is None:
-        try:
-            given = (git.root / path).read_bytes()
-        except OSError as error:
-            raise NoSuchLineError(
-                f"There is no file {path!r}: {error.strerror}.", "Name one of the repository."
-            ) from error
-        if git.head is None:
-            lines = given.decode("utf-8", "replace").splitlines()
-            return [Origin(n, text, NOT_COMMITTED, path, n, 0) for n, text in enumerate(lines, 1)]
-        arguments += ["--contents", "-", git.head]
-    else:
-        arguments.append(revision)
     try:
-        said = (await git.read_bytes(*arguments, "--", path, given=given)).decode("utf-8", "replace")
+        said = (await git.read_bytes("blame", "--porcelain", "-M", "-C", revision, "--", path)).decode(
+            "utf-8", "replace"
+        )
     except GitError as error:
-        if revision is None:
-            # Git knows nothing of a file that was never committed.
-            lines = given.decode("utf-8", "replace").splitlines()
-            return [Origin(n, text, NOT_COMMITTED, path, n, 0) for n, text in enumerate(lines, 1)]
-        raise NoSuchLineError(f"There is no file {path!r} in {revision}.", "Name one that was there then.") from error
-    return _parsed(said)
+        raise NoSuchLineError(f"There is no file {path!r} in {revision[:12]}.", "Name one that is there.") from error
+    return _parsed(said, revision if standing else NOT_COMMITTED)
 
 
-def _parsed(said: str) -> list[Origin]:
+def _parsed(said: str, standing: str) -> list[Origin]:
     """`git blame --porcelain`: a commit's details come with its first line only."""
     found = []
     names: dict[str, str] = {}
@@ -75,14 +59,11 @@ def _parsed(said: str) -> list[Origin]:
     commit, origin_number, number = "", 0, 0
     for line in said.split("\n"):
         if line.startswith("\t"):
-            commit = NOT_COMMITTED if set(commit) == {"0"} else commit
-            found.append(
-                Origin(number, line[1:].removesuffix("\r"), commit, names[commit], origin_number, times.get(commit, 0))
-            )
+            known = NOT_COMMITTED if commit == standing else commit
+            text = line[1:].removesuffix("\r")
+            found.append(Origin(number, text, known, names[commit], origin_number, times.get(commit, 0)))
         elif head := _HEAD.fullmatch(line):
             commit, origin_number, number = head[1], int(head[2]), int(head[3])
-            if set(commit) == {"0"}:
-                commit = NOT_COMMITTED
         elif line.startswith("filename "):
             names[commit] = line.removeprefix("filename ")
         elif line.startswith("author-time "):

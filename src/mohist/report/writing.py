@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,11 @@ class Writings:
     def all(self) -> list[Write]:
         """Every write."""
         return self._writes("1", ())
+
+    def lines_by_model(self) -> Counter[str]:
+        """How many lines each model ever wrote."""
+        rows = self._db.execute("SELECT model, count(*) FROM line JOIN write USING (entry) GROUP BY model")
+        return Counter(dict(rows.fetchall()))
 
     def by_line(self, hashes: Iterable[str], *, bare: bool = False) -> dict[str, list[tuple[Write, int]]]:
         """Writes that wrote lines of these hashes, each with the line's number then."""

@@ -199,6 +199,21 @@ class Git:
         rows = await self._trusted("for-each-ref", "--format=%(objectname)")
         return sorted({*rows.split(), *([self.head] if self.head else [])})
 
+    async def resolve(self, revision: str) -> str:
+        """The commit that a revision means to the user's repository. Raises GitError: none."""
+        asked = ("rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+        found = (await self._trusted(*asked, accept=(0, 1, 128))).strip()
+        if not found:
+            raise GitError(f"There is no commit {revision!r}.", "Name a branch, a tag or a commit.")
+        return found.removeprefix("--end-of-options").strip()
+
+    async def standing(self) -> str:
+        """A commit, in our own repository alone, of the work tree as it is now on top of `head`."""
+        tree = await self.snapshot()
+        who = {f"GIT_{role}_{part}": "-" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+        parents = ("-p", self.head) if self.head else ()
+        return (await self._run("commit-tree", tree, *parents, "-m", "work tree", env=who)).strip()
+
     async def read(self, *args: str, given: bytes = b"", index: Path | None = None) -> str:
         """The output of a git command that only reads objects, run on `private`.
 

@@ -101,6 +101,9 @@ class Hardened:
                 )
         except (OSError, TimeoutError) as error:
             raise GitError(f"git {args[0]} could not be run: {error}.") from None
+        except ExceptionGroup as errors:
+            # It ended before it had read its input.
+            raise GitError(f"git {_name(args)} failed: {errors.exceptions[0]!r}.") from None
         if done.returncode not in accept:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             raise GitError(f"git {_name(args)} failed: {lines[0] if lines else done.returncode}.")

@@ -1,0 +1,216 @@
+"""Answers `mohist trace`: opens the ledger, brings the index up to date, asks git."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mohist.app.ledger import LedgerHome
+from mohist.ledger import ErasedError, LedgerError, decode
+from mohist.ledger.log import Log
+from mohist.ledger.vault import Vault
+from mohist.report import NoSuchLineError, Traced, Tracer, Write, Writings
+from mohist.report.blame import origins, relative
+from mohist.report.repository import Asker
+from mohist.sandbox import Git, GitError
+
+_SUMMED = (".lock", ".min.js", ".svg", ".png", ".jpg", ".ico", ".pdf", ".woff2", ".zip", ".gz")
+"""Not counted in a summary: written by programs, or no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What the ledger knows behind a write."""
+
+    write: Write
+    prompt: str
+    """The words that it was asked by; "(erased)" where those are gone."""
+    person: str
+    """Who asked, by name where that is known, else the pseudonym."""
+    requirement: str
+    behind: tuple[dict[str, Any], ...]
+    """Entries of its delivery that decided: reviews, approvals, merges, deploys."""
+
+
+@dataclass(slots=True)
+class Share:
+    """How much of something was written by runs."""
+
+    lines: int = 0
+    by_runs: int = 0
+    models: Counter[str] = field(default_factory=Counter)
+    runs: Counter[str] = field(default_factory=Counter)
+    files: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """(by runs, all) for each file."""
+
+
+class Inquiry:
+    """Open for questions.
+
+    Args:
+        home: the ledger.
+        git: the repository.
+        tell: is told how far the index is.
+    """
+
+    def __init__(self, home: LedgerHome, git: Git, tell: Callable[[int, int], None] | None = None) -> None:
+        self._log: Log = home.read()
+        self._vault: Vault = home.vault()
+        self._names = home.names()
+        self._writings = Writings(home.folder / "trace.db")
+        self._writings.follow(self._log, self._reveal, tell)
+        self._git = git
+        self._standing: str | None = None
+        asker = Asker(git)
+        self._asker = asker
+        self._tracer = Tracer(self._writings, asker.blob, asker.patch)
+
+    def close(self) -> None:
+        """Lets go of everything."""
+        self._writings.close()
+        self._names.close()
+        self._vault.close()
+        self._log.close()
+
+    async def file(self, path: Path | str, revision: str | None = None) -> list[Traced]:
+        """Every line of a file, as it is in the work tree or in a commit.
+
+        Raises:
+            NoSuchLineError: there is no such file.
+        """
+        name = path if isinstance(path, str) else relative(self._git, path)
+        if revision is not None:
+            return await self._tracer.trace(await origins(self._git, name, await self._resolved(revision)))
+        if self._standing is None:
+            self._standing = await self._git.standing()
+        return await self._tracer.trace(await origins(self._git, name, self._standing, standing=True))
+
+    async def commit(self, revision: str) -> tuple[str, dict[str, list[Traced]]]:
+        """The lines that a commit brought in, file by file, and its whole id.
+
+        Raises:
+            NoSuchLineError: there is no such commit.
+        """
+        commit = await self._resolved(revision)
+        said = await self._git.read(
+            "diff-tree",
+            "-r",
+            "-z",
+            "--root",
+            "--name-only",
+            "--no-commit-id",
+            "-m",
+            "--first-parent",
+            "--diff-filter=d",
+            commit,
+        )
+        found = {}
+        for path in filter(None, said.split("\0")):
+            lines = [one for one in await self.file(path, commit) if one.origin.commit == commit]
+            if lines:
+                found[path] = lines
+        return commit, found
+
+    async def _resolved(self, revision: str) -> str:
+        try:
+            return await self._git.resolve(revision)
+        except GitError as error:
+            raise NoSuchLineError(f"There is no file and no commit {revision!r} here.", "Name one of them.") from error
+
+    async def summary(self, tell: Callable[[int, int], None] | None = None) -> Share:
+        """How much of what is in HEAD was written by runs, and how much of what they wrote is still there."""
+        share = Share()
+        if self._git.head is None:
+            return share
+        paths = [
+            path
+            for path in (await self._git.read("ls-tree", "-r", "-z", "--name-only", self._git.head)).split("\0")
+            if path
+        ]
+        for number, path in enumerate(paths):
+            if tell is not None:
+                tell(number, len(paths))
+            if path.endswith(_SUMMED):
+                continue
+            content = await self._git.content(path, self._git.head)
+            if content is None or b"\0" in content[:8192] or not content.strip():
+                continue
+            lines = await self.file(path, self._git.head)
+            ours = [one.write for one in lines if one.write is not None]
+            share.lines += len(lines)
+            share.by_runs += len(ours)
+            share.models.update(write.model for write in ours)
+            share.runs.update(write.run for write in ours)
+            if ours:
+                share.files[path] = (len(ours), len(lines))
+        return share
+
+    def written(self) -> Counter[str]:
+        """How many lines each model wrote, whether they are still there or not."""
+        return self._writings.lines_by_model()
+
+    def why(self, write: Write) -> Why:
+        """What is known behind a write."""
+        prompt, person, requirement = "", "", ""
+        if write.prompt is not None:
+            entry = self._entry(write.prompt)
+            prompt = self._text(entry)
+            person = self._person(entry.get("for", ""))
+        behind = []
+        if write.delivery:
+            for index, leaf in self._log.stream(f"delivery:{write.delivery}"):
+                entry = {"index": index, **decode(leaf)}
+                if entry["kind"] in ("approval", "verdict", "deploy", "delivery.stage"):
+                    behind.append(entry)
+                if entry["kind"] == "delivery.stage" and not requirement:
+                    requirement = self._text(entry)
+        return Why(write, prompt, person, requirement, tuple(behind))
+
+    def _entry(self, index: int) -> dict[str, Any]:
+        for leaf in self._log.leaves(index, index + 1):
+            return decode(leaf)
+        raise LedgerError(f"Entry {index} is not in the ledger.", "Check it: mohist ledger check")
+
+    def _text(self, entry: dict[str, Any]) -> str:
+        payload = next(iter(entry.get("payload", ())), None)
+        if payload is None:
+            return ""
+        try:
+            content = self._reveal(payload)
+        except ErasedError:
+            return "(erased)"
+        return "(not kept)" if content is None else content.decode("utf-8", "replace")
+
+    def _person(self, pseudonym: str) -> str:
+        return self._names.name(pseudonym) or pseudonym
+
+    def _reveal(self, payload: dict[str, Any]) -> bytes | None:
+        kept = self._log.payload(payload.get("digest") or payload["commitment"])
+        if kept is None or kept[2] is None:
+            return None
+        return self._vault.open(kept[0], kept[1], kept[2], payload["commitment"])
+
+
+@asynccontextmanager
+async def inquiry(
+    home: LedgerHome, folder: Path, tell: Callable[[int, int], None] | None = None
+) -> AsyncIterator[Inquiry]:
+    """For the repository that `folder` lies in.
+
+    Raises:
+        LedgerError: there is no ledger.
+        GitError: there is no repository.
+    """
+    with TemporaryDirectory(prefix="mohist-trace-") as private:
+        git = await Git.capture(folder, Path(private) / "git")
+        opened = Inquiry(home, git, tell)
+        try:
+            yield opened
+        finally:
+            opened.close()
+            git.close()

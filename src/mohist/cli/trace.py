@@ -1,0 +1,230 @@
+"""`mohist trace`: which run wrote a line, on whose word, and who let it pass."""
+
+# ruff: noqa: ASYNC240 - a look at a few paths, and nothing else goes on
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from mohist.base import ExitCode, StatePaths
+
+if TYPE_CHECKING:
+    from mohist.app.inquiry import Inquiry, Why
+    from mohist.report import Traced
+
+EPILOG = """\
+Lines are found again after rebase, squash, cherry-pick, amend, merge and formatting: by the file's exact content, else by the
+lines' own hashes. What can't be decided is "unknown"; nothing is ever said to be a person's.
+
+examples:
+  mohist trace src/app.py:42        the run, the prompt and the approvals behind a line
+  mohist trace src/app.py           every line of a file
+  mohist trace HEAD~3               what a commit brought in
+  mohist trace --summary            how much of this repository runs wrote, by model, and how much of it is still there
+
+exit codes: 0 done, 2 no such file, line or commit."""
+
+_LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
+PROGRESS_S = 2.0
+PROMPT_CHARS = 2000
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("what", nargs="?", metavar="FILE[:LINE[-LINE]]|COMMIT", help="what is asked about")
+    parser.add_argument("--summary", action="store_true", help="of the whole repository, as it is in HEAD")
+    parser.add_argument("--at", metavar="COMMIT", help="the file as it was then (default: as it is now)")
+    parser.add_argument("--json", action="store_true", help="one JSON value")
+
+
+def main(args: argparse.Namespace) -> int:
+    if bool(args.what) == args.summary:
+        print("mohist: Name a file, a line or a commit, or say --summary.", file=sys.stderr)
+        return ExitCode.USAGE
+    return anyio.run(_main, args)
+
+
+async def _main(args: argparse.Namespace) -> int:
+    from mohist.app.database import owner_config
+    from mohist.app.inquiry import inquiry
+    from mohist.app.ledger import LedgerHome
+
+    home = LedgerHome(StatePaths.from_env(os.environ).home / "ledger", owner_config(os.environ).ledger, os.environ)
+    async with inquiry(home, Path.cwd(), _Progress("entries read")) as asked:
+        if args.summary:
+            return await _summary(asked, as_json=args.json)
+        place = _LINE.fullmatch(args.what)
+        path = Path(place["path"] if place and not Path(args.what).exists() else args.what)
+        if path.is_file() or args.at:
+            found = await asked.file(path if path.is_absolute() or path.exists() else str(path), args.at)
+            if place and path == Path(place["path"]):
+                first, last = int(place["first"]), int(place["last"] or place["first"])
+                if first > len(found):
+                    print(f"mohist: {path} has {len(found)} lines.", file=sys.stderr)
+                    return ExitCode.USAGE
+                return _lines(asked, found[first - 1 : last], as_json=args.json)
+            return _file(found, as_json=args.json)
+        commit, files = await asked.commit(args.what)
+        return _commit(commit, files, as_json=args.json)
+
+
+class _Progress:
+    """Says how far something is, on a terminal, once it takes long."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._said_s = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._said_s >= PROGRESS_S and sys.stderr.isatty():
+            print(f"\r{done} of {total} {self._word}", end="", file=sys.stderr)
+            self._said_s = time.monotonic()
+
+
+def _value(one: Traced) -> dict[str, Any]:
+    write, origin = one.write, one.origin
+    value: dict[str, Any] = {
+        "line": origin.number,
+        "text": origin.text,
+        "commit": origin.commit,
+        "method": one.method,
+        "run": write.run if write else None,
+    }
+    if write is not None:
+        value |= {
+            "model": write.model,
+            "tool": write.tool,
+            "delivery": write.delivery or None,
+            "entry": write.entry,
+            "prompt_entry": write.prompt,
+            "written_at": _moment(write.at_us),
+        }
+    return value
+
+
+def _moment(at_us: int) -> str:
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _lines(asked: Inquiry, found: Sequence[Traced], *, as_json: bool) -> int:
+    from mohist.terminal import plain
+
+    known: dict[int, Why] = {}
+    for one in found:
+        if one.write is not None:
+            known.setdefault(one.write.entry, asked.why(one.write))
+    if as_json:
+        values = [_value(one) for one in found]
+        for value, one in zip(values, found, strict=True):
+            if one.write is not None:
+                why = known[one.write.entry]
+                value |= {
+                    "prompt": why.prompt,
+                    "person": why.person,
+                    "requirement": why.requirement,
+                    "behind": list(why.behind),
+                }
+        print(json.dumps(values, indent=2, ensure_ascii=False))
+        return ExitCode.DONE
+    told: set[int] = set()
+    for one in found:
+        origin = one.origin
+        print(plain(f"{origin.number:>6}  {origin.text}"))
+        if one.write is None:
+            print(f"        unknown: no run is known to have written this (commit {origin.commit[:12]})")
+            continue
+        if one.write.entry in told:
+            print("        same as above")
+            continue
+        told.add(one.write.entry)
+        for line in _because(known[one.write.entry], one):
+            print(plain(f"        {line}"))
+    return ExitCode.DONE
+
+
+def _because(why: Why, one: Traced) -> list[str]:
+    write = why.write
+    lines = [
+        f"run       {write.run}, {write.model}, {write.tool}, {_moment(write.at_us)} (found by {one.method})",
+        f"ledger    entry {write.entry}" + (f"; intent {write.intent}" if write.intent else ""),
+    ]
+    if why.prompt:
+        asked = why.prompt[:PROMPT_CHARS].strip().replace("\n", "\n                  ")
+        lines.append(f"asked     by {why.person or 'nobody known'}, entry {write.prompt}: {asked}")
+    if write.delivery:
+        lines.append(f"delivery  {write.delivery}" + (f": {why.requirement[:200]}" if why.requirement else ""))
+        for entry in why.behind:
+            data = entry.get("data", {})
+            words = " ".join(f"{name}={value}" for name, value in data.items() if isinstance(value, str | int))[:160]
+            lines.append(f"          entry {entry['index']}  {entry['kind']}  {entry['actor']}  {words}")
+    return lines
+
+
+def _file(found: Sequence[Traced], *, as_json: bool) -> int:
+    from mohist.terminal import plain
+
+    if as_json:
+        print(json.dumps([_value(one) for one in found], indent=2, ensure_ascii=False))
+        return ExitCode.DONE
+    width = max((len(one.write.run) for one in found if one.write is not None), default=7)
+    for one in found:
+        run = one.write.run if one.write else "unknown"
+        print(plain(f"{run:<{width}}  {one.method:<7}  {one.origin.number:>5}  {one.origin.text}"))
+    ours = sum(one.write is not None for one in found)
+    print(f"\n{ours} of {len(found)} lines were written by runs.")
+    return ExitCode.DONE
+
+
+def _commit(commit: str, files: dict[str, list[Traced]], *, as_json: bool) -> int:
+    from mohist.terminal import plain
+
+    if as_json:
+        value = {"commit": commit, "files": {path: [_value(one) for one in lines] for path, lines in files.items()}}
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+        return ExitCode.DONE
+    print(f"commit {commit}")
+    for path, lines in files.items():
+        runs = sorted({one.write.run for one in lines if one.write is not None})
+        ours = sum(one.write is not None for one in lines)
+        print(plain(f"  {path}: {ours} of {len(lines)} lines by {', '.join(runs) or 'no known run'}"))
+    if not files:
+        print("  It brought in no lines that are text.")
+    return ExitCode.DONE
+
+
+async def _summary(asked: Inquiry, *, as_json: bool) -> int:
+    from mohist.terminal import plain
+
+    share = await asked.summary(_Progress("files traced"))
+    written = asked.written()
+    if as_json:
+        value = {
+            "lines": share.lines,
+            "by_runs": share.by_runs,
+            "models": {
+                model: {"lines": count, "ever_written": written[model]} for model, count in share.models.items()
+            },
+            "runs": dict(share.runs),
+            "files": {path: {"by_runs": ours, "lines": lines} for path, (ours, lines) in share.files.items()},
+        }
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+        return ExitCode.DONE
+    part = f" ({share.by_runs / share.lines:.0%})" if share.lines else ""
+    print(
+        f"{share.by_runs} of {share.lines} lines were written by {len(share.runs)} known runs{part}; of the others nothing is known."
+    )
+    for model, count in share.models.most_common():
+        print(plain(f"  {model}: {count} lines, of {written[model]} that it ever wrote here or elsewhere"))
+    for path, (ours, lines) in sorted(share.files.items(), key=lambda item: -item[1][0])[:20]:
+        print(plain(f"  {ours:>6} of {lines:>6}  {path}"))
+    return ExitCode.DONE
