@@ -18,7 +18,9 @@ TEXT_MIN_BYTES = 160
 GAP_BYTES = 400
 """What may stand between two known stretches of one run: changed lines, a comment."""
 HITS_MIN = 7
-"""Known stretches in a run, of words and of shapes together; ten lines as they were have 25, with all names changed 7."""
+"""Known stretches in a run, of words and of shapes together; ten lines as they were have about 25."""
+BOTH_MIN, ALONE_MIN = 2, 9
+"""So many of each sort, or else so many of one: shapes alone are often everybody's, words alone a list that was copied."""
 
 
 class _Known(NamedTuple):
@@ -28,10 +30,11 @@ class _Known(NamedTuple):
     last: int
     owner: int
     exact: bool
+    hashed: int
 
 
 class Run(NamedTuple):
-    """Known stretches close to each other, in bytes."""
+    """Known stretches close to each other, in bytes; of equal ones one counts."""
 
     start: int
     end: int
@@ -72,8 +75,14 @@ class FingerprintDetector:
             for grams, find, exact in ((chunk.exact, self._index.exact, True), (chunk.shape, self._index.shape, False)):
                 places, owners = find(grams.hashes)
                 for place, owner in zip(places.tolist(), owners.tolist(), strict=True):
-                    known.append(_Known(int(grams.first[place]), int(grams.last[place]), owner, exact))
-        return [run for run in _joined(sorted(known)) if run.exact + run.shape >= self._hits_min]
+                    known.append(
+                        _Known(int(grams.first[place]), int(grams.last[place]), owner, exact, int(grams.hashes[place]))
+                    )
+        return [run for run in _joined(sorted(known)) if self._counts(run)]
+
+    def _counts(self, run: Run) -> bool:
+        both = min(run.exact, run.shape) >= BOTH_MIN or max(run.exact, run.shape) >= ALONE_MIN
+        return both and run.exact + run.shape >= self._hits_min
 
     def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:  # noqa: ARG002
         """See `Detector.detect`."""
@@ -92,16 +101,25 @@ class FingerprintDetector:
 
 
 def _joined(known: Sequence[_Known]) -> Iterator[Run]:
-    """Runs of one owner; where a stretch is of both streams it counts in both."""
-    open_runs: dict[int, Run] = {}
-    for first, last, owner, exact in known:
-        run = open_runs.get(owner)
-        if run is None or first - run.end > GAP_BYTES:
-            if run is not None:
-                yield run
-            run = Run(first, last, owner, 0, 0)
-        open_runs[owner] = Run(run.start, max(run.end, last), owner, run.exact + exact, run.shape + (not exact))
-    yield from open_runs.values()
+    """Runs of one owner each; a place that is known in both streams counts in both."""
+    open_runs: dict[int, list[_Known]] = {}
+    ends: dict[int, int] = {}
+    for stretch in known:
+        run = open_runs.setdefault(stretch.owner, [])
+        if run and stretch.first - ends[stretch.owner] > GAP_BYTES:
+            yield _run(run)
+            run.clear()
+            ends[stretch.owner] = 0
+        run.append(stretch)
+        ends[stretch.owner] = max(ends.get(stretch.owner, 0), stretch.last)
+    for run in open_runs.values():
+        yield _run(run)
+
+
+def _run(known: Sequence[_Known]) -> Run:
+    exact = len({stretch.hashed for stretch in known if stretch.exact})
+    shape = len({stretch.hashed for stretch in known if not stretch.exact})
+    return Run(known[0].first, max(stretch.last for stretch in known), known[0].owner, exact, shape)
 
 
 def fingerprint_detector(index: Index, *, hits_min: int = HITS_MIN) -> FingerprintDetector:

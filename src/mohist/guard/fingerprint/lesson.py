@@ -21,8 +21,8 @@ FILE_MAX_BYTES = 2_000_000
 """A larger file is made by a program: data, a bundle, a lock."""
 LINE_MAX_BYTES = 2_000
 """On average; longer lines are minified or data."""
-SHARED_FILES_MIN = 4
-"""A stretch in that many files of one repository is its boilerplate."""
+SHARED_EXACT_MIN, SHARED_SHAPE_MIN = 4, 2
+"""A stretch of words in that many files of one repository is its boilerplate; a shape that two files have is a habit of speech."""
 _NOT_ITS_OWN = re.compile(
     r"(?:^|/)(?:node_modules|vendor|third_party|thirdparty|\.venv|site-packages|dist|licenses?)/|(?:^|/)(?:licen[cs]e|copying|notice|authors|changelog|unlicense)[^/]*$"
     r"|\.(?:lock|min\.js|min\.css|map|svg|po|pot|csv|tsv|ipynb)$|(?:^|/)(?:package-lock\.json|go\.sum|pnpm-lock\.yaml)$",
@@ -73,7 +73,7 @@ def without_licence(data: bytes) -> bytes:
 def learn(name: str, data_class: str, sources: Iterable[Source]) -> Learnt:
     """Makes a repository's fingerprint.
 
-    Left out: stretches that repeat themselves, and those that stand in `SHARED_FILES_MIN` of its files or more.
+    Left out: stretches that repeat themselves, and those that stand in several of its files.
 
     Raises:
         GuardRuleError: there is nothing in it to be recognised by.
@@ -86,7 +86,9 @@ def learn(name: str, data_class: str, sources: Iterable[Source]) -> Learnt:
         ours = hashes_of(without_licence(source.data))
         exact.append(ours[0])
         shape.append(ours[1])
-    repository = Repository(name, data_class, len(exact), _rare(exact), _rare(shape))
+    repository = Repository(
+        name, data_class, len(exact), _rare(exact, SHARED_EXACT_MIN), _rare(shape, SHARED_SHAPE_MIN)
+    )
     if not len(repository.exact):
         raise GuardRuleError(
             f"There is nothing in {name!r} that it could be recognised by.",
@@ -119,10 +121,10 @@ def public(sources: Iterable[Source]) -> tuple[Hashes, Hashes]:
     return np.unique(np.concatenate(exact)), np.unique(np.concatenate(shape))
 
 
-def _rare(arrays: list[Hashes]) -> NDArray[np.uint64]:
+def _rare(arrays: list[Hashes], shared_min: int) -> NDArray[np.uint64]:
     import numpy as np
 
     if not arrays:
         return np.zeros(0, dtype=np.uint64)
     hashes, counts = np.unique(np.concatenate(arrays), return_counts=True)
-    return hashes[counts < SHARED_FILES_MIN]
+    return hashes[counts < shared_min]

@@ -28,18 +28,14 @@ NAMES_BACK = 6
 """How many names back the same name is looked for."""
 CHUNK_BYTES, OVERLAP_BYTES = 1 << 18, 1 << 12
 
-# Of C, C++, C#, Go, Java, JavaScript, Kotlin, PHP, Python, Ruby, Rust, Scala, Shell, SQL, Swift, TypeScript: what nobody renames.
+# Of C, C++, C#, Go, Java, JavaScript, Kotlin, PHP, Python, Ruby, Rust, Scala, Shell, Swift, TypeScript: what nobody can rename. Words
+# that are a keyword here and a name there ("object", "data", "match") are names.
 KEYWORDS = """
-abstract alignas alignof and any as asm assert async auto await base begin bool boolean break byte case catch chan char check class
-companion const constexpr constinit continue crate data decimal declare decltype def default defer del delegate delete do done double
-dyn elif else elsif end ensure enum esac except explicit export extends extension extern fallthrough false False fi final finally fixed
-float fn for foreach friend from fun func function get global go goto guard if impl implements implicit import in init inline inout
-instanceof int interface internal into is lambda lateinit lazy let lock long loop macro make match mod module move mut mutable namespace
-native new nil None nonlocal not null nullptr object of open operator or out override package pass private protected protocol public
-raise range readonly ref register reified repeat rescue return sealed self Self set short signed sizeof static str strictfp string
-String struct sub super suspend switch synchronized template then this throw throws trait transient true True try type typealias
-typedef typeof typename uint union unless unsafe unsigned until use using val var virtual void volatile when where while with yield
-SELECT FROM WHERE INSERT INTO UPDATE DELETE CREATE TABLE JOIN LEFT INNER ON AND OR NOT NULL ORDER BY GROUP select where insert update
+abstract and as assert async await bool boolean break byte case catch char class const constexpr continue def default del delete do double
+elif else elsif enum except export extends false False finally float fn for foreach from func function global goto if impl implements
+import in instanceof int interface is lambda let long namespace new nil None nonlocal not null nullptr or override package pass private
+protected public raise return short signed sizeof static struct super switch template this throw throws trait true True try typedef
+typename union unsigned using var virtual void volatile while with yield
 """.split()  # noqa: SIM905  a list of words
 
 _MASK = (1 << 64) - 1
@@ -158,12 +154,21 @@ def _streams(data: bytes, offset: int, judge: bool) -> Streams:
     shaped[free] = tables.of_distance[back]
     shape[named] = shaped
     exact_grams, exact_periodic = _grams(exact, EXACT_TOKENS, places, offset, judge)
-    shape_grams, shape_periodic = _grams(shape, SHAPE_TOKENS, places, offset, judge)
+    bare = None
+    if judge:
+        bare = shape.copy()
+        bare[named] = np.where(free | (raw[starts] <= 0x39), tables.of_distance[0], words)
+    shape_grams, shape_periodic = _grams(shape, SHAPE_TOKENS, places, offset, judge, bare)
     return Streams(exact_grams, shape_grams, exact_periodic, shape_periodic)
 
 
-def _grams(tokens: Hashes, length: int, places: Places, offset: int, judge: bool) -> tuple[Grams, NDArray[np.bool_]]:
-    """Kept hashes of all stretches of `length` tokens: a polynomial by prefix sums, spread over 64 bits."""
+def _grams(
+    tokens: Hashes, length: int, places: Places, offset: int, judge: bool, judged: Hashes | None = None
+) -> tuple[Grams, NDArray[np.bool_]]:
+    """Kept hashes of all stretches of `length` tokens: a polynomial by prefix sums, spread over 64 bits.
+
+    `judged` are the tokens by which a stretch repeats itself, where they are others: of shapes, all names and numbers are one.
+    """
     import numpy as np
 
     count = len(tokens) - length + 1
@@ -179,16 +184,18 @@ def _grams(tokens: Hashes, length: int, places: Places, offset: int, judge: bool
     hashes ^= hashes >> np.uint64(29)
     kept = np.flatnonzero((hashes & np.uint64(KEPT_OF - 1)) == 0)
     grams = Grams(hashes[kept], places[kept] + offset, places[kept + length - 1] + offset)
-    return grams, _periodic(tokens, length)[kept] if judge else np.zeros(0, dtype=np.bool_)
+    return grams, _periodic(tokens if judged is None else judged, length)[kept] if judge else np.zeros(
+        0, dtype=np.bool_
+    )
 
 
 def _periodic(tokens: Hashes, length: int) -> NDArray[np.bool_]:
-    """By stretch: whether three quarters of it are what stood one period (1 to 8 tokens) before."""
+    """By stretch: whether three quarters of it are what stood one period (1 to 12 tokens, at most half of it) before."""
     import numpy as np
 
     count = len(tokens) - length + 1
     found = np.zeros(count, dtype=np.bool_)
-    for period in range(1, 9):
+    for period in range(1, min(12, length // 2) + 1):
         same = np.zeros(len(tokens) + 1, dtype=np.int32)
         np.cumsum(tokens[period:] == tokens[:-period], out=same[period + 1 :])
         inside = same[length:] - same[period : count + period]

@@ -1,0 +1,219 @@
+"""A part of a registered repository is recognised wherever it turns up; other code is not taken for it."""
+
+from __future__ import annotations
+
+import keyword
+import random
+import re
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from mohist.guard import Block, GuardDataError, GuardRuleError, Hit, View
+from mohist.guard.fingerprint import (
+    FingerprintDetector,
+    Index,
+    Source,
+    fingerprint_detector,
+    learn,
+    public,
+    read_index,
+    write_index,
+)
+from mohist.guard.fingerprint.lesson import its_own, without_licence
+from mohist.guard.fingerprint.token import CHUNK_BYTES, streams
+
+SEED = 20261123
+GOLDEN = Path(__file__).with_name("data") / "fingerprints-1.bin"
+LIBRARY = Path(sysconfig.get_path("stdlib"))
+"""The code of Python itself: at hand everywhere, by many hands, and of several projects' habits."""
+WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+def sources(*packages: str) -> list[Source]:
+    return [
+        Source(path.name, path.read_bytes())
+        for package in packages
+        for path in sorted((LIBRARY / package).glob("*.py"))
+    ]
+
+
+CLASSIFIED = sources("asyncio", "http")
+LEARNT = learn("engine", "source.restricted", CLASSIFIED)
+DETECTOR = fingerprint_detector(Index([LEARNT.repository]))
+
+
+def hits(text: str, detector: FingerprintDetector = DETECTOR) -> list[Hit]:
+    return list(detector.detect(View(text), Block(text, "user"), {}))
+
+
+LINES = "\n".join((LIBRARY / "http" / "cookiejar.py").read_text(encoding="utf-8").splitlines()[1050:1090]) + "\n"
+
+
+def excerpts(lines: int, count: int) -> list[str]:
+    draw = random.Random(SEED)
+    out: list[str] = []
+    while len(out) < count:
+        rows = [row for row in draw.choice(CLASSIFIED).data.decode("utf-8").splitlines() if row.strip()]
+        if len(rows) > lines + 20:
+            at = draw.randrange(15, len(rows) - lines)
+            out.append("\n".join(rows[at : at + lines]) + "\n")
+    return out
+
+
+def renamed(text: str, share: float, draw: random.Random) -> str:
+    names = sorted({word for word in WORD.findall(text) if not keyword.iskeyword(word)})
+    new = {name: f"x{name[::-1]}" for name in names if draw.random() < share}
+    return WORD.sub(lambda match: new.get(match[0], match[0]), text)
+
+
+def test_ten_lines_are_found() -> None:
+    texts = excerpts(10, 100)
+    assert sum(bool(hits(f"Please look at this:\n\n{text}\nthanks")) for text in texts) >= 95
+
+
+def test_ten_lines_are_found_with_a_fifth_of_the_names_changed_and_indented_otherwise() -> None:
+    draw = random.Random(SEED)
+    texts = [renamed(text, 0.2, draw) for text in excerpts(10, 100)]
+    indented = ["".join(f"\t\t{row.strip()}\n" for row in text.splitlines()) for text in texts]
+    assert sum(bool(hits(text)) for text in indented) >= 90
+
+
+def test_a_file_with_all_names_changed_is_found() -> None:
+    draw = random.Random(SEED)
+    large = [source.data.decode("utf-8") for source in CLASSIFIED if len(source.data) > 8000]
+    assert all(hits(renamed(text, 1.0, draw)) for text in large)
+
+
+def test_other_files_are_not_taken_for_it() -> None:
+    others = sources(
+        "email", "json", "logging", "unittest", "html", "xml/dom", "sqlite3", "urllib", "importlib", "curses"
+    )
+    shared = [source.path for source in others if hits(source.data.decode("utf-8"))]
+    # By the same hands and without any public code taught; other projects are measured in benchmarks/guard/fingerprint.py.
+    assert len(shared) <= len(others) * 0.05, shared
+
+
+def test_the_hit_names_the_place_the_repository_and_its_class() -> None:
+    before, text = "Grüße aus Köln, schau mal:\n\n" * 3, LINES
+    (hit,) = hits(f"{before}{text}\nEnde")
+    assert (hit.rule, hit.data_class) == ("fingerprint.engine", "source.restricted")
+    assert len(before) - 2 <= hit.start
+    assert hit.end <= len(before) + len(text) + 1
+    assert "stretches" in hit.note
+
+
+def test_public_code_counts_for_nothing() -> None:
+    taught = Index([LEARNT.repository]).with_public(*public(CLASSIFIED[: len(CLASSIFIED) // 2]))
+    detector = fingerprint_detector(taught)
+    known, unknown = (
+        CLASSIFIED[: len(CLASSIFIED) // 2],
+        [one for one in CLASSIFIED[len(CLASSIFIED) // 2 :] if len(one.data) > 8000],
+    )
+    assert not any(hits(one.data.decode("utf-8"), detector) for one in known)
+    assert all(hits(one.data.decode("utf-8"), detector) for one in unknown)
+
+
+def test_a_table_that_repeats_itself_is_nobodys() -> None:
+    rows = "".join(f'    ("name{at}", "value{at}"),\n' for at in range(300))
+    table = f"TABLE = (\n{rows})\n"
+    learnt = learn(
+        "tables", "source.restricted", [Source("table.py", f"{table}{CLASSIFIED[0].data.decode('utf-8')}".encode())]
+    )
+    other = "".join(f'    ("key{at}", "other{at}"),\n' for at in range(300))
+    assert hits(f"X = (\n{other})\n", fingerprint_detector(Index([learnt.repository]))) == []
+
+
+def test_the_licence_at_a_files_head_is_everybodys() -> None:
+    head = "# Copyright 2026 A\n# Licensed under the Apache License, Version 2.0\n#\n# " + "word " * 300 + "\n\n"
+    assert without_licence(f"{head}x = 1\n".encode()) == b"x = 1\n"
+    assert without_licence(b"# what this file does\nx = 1\n") == b"# what this file does\nx = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "expected"),
+    [
+        ("src/a.py", b"x = 1\n", True),
+        ("node_modules/a/index.js", b"x = 1\n", False),
+        ("LICENSE", b"words\n", False),
+        ("package-lock.json", b"{}\n", False),
+        ("app.min.js", b"x\n", False),
+        ("a.py", b"\0\1", False),
+        ("a.js", b"x" * 100_000, False),
+        ("a.py", b"", False),
+    ],
+)
+def test_only_what_was_written_for_a_repository_is_learnt(path: str, data: bytes, expected: bool) -> None:
+    assert its_own(path, data) is expected
+
+
+def test_a_repository_without_anything_to_recognise_is_refused() -> None:
+    with pytest.raises(GuardRuleError, match="nothing"):
+        learn("empty", "source.restricted", [Source("a.py", b"x = 1\n")])
+
+
+def test_a_long_text_is_looked_at_to_its_end() -> None:
+    filler = "some words that nobody registered, again and again\n" * (3 * CHUNK_BYTES // 50)
+    (hit,) = hits(f"{filler}{LINES}")
+    assert hit.start >= len(filler) - 2
+
+
+def test_hashes_are_the_same_wherever_a_text_stands() -> None:
+    text = CLASSIFIED[0].data
+    alone = {int(one) for chunk in streams(text) for one in chunk.exact.hashes}
+    moved = {int(one) for chunk in streams(b"  x = 1\n" * 100 + text) for one in chunk.exact.hashes}
+    assert alone <= moved
+
+
+def test_what_is_kept_comes_back_and_replaces_by_name() -> None:
+    index = Index([LEARNT.repository]).with_public(*public(CLASSIFIED[:1]))
+    again = Index.from_bytes(index.to_bytes())
+    assert again.to_bytes() == index.to_bytes()
+    assert again.digest == index.digest
+    newer = learn("engine", "source.secret", CLASSIFIED[:3]).repository
+    assert [one.data_class for one in again.with_repository(newer).repositories] == ["source.secret"]
+    assert len(again.without("engine")) == 0
+    with pytest.raises(GuardRuleError, match="engine"):
+        again.without("other")
+
+
+@pytest.mark.parametrize("at", [0, 9, 40, -1, -40])
+def test_a_damaged_index_is_refused(at: int) -> None:
+    content = bytearray(Index([LEARNT.repository]).to_bytes())
+    content[at] ^= 1
+    with pytest.raises(GuardDataError):
+        Index.from_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("size", [0, 7, 20, 100])
+def test_a_cut_index_is_refused(size: int) -> None:
+    with pytest.raises(GuardDataError):
+        Index.from_bytes(Index([LEARNT.repository]).to_bytes()[:size])
+
+
+def test_an_index_of_this_format_is_read_for_ever() -> None:
+    """The golden file was made of `sample`; where its hashes change, `FORMAT` must, too."""
+    index = Index.from_bytes(GOLDEN.read_bytes())
+    assert [(one.name, one.data_class, one.files) for one in index.repositories] == [("sample", "source.restricted", 1)]
+    assert Index([learn("sample", "source.restricted", [sample()]).repository]).to_bytes() == GOLDEN.read_bytes()
+
+
+def sample() -> Source:
+    rows = [
+        f"def step_{at}(value, factor={at * 7}):\n    if value > {at}:\n        return value * factor + {at * at}\n    print('{at}', value)\n"
+        for at in range(9)
+    ]
+    rows.append("class Ledger:\n    def __init__(self, entries):\n        self.entries = sorted(entries, key=lambda row: row.when)\n        self.total = sum(row.amount for row in entries if not row.void)\n    def close(self, day):\n        open_rows = [row for row in self.entries if row.when <= day and not row.closed]\n        for row in open_rows:\n            row.closed = True\n        return len(open_rows), self.total - sum(row.amount for row in open_rows)\n")  # fmt: skip
+    return Source("sample.py", "\n".join(rows).encode())
+
+
+def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "index.bin"
+    assert len(read_index(path)) == 0
+    write_index(path, Index([LEARNT.repository]))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in read_index(path).repositories] == ["engine"]
+    path.chmod(0o666)
+    with pytest.raises(GuardDataError, match="changed by others"):
+        read_index(path)
