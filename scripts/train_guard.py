@@ -3,7 +3,8 @@
     scripts/train-guard DIR [--cache FILE] [--out FILE]
 
 DIR holds `creddata/data` and `creddata/meta` as Samsung's CredData writes them, and `clean/train/<package>/` with unpacked
-sources of packages that hold no secrets of anyone. Of CredData only the repositories that benchmarks/guard/corpus.py does not
+sources of packages that hold no secrets of anyone. `plain/data` and `plain/meta`, if there, are the same files before CredData
+puts random characters in place of each secret: from them the model learns what people choose, which random characters don't show. Of CredData only the repositories that benchmarks/guard/corpus.py does not
 hold out are read. Needs `pip install lightgbm scikit-learn`; nothing of them is needed where the model is used.
 
 What is trained: a table of how rare pairs of characters are and a list of usual words; a linear model over hashed signs;
@@ -14,6 +15,7 @@ a few trees over cheap features that drop most candidates; and the trees that ju
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import pickle
 import re
@@ -37,7 +39,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks/guard"))
 sys.path.insert(0, str(ROOT / "src"))
 
-import itertools
 
 from corpus import Label, Source, clean, sources  # noqa: E402
 
@@ -52,6 +53,8 @@ WORDS_MAX = 7000
 WORD_MIN_SOURCES = 5
 CLEAN_WEIGHT = 0.5
 """Of a clean package's candidate beside a labelled repository's: some of them are test secrets that nobody labelled."""
+PLAIN_WEIGHT = 0.3
+"""Of a labelled secret as it stood in its repository; kept low, since what precision is measured on has random ones."""
 REPEATS = 12.0
 """A repository that says the same key a hundred times counts as if it said it this often."""
 PATHLESS = 3
@@ -73,6 +76,8 @@ FULL_TREES = 160
 EARLY = 40
 QUICK = {**COMMON, "learning_rate": 0.3, "num_leaves": 10, "feature_fraction": 1.0}
 QUICK_TREES = 14
+GOLDEN = 16
+"""Rows with LightGBM's own answer that go into the file, for a test that compares."""
 
 
 @dataclass(slots=True)
@@ -88,6 +93,7 @@ class Rows:
     clean: list[bool] = field(default_factory=list)
     line: list[tuple[str, int]] = field(default_factory=list)
     key: list[str] = field(default_factory=list)
+    plain: list[bool] = field(default_factory=list)
 
 
 def language(texts: Iterable[Source]) -> tuple[list[str], bytes]:
@@ -126,9 +132,8 @@ def judged(start: int, end: int, labels: Sequence[Label]) -> tuple[int, float]:
     return 0, weight
 
 
-def collect(texts: Iterable[Source], words: shape.Language) -> Rows:
-    """Every candidate of these texts with its features."""
-    rows = Rows()
+def collect(rows: Rows, texts: Iterable[Source], words: shape.Language, *, plain: bool = False) -> None:
+    """Adds every candidate of these texts with its features; of plain texts the labelled secrets alone."""
     matcher = build_matcher([KeywordDetector()])
     for source in texts:
         view = View(source.text)
@@ -156,12 +161,11 @@ def collect(texts: Iterable[Source], words: shape.Language) -> Rows:
             rows.quick.append([*shape.quick(candidate.value, words), *context.quick(candidate)])
             rows.signs.append(tokens(candidate, page))
             rows.real.append(real)
-            rows.weight.append(weight if source.labels else CLEAN_WEIGHT)
+            rows.weight.append(PLAIN_WEIGHT if plain else weight if source.labels else CLEAN_WEIGHT)
             rows.repository.append(source.repository)
             rows.clean.append(not source.labels)
             rows.line.append((source.path, number))
             rows.key.append(candidate.key)
-    return rows
 
 
 def table(signs: Sequence[tuple[list[int], ...]], group: int | None) -> csr_matrix:
@@ -209,6 +213,7 @@ class Trainer:
         self.quick = np.array(rows.quick)
         self.real = np.array(rows.real)
         self.clean = np.array(rows.clean)
+        self.plain = np.array(rows.plain)
         self.signs = table(rows.signs, None)
         self.groups = [table(rows.signs, group) for group in range(len(GROUPS))]
         count = Counter(zip(rows.repository, rows.key, rows.real, strict=True))
@@ -260,7 +265,10 @@ def main() -> None:
     else:
         texts = [*sources(options.folder / "creddata", held=False), *clean(options.folder / "clean/train")]
         words, pairs = language(texts)
-        rows = collect(texts, shape.Language(frozenset(words), pairs))
+        rows, usual = Rows(), shape.Language(frozenset(words), pairs)
+        collect(rows, texts, usual)
+        if (options.folder / "plain").exists():
+            collect(rows, sources(options.folder / "plain", held=False), usual, plain=True)
         megabytes = sum(len(source.text) for source in texts if not source.labels) / 1e6
         if options.cache:
             options.cache.write_bytes(pickle.dumps((words, pairs, rows, megabytes)))
@@ -277,16 +285,17 @@ def main() -> None:
     )
     masking = border(scores, trainer.clean, megabytes, MASKING_ALARMS_PER_MB)
     blocking = max(border(scores, trainer.clean, megabytes, BLOCKING_ALARMS_PER_MB), masking + 0.01)
-    kept = (trainer.real == 1) & (scores >= masking)
+    kept = (trainer.real == 1) & ~trainer.plain & (scores >= masking)
     cut = float(np.quantile(quick_scores[kept], QUICK_LOST))
     print(
         f"{len(rows.real)} candidates, {int(trainer.real.sum())} real; clean {megabytes:.1f} MB; first filter keeps {float((quick_scores >= cut).mean()):.3f}"
     )
-    labelled = ~trainer.clean
+    labelled = ~trainer.clean & ~trainer.plain
+    real = labelled & (trainer.real == 1)
     for name, at in (("masking", masking), ("blocking", blocking)):
         above = scores >= at
         print(
-            f"{name} at {at:.4f}: candidates found {(above & (trainer.real == 1)).sum() / trainer.real.sum():.3f}, right {trainer.real[above & labelled].mean():.3f}, clean alarms a MB {(above & trainer.clean).sum() / megabytes:.2f}"
+            f"{name} at {at:.4f}: candidates found {above[real].mean():.3f} (plain {above[trainer.plain].mean():.3f}), right {trainer.real[above & labelled].mean():.3f}, clean alarms a MB {(above & trainer.clean).sum() / megabytes:.2f}"
         )
     fitted = trainer.trees(columns, FULL, FULL_TREES, everything)
     quick = trainer.trees(trainer.quick, QUICK, QUICK_TREES, everything)
@@ -294,9 +303,12 @@ def main() -> None:
     floor = float(np.quantile(partial[kept], 0.001)) - 0.5
     weights = trainer.linear(everything)
     scale = float(np.abs(weights).max()) / 32767
+    shares = fitted.predict(columns)
+    picked = np.argsort(shares)[np.linspace(len(shares) // 2, len(shares) - 1, GOLDEN).astype(int)]
     data = {
         "format": model.FORMAT,
         "version": "",
+        "notice": "Trained on the labels of Samsung/CredData (Apache-2.0); holds numbers and usual words, no text of it.",
         "trained_on": f"{len(set(rows.repository))} repositories and packages, {len(rows.real)} candidates",
         "names": list(model.NAMES),
         "quick_names": list(model.QUICK_NAMES),
@@ -304,6 +316,13 @@ def main() -> None:
         "blocking": round(blocking, 5),
         "quick": {"early": QUICK_TREES, "floor": -1e9, "cut": round(cut, 4), "trees": flat(quick)},
         "full": {"early": EARLY, "floor": round(floor, 4), "trees": flat(fitted)},
+        "golden": [
+            {
+                "row": {str(at): float(columns[number, at]) for at in np.flatnonzero(columns[number])},
+                "share": round(float(shares[number]), 6),
+            }
+            for number in picked
+        ],
         "weights_scale": scale,
         "weights": b64encode(np.round(weights / scale).astype("<i2").tobytes()).decode("ascii"),
         "pairs": b64encode(pairs).decode("ascii"),

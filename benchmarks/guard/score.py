@@ -106,13 +106,8 @@ def kingfisher() -> Tool:
     engine = Engine()
 
     def scan(source: Source) -> Lines:
-        data = source.text.encode("utf-8")
-        starts = [0, *(at + 1 for at, byte in enumerate(data) if byte == 10)]
-        return [
-            (bisect_right(starts, finding.start), bisect_right(starts, max(finding.end - 1, finding.start)))
-            for finding in engine.scan(data)
-            if finding.visible
-        ]
+        places = (finding.location for finding in engine.scan(source.text) if finding.visible)
+        return [(place["line"], place["end_line"]) for place in places]
 
     return scan
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_letters, digits
 
 from mohist.guard.detector import Match
 from mohist.guard.keyword.word import KINDS, NOT_KEYS
@@ -18,7 +19,7 @@ LIST_MAX = 8
 
 _QUOTES = "\"'`"
 _IDENTIFIER = re.compile(r"[\w\-.$@]*")
-_LEFT = re.compile(r"[\w\-.$@]{0,48}\Z")
+_IDENTIFIER_CHARS = f"{ascii_letters}{digits}_-.$@"
 _LEAD = re.compile(
     r"""[ \t]*(?:\r?\n[ \t]*(?=["'`\-])(?:-[ \t]+)?)?(?P<wrap>(?:[\w.$:\\*&!]{0,48}[(\[{][ \t]*(?:\w{1,24}[ \t]*[:=][ \t]*|None,[ \t]*)?){0,3})(?P<prefix>[bBrRuUfFLN@$]{0,2})(?P<quote>\\{0,3}["'`]{1,3}|&quot;|&\#[0-9]{2};|%22)?"""
 )
@@ -28,7 +29,12 @@ _LINE_REST = re.compile(r"[^\n\r]{0,80}")
 _TYPED = re.compile(r"""[\w.<>\[\]?*&: ]{1,40}?[ \t]*=[ \t]*(?=["'`])""")
 _NEXT = re.compile(r"""[ \t\r\n]*,[ \t\r\n]*(?:[\w.]+[ \t]*[=:][ \t]*)?(?P<quote>\\{0,3}["'`])""")
 _SCHEME = re.compile(r"(?:basic|bearer|token|apikey|ntlm|negotiate)[ \t]+(?=[A-Za-z0-9+/=._~\-]+\Z)", re.IGNORECASE)
-_KIND = tuple((kind, words) for kind, words in KINDS.items())
+_OPTION = re.compile(r"(?<=[ \t])(?P<flag>--?(?:user|[pauwb]))(?![\w\-]*[ \t=]-)[ \t=]?(?=[^\s\-])")
+_PAIR = re.compile(r"[\"']?[^\s:\"'/]{1,60}:")
+_ORDER = tuple(KINDS)
+_KIND = {word: number for number, words in enumerate(KINDS.values()) for word in words}
+_WORDS = re.compile("|".join(sorted(_KIND, key=len, reverse=True)))
+_NOT_KEYS = re.compile("|".join(word if word != "author" else "author(?!i[sz])" for word in NOT_KEYS))
 
 
 class Candidate:
@@ -59,22 +65,19 @@ class Candidate:
 
 def kind_of(key: str) -> str:
     """What a key names: a kind of secret, or "" where none of our words is left in it."""
-    lower = key.lower().replace("authori", "auth-i")
-    for word in NOT_KEYS:
-        if word in lower:
-            lower = lower.replace(word, " ")
-    for kind, words in _KIND:
-        for word in words:
-            if word in lower:
-                return kind
-    return ""
+    found = _WORDS.findall(_NOT_KEYS.sub(" ", key.lower()))
+    return _ORDER[min([_KIND[word] for word in found])] if found else ""
 
 
 def candidates(text: str, matches: Mapping[str, Sequence[Match]]) -> Iterator[Candidate]:
     """The values at these matches, in no certain order; a value may be met twice, under different keys."""
     for net, places in matches.items():
+        end = -1
         for match in places:
-            yield from _at(text, net, match)
+            # A key that holds two of our words is met at each of them; it is read whole at the first.
+            if match.end != end or net != "assign":
+                yield from _at(text, net, match)
+            end = match.end
 
 
 def _at(text: str, net: str, match: Match) -> Iterator[Candidate]:
@@ -92,8 +95,20 @@ def _at(text: str, net: str, match: Match) -> Iterator[Candidate]:
     if net == "option":
         yield from _option(text, start, end)
         return
-    left = _LEFT.search(text, max(start - 48, 0), start)
-    key_start = left.start() if left is not None else start
+    if net == "call":
+        name = text[start : text.index("(", start)]
+        yield from _values(text, Candidate(net, name, "password", start, "", "("), end - 1)
+        return
+    if net == "prose":
+        words = text[start:end].split()
+        yield from _values(
+            text,
+            Candidate(net, words[0], kind_of(text[start:end]) or "password", start, " ".join(words[1:-1]), "is"),
+            _last_blank(text, start, end),
+        )
+        return
+    before = text[max(start - KEY_MAX_CHARS, 0) : start]
+    key_start = start - len(before) + len(before.rstrip(_IDENTIFIER_CHARS))
     found = _IDENTIFIER.match(text, start, end)
     key_end = found.end() if found is not None else start
     key = text[key_start:key_end]
@@ -140,6 +155,10 @@ def _at(text: str, net: str, match: Match) -> Iterator[Candidate]:
         yield from _values(text, candidate, at)
 
 
+def _last_blank(text: str, start: int, end: int) -> int:
+    return 1 + max(text.rfind(" ", start, end), text.rfind("\t", start, end), text.rfind(":", start, end))
+
+
 def _slashes(text: str, at: int) -> int:
     count = 0
     while text[at - 1 - count] == "\\":
@@ -148,25 +167,15 @@ def _slashes(text: str, at: int) -> int:
 
 
 def _option(text: str, start: int, end: int) -> Iterator[Candidate]:
-    dash = text.rindex(" -", start, end) if " -" in text[start:end] else text.rindex("-", start, end) - 1
-    flag = _OPTION.match(text, dash + 1)
-    if flag is None:
-        return
-    candidate = Candidate(
-        "option", f"{text[start : start + 12].split()[0]} {flag['flag']}", "password", dash + 1, "", " "
-    )
-    if flag["flag"].lstrip("-") in ("u", "user"):
-        colon = text.find(":", flag.end(), flag.end() + 80)
-        blank = _BLANK.search(text, flag.end())
-        if colon < 0 or (blank is not None and blank.start() < colon):
-            return
-        yield from _bare(text, candidate, colon + 1)
-    else:
-        yield from _values(text, candidate, flag.end())
-
-
-_OPTION = re.compile(r"(?P<flag>--?(?:user|[pauwb]))[ \t=]?[\"']?")
-_BLANK = re.compile(r"\s")
+    """The values of a program's short flags, as far as its line goes."""
+    line = text.find("\n", end, end + LINE_MAX_CHARS)
+    program = text[start:end].split(None, 1)[0]
+    for flag in _OPTION.finditer(text, start, line if line >= 0 else end + LINE_MAX_CHARS):
+        candidate = Candidate("option", f"{program} {flag['flag']}", "password", flag.start("flag"), "", " ")
+        if flag["flag"].lstrip("-") not in ("u", "user"):
+            yield from _values(text, candidate, flag.end())
+        elif (pair := _PAIR.match(text, flag.end())) is not None:
+            yield from _bare(text, candidate, pair.end())
 
 
 def _bare(text: str, candidate: Candidate, at: int) -> Iterator[Candidate]:

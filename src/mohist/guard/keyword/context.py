@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mohist.guard.keyword.candidate import LINE_MAX_CHARS, Candidate
 from mohist.guard.keyword.shape import shape
@@ -24,10 +24,10 @@ LANGUAGES = {
 }  # fmt: skip
 _BY_ENDING = {ending: float(number) for number, endings in enumerate(LANGUAGES.values(), 1) for ending in endings}
 PATH_WORDS = ("test", "spec", "example", "sample", "doc", "fixture", "mock", "cassette", "locale", "i18n", "lang", "translat", "vendor", "migrat", "config", "conf", "src", "lib", "tool", "docker", "template")  # fmt: skip
-_OPERATORS = (":", "=", ":=", "=>", "==", "!=", "(", ",", "[", "{", " ", ">", "|", "::", "===", "->", "?=", "+=")
+_OPERATORS = (":", "=", ":=", "=>", "==", "!=", "(", ",", "[", "{", " ", ">", "|", "::", "===", "->", "?=", "+=", "is")
 _QUOTE_CODES = {"": 0.0, '"': 1.0, "'": 2.0, "`": 3.0, '"""': 4.0, "'''": 4.0, "``": 5.0}
 _AFTER = ("", "\n", ";", ",", ")", " ", '"', "'", "`", ".", "(", "[", "]", "}", "+", "<", ">", "\\", "&", ":", "=", "|", "$", "{", "\r")  # fmt: skip
-_NETS = ("assign", "short", "scheme", "sql", "upper", "space", "flag", "option", "han")
+_NETS = ("assign", "short", "scheme", "sql", "upper", "space", "flag", "option", "han", "prose", "call")
 _WRAPS = ("env", "get", "config", "fetch", "str", "some", "byte", "decode", "param", "t(", "_(", "print", "log", "new", "format", "secure", "hash", "encode", "require", "{", "[", "(")  # fmt: skip
 _BEFORE = ("#", "//", "/*", " * ", "--", "<!--", "if ", "return", "assert", "expect", "def ", "func", "case ", "elif", "for ", "const", "static", "final", "var ", "let ", "export", "env ", "set ", "@", "$", "curl", "docker", "echo", "print", "log", "help", "desc", "label", "error", "raise", "throw", "message", "type", "import", "<", "-e ", "-h ", "http", "user", "login", "should", "where", "select", "create", "alter")  # fmt: skip
 _KEYWORDS = tuple(word for words in KINDS.values() for word in words)
@@ -44,6 +44,18 @@ NAMES = (
     "same_value", "same_key", "key_values", "same_shape", "shape_share", "same_length",
     *(f"fixture:{word}" for word in FIXTURE_WORDS), *(f"near:{word}" for word in NEAR_WORDS),
 )  # fmt: skip
+
+
+def code(places: Mapping[str, float], sign: str) -> float:
+    """The place of a sign, -1 where it has none."""
+    return places.get(sign, -1.0)
+
+
+def _places(signs: Sequence[str]) -> dict[str, float]:
+    return {sign: float(number) for number, sign in enumerate(signs)}
+
+
+_OPERATOR_CODES, _NET_CODES, _AFTER_CODES = _places(_OPERATORS), _places(_NETS), _places(_AFTER)
 
 
 class Page:
@@ -77,15 +89,10 @@ class Page:
         ]  # fmt: skip
 
 
-def code(characters: Sequence[str], sign: str) -> float:
-    """The place of a sign in a list, -1 where it has none."""
-    return float(characters.index(sign)) if sign in characters else -1.0
-
-
 def quick(candidate: Candidate) -> list[float]:
     """The last four of `mohist.guard.keyword.model.QUICK_NAMES`."""
     return [
-        code(_OPERATORS, candidate.operator),
+        code(_OPERATOR_CODES, candidate.operator),
         _QUOTE_CODES.get(candidate.quote, 6.0),
         float(candidate.order),
         _KIND_CODES[candidate.kind],
@@ -114,9 +121,9 @@ def features(candidate: Candidate, page: Page) -> list[float]:
     return [
         _KIND_CODES[candidate.kind], float(len(key)), float(key.isupper()), float("_" in key), float("-" in key), float("." in key), float(not key.isupper() and not key.islower()),
         float(len(key) - ends), float(key.count("_") + key.count("-") + key.count(".")), sum(others), *others, float(len(candidate.tail)), float(candidate.tail.count(" ")),
-        code(_OPERATORS, candidate.operator), _QUOTE_CODES.get(candidate.quote, 6.0), code(_NETS, candidate.net), float(candidate.order), code(_AFTER, candidate.after[:1]), code(_AFTER, after[:1]),
+        code(_OPERATOR_CODES, candidate.operator), _QUOTE_CODES.get(candidate.quote, 6.0), code(_NET_CODES, candidate.net), float(candidate.order), code(_AFTER_CODES, candidate.after[:1]), code(_AFTER_CODES, after[:1]),
         float(len(low_wrap)), *(float(wrap in low_wrap) for wrap in _WRAPS), float(low_value in low_key), float(low_key in low_value), float(len(candidate.prefix)),
-        float(len(line) - len(line.lstrip())), float(len(before)), float(len(rest)), float(len(_FURTHER.findall(rest[:60]))), float(line.count('"') + line.count("'")), float(line.count("=")), code(_AFTER, before[-1:]),
+        float(len(line) - len(line.lstrip())), float(len(before)), float(len(rest)), float(len(_FURTHER.findall(rest[:60]))), float(line.count('"') + line.count("'")), float(line.count("=")), code(_AFTER_CODES, before[-1:]),
         *(float(word in low_before) for word in _BEFORE),
         float(page.values[value]), float(page.keys[key]), float(page.key_values[key]), float(page.shapes[shape(value[:64])]), page.shapes[shape(value[:64])] / len(page.values), float(page.lengths[len(value)]),
         *(float(word in about) for word in FIXTURE_WORDS), *(float(word in near) for word in NEAR_WORDS),

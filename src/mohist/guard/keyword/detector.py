@@ -42,15 +42,19 @@ class KeywordDetector:
         """See `mohist.guard.Detector`."""
         chosen = chosen_candidates(view.text, matches)
         for start in range(0, len(chosen), CANDIDATES_MAX):
-            yield from self._judged(chosen[start : start + CANDIDATES_MAX], view.text, block.path)
+            path = block.path if block.source == "file" else ""
+            yield from self._judged(chosen[start : start + CANDIDATES_MAX], view.text, path)
 
     def _judge(self) -> Model:
         return self._model or shipped()
 
     def _judged(self, chosen: Sequence[Candidate], text: str, path: str) -> Iterable[Hit]:
         model = self._judge()
+        left = [candidate for candidate in chosen if model.worth_judging(candidate)]
+        if not left:
+            return
         page = Page(text, path, chosen)
-        for candidate in chosen:
+        for candidate in left:
             confidence = model.confidence(candidate, page)
             if confidence >= self._least:
                 yield Hit(

@@ -77,14 +77,16 @@ class Model:
             sum(sums),
         ]
 
+    def worth_judging(self, candidate: Candidate) -> bool:
+        """Whether the first, cheap filter lets it through; it drops nineteen of twenty."""
+        return self._quick.total(quick_row(candidate, self.language)) >= self._quick_floor
+
     def confidence(self, candidate: Candidate, page: Page) -> float:
-        """How sure it is that this is a secret.
+        """How sure it is that this is a secret, of one that is worth judging.
 
         `MASKING` and `BLOCKING` stand at the two borders that were chosen in training (docs/benchmarks.md has what each
         costs and finds); between them, and from them to 0 and to 0.94, it runs straight with the model's own share.
         """
-        if self._quick.total(quick_row(candidate, self.language)) < self._quick_floor:
-            return 0.0
         return self.calibrated(sigmoid(self._trees.total(self.row(candidate, page))))
 
     def calibrated(self, share: float) -> float:
