@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mohist.guard import Block, GuardLimitError, GuardRuleError, Hit, Match, Matcher, Pattern, View
 from mohist.guard.matcher import build_matcher
+from mohist.guard.matcher.dialect import eased
 
 
 class Seeker:
@@ -164,8 +165,10 @@ EXPRESSIONS = (
     r"[一-二]+é?",
     r"(?:^|[^a])ab(?:[^b]|$)",
     r"ab\s+\S+",
+    r"\b[a-d.\]]{1,5}@[de]+\b",
+    r"[ab]{2,}?c|x@|[0-2]+=",
 )
-ALPHABET = st.text(alphabet="abcde x=:\n\t\v012é一二-K\u212aſ", max_size=60)
+ALPHABET = st.text(alphabet="abcde x=@:\n\t\v012é一二-K\u212aſ", max_size=60)
 WORDS = st.lists(
     st.one_of(
         st.sampled_from(["key=", "key: ab12", "Token", "tok ", "begin", "end", "x-1\n", "aabd", "ab "]), ALPHABET
@@ -173,6 +176,23 @@ WORDS = st.lists(
     max_size=12,
 ).map("".join)
 MATCHERS = both(*[Pattern(f"p{index}", expression, width_bytes=24) for index, expression in enumerate(EXPRESSIONS)])
+
+
+@pytest.mark.parametrize(
+    ("expression", "sought"),
+    [
+        (r"\b[a-z]{1,64}@b", "[a-z]{1}@b"),
+        (r"(?i:\b[a-z\]]{3,64}?@b)", r"(?i:[a-z\]]{3}@b)"),
+        ("[ab]+c|x+", "[ab]{1}c|x+"),
+        ("[ab]*c", "[ab]*c"),
+        ("[ab]{0,5}c", "[ab]{0,5}c"),
+        ("[ab]{5}c", "[ab]{5}c"),
+        ("x[ab]+c", "x[ab]+c"),
+        ("([ab]+)c", "([ab]+)c"),
+    ],
+)
+def test_a_run_at_the_beginning_is_sought_by_its_least_length(expression: str, sought: str) -> None:
+    assert eased(expression) == sought
 
 
 @settings(max_examples=300, deadline=None)

@@ -14,7 +14,7 @@ from mohist.guard.matcher import build_matcher
 from mohist.guard.matcher.automaton import KEPT_MAX, compiled, store, stored, token
 
 PATTERN = Pattern("p", r"key=(\d+)")
-SOURCES = [b"key=(\\d+)"]
+SOURCES = [b"key=(\\d+)"] * 2  # what confirms, and what is sought
 
 
 class Seeker:

@@ -6,6 +6,7 @@ characters beyond ASCII (one character is several bytes), and their case (RE2 wo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mohist.guard.errors import GuardRuleError
@@ -15,6 +16,9 @@ _NOT_SPACE = r"\x00-\x08\x0b\x0e-\x1f!-\xff"
 _CLOSES = "]"
 # Last code point of each length of UTF-8 (RFC 3629), and the surrogates' gap, over which a range must not run.
 _ENDS = (0x7F, 0x7FF, 0xD7FF, 0xFFFF, 0x10FFFF)
+_LEADING_RUN = re.compile(
+    r"(?P<head>(?:\(\?i:)?)(?:\\b)?(?P<run>\[(?:\\.|[^\]\\])+\])(?:\{(?P<least>\d+),\d*\}|(?P<sign>[+*]))\??"
+)
 _UNREADABLE = {"p": "Unicode properties", "P": "Unicode properties", "Q": "quoting", "C": "single bytes"}
 
 
@@ -38,6 +42,20 @@ def rewritten(expression: str) -> str:
             out.append(character if character.isascii() else _bytes([(ord(character), ord(character))]))
             at += 1
     return "".join(out)
+
+
+def eased(expression: str) -> str:
+    """What ends wherever the expression ends, and maybe elsewhere, for less work: a run that an expression begins with is cut to
+    its least length, `\\b[a-z]{1,64}@` to `[a-z]{1}@`. Fit to say where to look, not what is there.
+
+    Args:
+        expression: rewritten.
+    """
+    found = _LEADING_RUN.match(expression)
+    if found is None:
+        return expression
+    least = int(found["least"] or (0 if found["sign"] == "*" else 1))
+    return f"{found['head']}{found['run']}{{{least}}}{expression[found.end() :]}" if least else expression
 
 
 def _escape(expression: str, at: int, *, inside: bool) -> str:

@@ -9,7 +9,7 @@ import re2  # type: ignore[import-untyped]
 
 from mohist.guard.detector import Pattern
 from mohist.guard.errors import GuardLimitError, GuardRuleError
-from mohist.guard.matcher.dialect import rewritten
+from mohist.guard.matcher.dialect import eased, rewritten
 
 PROGRAM_MAX = 200_000
 """RE2's instructions; a list of ten thousand words stays below, `(.{1000}){1000}` does not."""
@@ -42,6 +42,7 @@ class Expression:
         "detector",
         "gate",
         "name",
+        "sought",
         "source",
         "width_bytes",
     )
@@ -53,7 +54,9 @@ class Expression:
             body = rewritten(pattern.expression)
         except GuardRuleError as error:
             raise GuardRuleError(f"{self._whose()}: {error.what}", error.mend) from None
-        self.source = (f"(?i:{body})" if pattern.ignore_case else body).encode("ascii")
+        whole = f"(?i:{body})" if pattern.ignore_case else body
+        self.source = whole.encode("ascii")
+        self.sought = eased(whole).encode("ascii")
         if not 0 < pattern.width_bytes <= WIDTH_MAX_BYTES:
             raise GuardRuleError(f"{self._whose()}: a match may be 1 to {WIDTH_MAX_BYTES} bytes wide.")
         self.width_bytes = pattern.width_bytes

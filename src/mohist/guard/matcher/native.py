@@ -35,8 +35,8 @@ class HyperscanMatcher:
         self._matches_max = matches_max
         self._widths = [expression.width_bytes for expression in expressions]
         self._local = threading.local()
-        sources = [expression.source for expression in expressions]
-        key = token(sources)
+        sources = [expression.sought for expression in expressions]
+        key = token([*(expression.source for expression in expressions), *sources])
         automaton = stored(cache, key) if cache is not None else None
         if automaton is None:
             # What is kept has passed this; RE2 then compiles what it is asked for, when it is.
