@@ -82,6 +82,7 @@ BY_BITS: dict[str, Callable[[str], str]] = {
     "url-of-base64": lambda text: "".join(f"%{ord(char):02X}" for char in b64(text)),
     "base32": lambda text: base64.b32encode(text.encode()).decode(),
     "base64-behind-a-path": lambda text: "api/v1/" + b64("user:" + text),
+    "name-and-password": lambda text: b64("\0me\0" + text),
     "basic-header": lambda text: b64("user:" + text),
 }
 BEFORE = "first line\nkey: "

@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 from mohist.guard.errors import GuardLimitError
 
-_PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_PRINTABLE = bytes(range(0x20, 0x7F)) + b"\0\t\r\n"
+"""A zero byte stands between a name and a password (RFC 4616)."""
+_ZEROS = 0.2
+"""A share of zero bytes that only UTF-16 has."""
+_SAMPLE_CHARS = 4096
+"""What is looked at to tell whether something is text."""
 _MOSTLY = 0.9
 """A share of printable characters from which on something counts as text."""
 _MIN_CHARS = 4
@@ -28,7 +33,7 @@ def as_text(data: bytes) -> Decoded | None:
     """The text that bytes are in UTF-8 or UTF-16; None where they are something else."""
     if len(data) < _MIN_CHARS:
         return None
-    if b"\x00" in data:
+    if data.count(0) > _ZEROS * len(data):
         return _utf16(data)
     text = data.decode("utf-8", "replace")
     if not _is_text(text):
@@ -74,8 +79,8 @@ def _utf16(data: bytes) -> Decoded | None:
 def _is_text(text: str) -> bool:
     if len(text) < _MIN_CHARS:
         return False
-    if text.isascii():
-        return len(text) - len(text.encode().translate(None, _PRINTABLE)) >= _MOSTLY * len(text)
-    return sum(char.isprintable() or char in "\t\r\n" for char in text) >= _MOSTLY * len(text) and (
-        text.count("\ufffd") <= (1 - _MOSTLY) * len(text)
-    )
+    sample = text[:_SAMPLE_CHARS]
+    if sample.isascii():
+        return len(sample.encode().translate(None, _PRINTABLE)) <= (1 - _MOSTLY) * len(sample)
+    odd = sum(char == "\ufffd" or not (char.isprintable() or char in "\0\t\r\n") for char in sample)
+    return odd <= (1 - _MOSTLY) * len(sample)
