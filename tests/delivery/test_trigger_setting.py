@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mohist.delivery.errors import RuleError
+from mohist.delivery.rule import load_rules
 from mohist.delivery.state import Bound
 from mohist.delivery.trigger.setting import Cron, Drop, Listening, Webhook, load_triggers, secrets_of
 
@@ -123,3 +124,14 @@ def test_secrets_are_read_where_they_are_named_and_never_told(tmp_path: Path) ->
     (standard,) = load_triggers(WEBHOOK.replace('"github"', '"standard"'), "f").triggers
     with pytest.raises(RuleError, match="whsec_"):
         secrets_of(standard, {"SHOP_HOOK": "not base64 at all!"})
+
+
+def test_the_guides_examples_are_as_they_say() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "delivery.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in guide.split("```toml\n")[1:]]
+    (triggers,) = [block for block in blocks if "[trigger.nightly]" in block]
+    read = load_triggers(triggers, "the guide")
+    assert [trigger.kind for trigger in read.triggers] == ["cron", "webhook", "drop"]
+    assert read.listening == Listening("127.0.0.1", 8486)
+    (rules,) = [block for block in blocks if "[[waive]]" in block]
+    assert load_rules(rules).expires_h == 48
