@@ -13,6 +13,7 @@ from mohist.base import MohistError
 from mohist.ledger import Draft, Receipt
 
 if TYPE_CHECKING:
+    from mohist.agent.log import RunLog
     from mohist.app.ledger import LedgerHome
     from mohist.ledger.name import Names
     from mohist.ledger.notary import Notary
@@ -109,3 +110,17 @@ def open_evidence(
 ) -> Evidence | None:
     """None: the ledger is switched off."""
     return Evidence(home, settings, env, tell) if settings.on else None
+
+
+def enter_run(evidence: Evidence | None, log: RunLog, delivery: str) -> None:
+    """Has a run's log entered in the ledger, where there is one, from its first record on.
+
+    Raises:
+        LedgerError: nothing can be entered, so nothing may be done.
+    """
+    if evidence is not None:
+        from mohist.agent.chronicle import RunChronicle
+        from mohist.app.pipeline import user_name
+
+        keep = evidence.settings.keep_contents
+        RunChronicle(evidence, evidence.name, log, person=user_name(), keep=keep, delivery=delivery)

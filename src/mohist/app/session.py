@@ -38,6 +38,7 @@ from mohist.agent.undo import chains, changed_paths
 from mohist.app import child as child_agents
 from mohist.app.child import Children
 from mohist.app.ending import cancel_on_signal, ending_of
+from mohist.app.evidence import enter_run
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult, conclude
 from mohist.app.toolbox import file_tools
@@ -105,7 +106,7 @@ async def start(machine: Machine, task: Task, workspace: Workspace, branch: str 
             branch=branch,
         )
         session.log = held.enter_context(RunLog.create(folder, header, machine.clock))
-        session.enter(session.log)
+        enter_run(machine.evidence, session.log, task.delivery)
         for record in await session.opening():
             session.log.append(record)
         return await session.work(resumed=False)
@@ -133,7 +134,7 @@ async def resume(machine: Machine, task: Task, workspace: Workspace, folder: Pat
             log.append(User(more))
         session = _Session(machine, task, workspace, folder)
         session.log = log
-        session.enter(log)
+        enter_run(machine.evidence, log, task.delivery)
         session.recall()
         return await session.work(resumed=True)
 
@@ -169,20 +170,6 @@ class _Session:
             spill=SpillStore(folder / "spill"),
             limits=task.limits,
         )
-
-    def enter(self, log: RunLog) -> None:
-        """Has a log entered in the ledger, where there is one, from its first record on.
-
-        Raises:
-            LedgerError: nothing can be entered, so nothing may be done.
-        """
-        evidence = self.machine.evidence
-        if evidence is not None:
-            from mohist.agent.chronicle import RunChronicle
-            from mohist.app.pipeline import user_name
-
-            keep = evidence.settings.keep_contents
-            RunChronicle(evidence, evidence.name, log, person=user_name(), keep=keep, delivery=self.task.delivery)
 
     def declarations(self) -> tuple[Mapping[str, Any], ...]:
         """All tools as the model is told of them, sorted by name."""
@@ -368,7 +355,7 @@ class _Session:
         child.jobs, child.grants, child.children = self.jobs, self.grants, self.children
         with RunLog.create(folder, header, self.machine.clock, blobs=self.log.blobs) as log:
             child.log = log
-            child.enter(log)
+            enter_run(self.machine.evidence, log, self.task.delivery)
             log.append(User(prompt))
             may = "You may change files." if write else "You may only look."
             log.append(Fragment("environment", f"Workspace: {self.workspace.root}. {may}", lasting=True))

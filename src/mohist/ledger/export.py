@@ -7,6 +7,7 @@ already with other bytes is never written over: two exports of one log agree, or
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Iterable
 from importlib import resources
@@ -93,10 +94,21 @@ def export(
             writer.put(f"checkpoints/{one.checkpoint.size}", str(one).encode(), may_change=True)
     if policy:
         writer.put("policy", policy.encode(), may_change=True)
-    writer.put("verify.py", resources.files("mohist.ledger").joinpath("verify.py").read_bytes(), may_change=True)
+    writer.put("verify.py", verifier().encode(), may_change=True)
     writer.put("README.txt", _README.format(origin=log.origin, size=size).encode(), may_change=True)
     writer.put("checkpoint", str(checkpoint).encode(), may_change=True)
     return gone
+
+
+def verifier() -> str:
+    """The verifier as one file."""
+    sources = resources.files("mohist.ledger")
+    steps = sources.joinpath("verify.py").read_text("utf-8")
+    trust = sources.joinpath("trust.py").read_text("utf-8")
+    future = "from __future__ import annotations\n"
+    head, _, rest = steps.partition(future)
+    rest = re.sub(r"^from mohist\.ledger\.trust import .*\n", "", rest, flags=re.MULTILINE)
+    return head + future + trust.partition(future)[2] + rest
 
 
 def places(size: int) -> Iterable[tuple[int, int, int]]:

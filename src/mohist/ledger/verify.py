@@ -1,7 +1,7 @@
 """Verifies an exported bundle with nothing but the log's public key. One file: Python's standard library and `cryptography`.
 
-Every bundle holds a copy of this file, so it imports nothing of Mohist and repeats what little it needs of `tree` and `note`.
-An auditor who trusts neither uses another implementation: the bundle is C2SP tlog-tiles, which several read.
+Every bundle holds `trust` and this module, one after the other, as its `verify.py`; so they import nothing else of Mohist and
+repeat what little they need of `tree` and `note`. An auditor who trusts neither uses another implementation: the bundle is C2SP tlog-tiles, which several read.
 
 The steps, in order; the first thing that is wrong ends them:
 
@@ -22,8 +22,6 @@ Exit code 0: all holds. 1: something does not. 2: it could not be asked.
 from __future__ import annotations
 
 import argparse
-import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -35,8 +33,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mohist.ledger.trust import HASH_BYTES, Checkpoint, Key, Policy, WrongError
+
+STEPS = ("key", "checkpoint", "witnesses", "tree", "history", "entries", "time", "contents", "intents")
 WIDTH = 256
-HASH_BYTES = 32
 MAX_ENTRY_BYTES = 65_535
 DEFAULT_SKEW_S = 300
 """How far the clock of whoever wrote an entry may be from a witness's."""
@@ -44,19 +44,14 @@ MAX_NAMED = 20
 CLOSES = {"model.response": "model.intent", "tool.result": "tool.intent"}
 
 
-class WrongError(Exception):
-    """The first thing that does not hold."""
-
-    def __init__(self, step: str, where: str, why: str) -> None:
-        super().__init__(f"{step}: {where}: {why}")
-        self.step, self.where, self.why = step, where, why
-
-
 @dataclass
 class Verdict:
     """What was established."""
 
     holds: bool = False
+    step: str = ""
+    where: str = ""
+    why: str = ""
     origin: str = ""
     size: int = 0
     root: str = ""
@@ -71,143 +66,10 @@ class Verdict:
     first_at_us: int = 0
     last_at_us: int = 0
     warnings: list[str] = field(default_factory=list)
-    step: str = ""
-    where: str = ""
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Key:
-    """A public key with its name: 0x01 a log's, 0x04 a witness's."""
-
-    name: str
-    kind: int
-    public: bytes
-
-    @property
-    def key_id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
-
-    @classmethod
-    def parse(cls, text: str) -> Key:
-        try:
-            name, key_id, material = text.strip().split("+", 2)
-            raw = base64.b64decode(material, validate=True)
-            key = cls(name, raw[0], raw[1:])
-        except (ValueError, IndexError, binascii.Error):
-            raise WrongError("key", text.strip()[:80], "this is no verifier key of the form NAME+ID+KEY") from None
-        if key.kind not in (1, 4) or len(key.public) != 32 or key.key_id.hex() != key_id:
-            raise WrongError("key", name, f"it is no Ed25519 key with the id {key_id}")
-        return key
-
-    def signed(self, signature: bytes, message: bytes) -> bool:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-        except InvalidSignature:
-            return False
-        return True
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A signed checkpoint as it was read."""
-
-    where: str
-    origin: str
-    size: int
-    root: bytes
-    text: bytes
-    lines: tuple[tuple[str, bytes, bytes], ...]
-
-    @classmethod
-    def read(cls, where: str, data: bytes) -> Checkpoint:
-        try:
-            body, separator, under = data.decode().rpartition("\n\n")
-            origin, size, root = body.split("\n")
-            lines = []
-            for line in under.removesuffix("\n").split("\n"):
-                dash, name, signature = line.split(" ")
-                raw = base64.b64decode(signature, validate=True)
-                if dash != "\u2014" or len(raw) <= 4:
-                    raise ValueError
-                lines.append((name, raw[:4], raw[4:]))
-            checkpoint = cls(
-                where, origin, int(size), base64.b64decode(root, validate=True), f"{body}\n".encode(), tuple(lines)
-            )
-        except (ValueError, binascii.Error):
-            raise WrongError("checkpoint", where, "it is not in the form of a checkpoint") from None
-        if not separator or str(checkpoint.size) != size or len(checkpoint.root) != HASH_BYTES:
-            raise WrongError("checkpoint", where, "it is not in the form of a checkpoint")
-        return checkpoint
-
-    def signature_of(self, key: Key) -> int | None:
-        """When the key signed, in seconds since 1970, 0 for a log's key; None: it did not."""
-        for name, key_id, signature in self.lines:
-            if (name, key_id) != (key.name, key.key_id):
-                continue
-            time_s, message = 0, self.text
-            if key.kind == 4:
-                time_s, signature = int.from_bytes(signature[:8], "big"), signature[8:]
-                message = f"cosignature/v1\ntime {time_s}\n".encode() + message
-            if not key.signed(signature, message):
-                raise WrongError(
-                    "checkpoint", self.where, f"it bears the name of {key.name} under a signature that is not theirs"
-                )
-            return time_s
-        return None
-
-
-@dataclass
-class Policy:
-    """Which witnesses the auditor believes (C2SP tlog-policy)."""
-
-    logs: list[Key] = field(default_factory=list)
-    witnesses: dict[str, Key] = field(default_factory=dict)
-    groups: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
-    quorum: str = "none"
-
-    @classmethod
-    def parse(cls, text: str) -> Policy:
-        policy = cls()
-        for number, line in enumerate(text.splitlines(), 1):
-            words = line.split()
-            if not words or words[0].startswith("#"):
-                continue
-            try:
-                if words[0] == "log":
-                    policy.logs.append(Key.parse(words[1]))
-                elif words[0] == "witness":
-                    policy.witnesses[words[1]] = Key.parse(words[2])
-                elif words[0] == "group":
-                    members = words[3:]
-                    if not all(name in policy.witnesses or name in policy.groups for name in members):
-                        raise ValueError
-                    need = {"any": 1, "all": len(members)}.get(words[2]) or int(words[2])
-                    policy.groups[words[1]] = (need, members)
-                elif words[0] == "quorum":
-                    policy.quorum = words[1]
-                    if not (words[1] == "none" or words[1] in policy.witnesses or words[1] in policy.groups):
-                        raise ValueError
-                else:
-                    raise ValueError
-            except (ValueError, IndexError):
-                raise WrongError("policy", f"line {number}", f"it can't be understood: {line.strip()[:80]}") from None
-        return policy
-
-    def met(self, name: str, have: Callable[[str], bool]) -> bool:
-        if name == "none":
-            return True
-        if name in self.groups:
-            need, members = self.groups[name]
-            return sum(self.met(member, have) for member in members) >= need
-        return have(name)
 
 
 class Tree:
-    """The right edge of the tree as it is built anew, with its roots where they are asked for."""
+    """The right edge of the tree as it is built anew."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -230,8 +92,17 @@ class Tree:
         return node
 
 
-def tile_path(level: int | str, index: int, width: int) -> str:
-    """Where a tile lies in the bundle."""
+def folded(hashes: bytes) -> bytes:
+    """The root over a full tile."""
+    nodes = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+    while len(nodes) > 1:
+        nodes = [hashlib.sha256(b"\x01" + nodes[at] + nodes[at + 1]).digest() for at in range(0, len(nodes), 2)]
+    return nodes[0]
+
+
+def tile_path(level: int | str, index: int, size: int) -> str:
+    """Where a tile lies in the bundle; `size` is how many hashes its level has."""
+    width = min(WIDTH, size - index * WIDTH)
     parts = [f"{index % 1000:03d}"]
     while index >= 1000:
         index //= 1000
@@ -239,137 +110,233 @@ def tile_path(level: int | str, index: int, width: int) -> str:
     return f"tile/{level}/" + "/".join(reversed(parts)) + ("" if width == WIDTH else f".p/{width}")
 
 
-class Bundle:
-    """A folder with an export in it."""
+def moment(at_us: int) -> str:
+    """For people."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_us / 1_000_000))
 
-    def __init__(self, root: Path) -> None:
+
+class Audit:
+    """Goes through the steps; each is a method of its name and returns what is told when it holds."""
+
+    def __init__(self, root: Path, key_text: str, policy_text: str, skew_us: int) -> None:
         self.root = root
+        self.key_text, self.policy_text, self.skew_us = key_text, policy_text, skew_us
+        self.verdict = Verdict()
+        self.last: dict[str, tuple[int, str]] = {}
+        self.intent: dict[str, str] = {}
+        self.committed: dict[str, tuple[int, str]] = {}
+        self.shown = sorted(path.name for path in (root / "payload").glob("*") if path.suffix != ".key")
+        self.bounds: list[tuple[int, int]] = []
+        self.bound = 0
+        self.wrong_entry: WrongError | None = None
 
-    def read(self, step: str, path: str) -> bytes:
+    def key(self) -> str:
+        self.log_key = Key.parse(self.key_text)
+        return f"{self.log_key.name}, {self.log_key.key_id.hex()}"
+
+    def checkpoint(self) -> str:
+        head = self.head = Checkpoint.read("checkpoint", self.read("checkpoint"))
+        self.verdict.origin, self.verdict.size, self.verdict.root = head.origin, head.size, head.root.hex()
+        if head.origin != self.log_key.name:
+            raise WrongError("checkpoint", f"it is of the log {head.origin}, not of {self.log_key.name}")
+        if head.signature_of(self.log_key) is None:
+            name = f"{self.log_key.name} with the id {self.log_key.key_id.hex()}"
+            raise WrongError("checkpoint", f"it bears no signature of {name}")
+        return f"{head.size} entries, signed"
+
+    def witnesses(self) -> str:
+        policy = self.policy = Policy(self.policy_text)
+        seen = {name: self.head.signature_of(key) for name, key in policy.witnesses.items()}
+        have = self.verdict.witnesses = {name: time_s for name, time_s in seen.items() if time_s is not None}
+        if not policy.met(policy.quorum, have):
+            names = ", ".join(have) or "none of its witnesses"
+            raise WrongError("checkpoint", f"the policy asks for {policy.quorum}; cosigned: {names}")
+        if policy.quorum == "none":
+            what = "that the owner of the log rewrote it and signed anew is not excluded"
+            self.verdict.warnings.append(f"No witness was asked for: {what}. Use --policy.")
+        return ", ".join(have) or "none asked for"
+
+    def tree(self) -> str:
+        """Reads everything once; what it finds for later steps waits for them, since a broken tree is the plainer finding."""
+        earlier = self.earlier()
+        self.bounds = sorted(
+            (one.size, min(times) * 1_000_000)
+            for one in (*earlier.values(), self.head)
+            if (times := [t for key in self.policy.witnesses.values() if (t := one.signature_of(key)) is not None])
+        )
+        tree = Tree()
+        self.held(earlier, tree)
+        for number, entry, claimed in self.entries_of_tiles():
+            leaf = hashlib.sha256(b"\x00" + entry).digest()
+            if leaf != claimed:
+                tile = tile_path(0, number // WIDTH, self.head.size)
+                raise WrongError(f"entry {number}", f"its bytes are not those of {tile}")
+            tree.add(leaf)
+            self.held(earlier, tree)
+            if self.wrong_entry is None:
+                try:
+                    self.follow(number, entry, leaf)
+                except WrongError as wrong:
+                    self.wrong_entry = wrong
+        self.upper_tiles()
+        if tree.root() != self.head.root:
+            raise WrongError(
+                "checkpoint", "its root is not that of the entries: one was changed, put in, left out or moved"
+            )
+        return f"{self.head.size} entries under the signed root"
+
+    def history(self) -> str:
+        return f"{self.verdict.earlier_checkpoints} earlier checkpoints"
+
+    def entries(self) -> str:
+        if self.wrong_entry is not None:
+            raise self.wrong_entry
+        self.verdict.streams = len(self.last)
+        return f"{len(self.last)} streams without gaps"
+
+    def time(self) -> str:
+        return f"{moment(self.verdict.first_at_us)} to {moment(self.verdict.last_at_us)}"
+
+    def contents(self) -> str:
+        for digest in self.shown:
+            where = f"payload/{digest}"
+            ciphertext = self.read(where)
+            if hashlib.sha256(ciphertext).hexdigest() != digest:
+                raise WrongError(where, "it is not what its name says")
+            if digest not in self.committed:
+                raise WrongError(where, "no entry names it")
+            if (self.root / f"{where}.key").exists():
+                number, commitment = self.committed[digest]
+                if not opens(self.read(f"{where}.key"), ciphertext, commitment, where):
+                    raise WrongError(where, f"it is not what entry {number} commits to")
+        self.verdict.contents = len(self.shown)
+        return f"{len(self.shown)} shown"
+
+    def intents(self) -> str:
+        self.verdict.open_intents_in_all = len(self.intent)
+        self.verdict.open_intents = list(self.intent.values())[:MAX_NAMED]
+        return f"{len(self.intent)} without a result"
+
+    def read(self, path: str) -> bytes:
         try:
             return (self.root / path).read_bytes()
         except OSError as error:
-            raise WrongError(step, path, f"it can't be read: {error.strerror}") from None
+            raise WrongError(path, f"it can't be read: {error.strerror}") from None
 
-    def entries(self, size: int) -> Iterator[tuple[int, bytes, bytes]]:
+    def tile(self, level: int, index: int, size: int) -> bytes:
+        where, due = tile_path(level, index, size), min(WIDTH, size - index * WIDTH) * HASH_BYTES
+        if len(hashes := self.read(where)) != due:
+            raise WrongError(where, f"it has {len(hashes)} bytes, not {due}")
+        return hashes
+
+    def earlier(self) -> dict[int, Checkpoint]:
+        """Earlier checkpoints by size, each signed by the log."""
+        found = {}
+        for path in sorted((self.root / "checkpoints").glob("*")):
+            where = f"checkpoints/{path.name}"
+            one = Checkpoint.read(where, self.read(where))
+            if one.origin != self.head.origin or one.signature_of(self.log_key) is None:
+                raise WrongError(where, f"it is not signed by {self.log_key.name}", "history")
+            if one.size > self.head.size:
+                raise WrongError(where, f"the log had {one.size} entries then: its end was cut off", "history")
+            found[one.size] = one
+        self.verdict.earlier_checkpoints = len(found)
+        return found
+
+    def held(self, earlier: dict[int, Checkpoint], tree: Tree) -> None:
+        one = earlier.get(tree.size)
+        if one is not None and one.root != tree.root():
+            why = f"the first {tree.size} entries are not those that were signed then: the past was rewritten"
+            raise WrongError(one.where, why, "history")
+
+    def entries_of_tiles(self) -> Iterator[tuple[int, bytes, bytes]]:
         """(index, entry, its hash as the tile says)."""
+        size = self.head.size
         for index in range((size + WIDTH - 1) // WIDTH):
-            width = min(WIDTH, size - index * WIDTH)
-            where = tile_path("entries", index, width)
-            data, hashes = self.read("tree", where), self.read("tree", tile_path(0, index, width))
-            if len(hashes) != width * HASH_BYTES:
-                raise WrongError(
-                    "tree", tile_path(0, index, width), f"it has {len(hashes)} bytes, not {width * HASH_BYTES}"
-                )
+            where = tile_path("entries", index, size)
+            data, hashes = self.read(where), self.tile(0, index, size)
             at = 0
-            for offset in range(width):
+            for offset in range(len(hashes) // HASH_BYTES):
                 number = index * WIDTH + offset
                 length = struct.unpack_from(">H", data, at)[0] if at + 2 <= len(data) else MAX_ENTRY_BYTES + 1
                 entry = data[at + 2 : at + 2 + length]
                 if len(entry) != length:
-                    raise WrongError("tree", f"entry {number} in {where}", "the bundle ends within it, or before it")
+                    raise WrongError(f"entry {number} in {where}", "the bundle ends within it, or before it")
                 at += 2 + length
                 yield number, entry, hashes[offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
             if at != len(data):
-                raise WrongError("tree", where, f"{len(data) - at} bytes follow its last entry")
+                raise WrongError(where, f"{len(data) - at} bytes follow its last entry")
 
-    def upper_tiles(self, size: int) -> None:
+    def upper_tiles(self) -> None:
         """Each tile above the lowest holds the hashes of the full tiles below it."""
-        level, count = 0, size
+        level, count = 0, self.head.size
         while count >= WIDTH:
             above = count // WIDTH
             for index in range((above + WIDTH - 1) // WIDTH):
-                width = min(WIDTH, above - index * WIDTH)
-                where = tile_path(level + 1, index, width)
-                hashes = self.read("tree", where)
-                if len(hashes) != width * HASH_BYTES:
-                    raise WrongError("tree", where, f"it has {len(hashes)} bytes, not {width * HASH_BYTES}")
-                for offset in range(width):
-                    below = tile_path(level, index * WIDTH + offset, WIDTH)
-                    if folded(self.read("tree", below)) != hashes[offset * HASH_BYTES : (offset + 1) * HASH_BYTES]:
-                        raise WrongError("tree", where, f"its hash {offset} is not that of {below}")
+                hashes = self.tile(level + 1, index, above)
+                for offset in range(len(hashes) // HASH_BYTES):
+                    below = index * WIDTH + offset
+                    if folded(self.tile(level, below, count)) != hashes[offset * HASH_BYTES :][:HASH_BYTES]:
+                        where = tile_path(level + 1, index, above)
+                        raise WrongError(where, f"its hash {offset} is not that of {tile_path(level, below, count)}")
             level, count = level + 1, above
 
-
-def folded(hashes: bytes) -> bytes:
-    nodes = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
-    while len(nodes) > 1:
-        nodes = [hashlib.sha256(b"\x01" + nodes[at] + nodes[at + 1]).digest() for at in range(0, len(nodes), 2)]
-    return nodes[0]
-
-
-@dataclass
-class Streams:
-    """Follows every stream's numbers, chain and intents."""
-
-    origin: str
-    last: dict[str, tuple[int, str]] = field(default_factory=dict)
-    intents: dict[str, str] = field(default_factory=dict)
-    payloads: dict[str, tuple[int, str]] = field(default_factory=dict)
-    wanted: frozenset[str] = frozenset()
-
-    def follow(self, number: int, entry: bytes, leaf: bytes) -> int:
-        """Checks one entry; returns its time in microseconds since 1970."""
+    def follow(self, number: int, entry: bytes, leaf: bytes) -> None:
+        """One entry: its form, its stream, its time, what it begins, closes and commits to."""
         where = f"entry {number}"
         try:
             value: Any = json.loads(entry)
-            stream, sequence, previous, at_us = value["stream"], value["seq"], value["prev"], value["at"]
-            kind, log = value["kind"], value["log"]
+            stream, sequence, previous = value["stream"], value["seq"], value["prev"]
+            kind, log, at_us, version = value["kind"], value["log"], value["at"], value["v"]
         except (ValueError, KeyError, TypeError):
-            raise WrongError("entries", where, "it is not in the form of an entry") from None
-        if value.get("v") != 1 or not isinstance(at_us, int):
-            raise WrongError("entries", where, "it is of a version that this verifier does not know")
-        if log != self.origin:
-            raise WrongError("entries", where, f"it was written for the log {log}")
+            raise WrongError(where, "it is not in the form of an entry") from None
+        if version != 1 or not isinstance(at_us, int):
+            raise WrongError(where, "it is of a version that this verifier does not know")
+        if log != self.head.origin:
+            raise WrongError(where, f"it was written for the log {log}")
         count, chained = self.last.get(stream, (0, ""))
-        if (sequence, previous) != (count, chained):
-            why = (
-                f"stream {stream} goes on with number {sequence} where {count} is due"
-                if sequence != count
-                else (f"stream {stream} is not chained to its entry before")
-            )
-            raise WrongError("entries", where, why)
+        if sequence != count:
+            raise WrongError(where, f"stream {stream} goes on with number {sequence} where {count} is due")
+        if previous != chained:
+            raise WrongError(where, f"stream {stream} is not chained to its entry before")
         self.last[stream] = (count + 1, leaf.hex())
+        self.dated(where, number, at_us)
         if kind in CLOSES.values() and value.get("key"):
-            self.intents[value["key"]] = where
+            self.intent[value["key"]] = where
         elif kind in CLOSES:
-            self.intents.pop(value.get("about", {}).get("intent", ""), None)
+            self.intent.pop(value.get("about", {}).get("intent", ""), None)
         for payload in value.get("payload", ()):
-            if payload.get("digest") in self.wanted:
-                self.payloads[payload["digest"]] = (number, payload["commitment"])
-        return at_us
+            self.committed[payload.get("digest", "")] = (number, payload["commitment"])
+        if not self.shown:
+            self.committed.clear()
+
+    def dated(self, where: str, number: int, at_us: int) -> None:
+        self.verdict.first_at_us, self.verdict.last_at_us = self.verdict.first_at_us or at_us, at_us
+        while self.bound < len(self.bounds) and self.bounds[self.bound][0] <= number:
+            self.bound += 1
+        said = f"it says {moment(at_us)}, and was"
+        if self.bound and at_us < (before := self.bounds[self.bound - 1][1]) - self.skew_us:
+            why = f"{said} not in the log when that was cosigned at {moment(before)}: it is back-dated"
+            raise WrongError(where, why, "time")
+        if self.bound < len(self.bounds) and at_us > (after := self.bounds[self.bound][1]) + self.skew_us:
+            raise WrongError(where, f"{said} cosigned at {moment(after)}: it is dated ahead", "time")
 
 
-def contents(bundle: Bundle, known: dict[str, tuple[int, str]], shown: Sequence[str]) -> int:
-    """Each content that is shown is what its entry commits to; those without a key are checked as ciphertext."""
+def opens(key_text: bytes, ciphertext: bytes, commitment: str, where: str) -> bool:
+    """Whether a content's key opens it to what is committed to; HKDF with the two purposes of ledger/vault.py."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-    for digest in shown:
-        where = f"payload/{digest}"
-        ciphertext = bundle.read("contents", where)
-        if hashlib.sha256(ciphertext).hexdigest() != digest:
-            raise WrongError("contents", where, "it is not what its name says")
-        if digest not in known:
-            raise WrongError("contents", where, "no entry names it")
-        if not (bundle.root / f"{where}.key").exists():
-            continue
-        number, commitment = known[digest]
-        try:
-            key = bytes.fromhex(bundle.read("contents", f"{where}.key").decode().strip())
-            # HKDF with the two purposes of ledger/vault.py.
-            seal, commit = (
-                HKDFExpand(hashes.SHA256(), 32, f"mohist ledger payload v1 {purpose}".encode()).derive(key)
-                for purpose in ("encryption", "commitment")
-            )
-            data = AESGCM(seal).decrypt(ciphertext[:12], ciphertext[12:], None)
-        except (ValueError, InvalidTag):
-            raise WrongError("contents", where, "its key does not open it") from None
-        if not hmac.compare_digest(hmac.new(commit, data, hashlib.sha256).hexdigest(), commitment):
-            raise WrongError("contents", where, f"it is not what entry {number} commits to")
-    return len(shown)
+    try:
+        key = bytes.fromhex(key_text.decode().strip())
+        purposes = (f"mohist ledger payload v1 {purpose}".encode() for purpose in ("encryption", "commitment"))
+        seal, commit = (HKDFExpand(hashes.SHA256(), 32, purpose).derive(key) for purpose in purposes)
+        data = AESGCM(seal).decrypt(ciphertext[:12], ciphertext[12:], None)
+    except (ValueError, InvalidTag):
+        raise WrongError(where, "its key does not open it") from None
+    return hmac.compare_digest(hmac.new(commit, data, hashlib.sha256).hexdigest(), commitment)
 
 
 def verify(
@@ -392,152 +359,18 @@ def verify(
     Returns:
         The verdict; `holds` is false with `step`, `where` and `why` of the first thing that is wrong.
     """
-    verdict = Verdict()
-    try:
-        _steps(verdict, Bundle(folder), key_text, policy_text, skew_s * 1_000_000, tell)
-    except WrongError as wrong:
-        verdict.step, verdict.where, verdict.why = wrong.step, wrong.where, wrong.why
-    else:
-        verdict.holds = True
-    return verdict
-
-
-def _steps(
-    verdict: Verdict, bundle: Bundle, key_text: str, policy_text: str, skew_us: int, tell: Callable[[str], None]
-) -> None:
-    def done(step: str, what: str) -> None:
+    audit = Audit(folder, key_text, policy_text, skew_s * 1_000_000)
+    verdict = audit.verdict
+    for step in STEPS:
+        try:
+            said = getattr(audit, step)()
+        except WrongError as wrong:
+            verdict.step, verdict.where, verdict.why = wrong.step or step, wrong.where, wrong.why
+            return verdict
         verdict.steps.append(step)
-        tell(f"{step:<11} {what}")
-
-    key = Key.parse(key_text)
-    done("key", f"{key.name}, {key.key_id.hex()}")
-
-    head = Checkpoint.read("checkpoint", bundle.read("checkpoint", "checkpoint"))
-    verdict.origin, verdict.size, verdict.root = head.origin, head.size, head.root.hex()
-    if head.origin != key.name:
-        raise WrongError("checkpoint", "checkpoint", f"it is of the log {head.origin}, not of {key.name}")
-    if head.signature_of(key) is None:
-        raise WrongError(
-            "checkpoint", "checkpoint", f"it bears no signature of {key.name} with the id {key.key_id.hex()}"
-        )
-    done("checkpoint", f"{head.size} entries, signed")
-
-    policy = Policy.parse(policy_text)
-    seen = {name: head.signature_of(witness) for name, witness in policy.witnesses.items()}
-    verdict.witnesses = {name: time_s for name, time_s in seen.items() if time_s is not None}
-    if not policy.met(policy.quorum, lambda name: seen[name] is not None):
-        have = ", ".join(verdict.witnesses) or "none of its witnesses"
-        raise WrongError("witnesses", "checkpoint", f"the policy asks for {policy.quorum}; cosigned: {have}")
-    if policy.quorum == "none":
-        verdict.warnings.append(
-            "No witness was asked for: that the owner of the log rewrote it and signed anew is not excluded. Use --policy."
-        )
-    done("witnesses", ", ".join(verdict.witnesses) or "none asked for")
-
-    earlier = _earlier(bundle, head, key)
-    shown = sorted(path.name for path in (bundle.root / "payload").glob("*") if path.suffix != ".key")
-    streams, tree = Streams(head.origin, wanted=frozenset(shown)), Tree()
-    times = _Times(skew_us, [(one.size, _witnessed(one, policy)) for one in (*earlier.values(), head)])
-    form: WrongError | None = None
-    _root_at(tree, earlier)
-    for number, entry, claimed in bundle.entries(head.size):
-        leaf = hashlib.sha256(b"\x00" + entry).digest()
-        if leaf != claimed:
-            raise WrongError(
-                "tree",
-                f"entry {number}",
-                f"its bytes are not those of {tile_path(0, number // WIDTH, min(WIDTH, head.size - number // WIDTH * WIDTH))}",
-            )
-        tree.add(leaf)
-        _root_at(tree, earlier)
-        if form is None:
-            # Told only if the tree holds: a broken tree is the plainer finding, and comes first.
-            try:
-                at_us = streams.follow(number, entry, leaf)
-                times.follow(number, at_us)
-                verdict.first_at_us, verdict.last_at_us = verdict.first_at_us or at_us, at_us
-            except WrongError as wrong:
-                form = wrong
-    bundle.upper_tiles(head.size)
-    if tree.root() != head.root:
-        raise WrongError(
-            "tree", "checkpoint", "its root is not that of the entries: one was changed, put in, left out or moved"
-        )
-    done("tree", f"{head.size} entries under the signed root")
-    verdict.earlier_checkpoints = len(earlier)
-    done("history", f"{len(earlier)} earlier checkpoints")
-    if form is not None:
-        raise form
-    verdict.streams = len(streams.last)
-    done("entries", f"{len(streams.last)} streams without gaps")
-    done("time", f"{moment(verdict.first_at_us)} to {moment(verdict.last_at_us)}")
-    verdict.contents = contents(bundle, streams.payloads, shown) if shown else 0
-    done("contents", f"{verdict.contents} shown")
-    verdict.open_intents_in_all = len(streams.intents)
-    verdict.open_intents = list(streams.intents.values())[:MAX_NAMED]
-    done("intents", f"{len(streams.intents)} without a result")
-
-
-def moment(at_us: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_us / 1_000_000))
-
-
-def _earlier(bundle: Bundle, head: Checkpoint, key: Key) -> dict[int, Checkpoint]:
-    earlier = {}
-    for path in sorted((bundle.root / "checkpoints").glob("*")):
-        one = Checkpoint.read(f"checkpoints/{path.name}", bundle.read("history", f"checkpoints/{path.name}"))
-        if one.origin != head.origin or one.signature_of(key) is None:
-            raise WrongError("history", one.where, f"it is not signed by {key.name}")
-        if one.size > head.size:
-            raise WrongError(
-                "history",
-                one.where,
-                f"the log had {one.size} entries then, and has {head.size} now: its end was cut off",
-            )
-        earlier[one.size] = one
-    return earlier
-
-
-def _root_at(tree: Tree, earlier: dict[int, Checkpoint]) -> None:
-    one = earlier.get(tree.size)
-    if one is not None and one.root != tree.root():
-        raise WrongError(
-            "history",
-            one.where,
-            f"the first {tree.size} entries are not those that were signed then: the past was rewritten",
-        )
-
-
-def _witnessed(one: Checkpoint, policy: Policy) -> int | None:
-    times = [time_s for key in policy.witnesses.values() if (time_s := one.signature_of(key)) is not None]
-    return min(times) if times else None
-
-
-class _Times:
-    """Holds entries' times against those of the witnesses."""
-
-    def __init__(self, skew_us: int, cosigned: list[tuple[int, int | None]]) -> None:
-        self._skew_us = skew_us
-        self._bounds = sorted((size, time_s * 1_000_000) for size, time_s in cosigned if time_s is not None)
-        self._at = 0
-
-    def follow(self, number: int, at_us: int) -> None:
-        while self._at < len(self._bounds) and self._bounds[self._at][0] <= number:
-            self._at += 1
-        before = self._bounds[self._at - 1][1] if self._at else None
-        after = self._bounds[self._at][1] if self._at < len(self._bounds) else None
-        if before is not None and at_us < before - self._skew_us:
-            raise WrongError(
-                "time",
-                f"entry {number}",
-                f"it says {moment(at_us)}, and was not in the log when that was cosigned at {moment(before)}: it is back-dated",
-            )
-        if after is not None and at_us > after + self._skew_us:
-            raise WrongError(
-                "time",
-                f"entry {number}",
-                f"it says {moment(at_us)}, and was cosigned at {moment(after)}: it is dated ahead",
-            )
+        tell(f"{step:<11} {said}")
+    verdict.holds = True
+    return verdict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
