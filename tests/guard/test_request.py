@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -127,6 +128,32 @@ def test_unknown_fields_keys_and_numbers_are_looked_at_too(dialect: Dialect) -> 
     assert {"x_new", "a secret key", "4111111111111111", "odd", "x y"} <= set(texts)
     assert texts["a secret key"].source == "unknown"
     assert texts["4111111111111111"].path == "/x_new/a secret key/2"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "field", "item"),
+    [
+        (CHAT, "messages", {"role": "user", "content": "a b"}),
+        (MESSAGES, "messages", {"role": "user", "content": [{"type": "text", "text": "a b"}]}),
+        (RESPONSES, "input", {"role": "user", "content": "a b"}),
+        (RESPONSES, "input", {"type": "mcp_call", "name": "n"}),
+        (RESPONSES, "input", {"type": "function_call", "name": "n"}),
+    ],
+)
+def test_a_key_is_looked_at_on_every_level(dialect: Dialect, field: str, item: dict[str, object]) -> None:
+    def with_key(value: object) -> Iterator[object]:
+        if isinstance(value, dict):
+            yield {**value, "smuggled key": 1}
+            for name, inner in value.items():
+                yield from ({**value, name: changed} for changed in with_key(inner))
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                yield from ([*value[:number], changed, *value[number + 1 :]] for changed in with_key(inner))
+
+    bodies = list(with_key({field: [item]}))
+    assert len(bodies) >= 2
+    for body in bodies:
+        assert "smuggled key" in [block.text for block in walk(sent(body), dialect)], body
 
 
 def test_digits_of_a_number_that_no_machine_word_holds_are_seen() -> None:

@@ -10,8 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from mohist.guard.block import Source
+from mohist.guard.word import LONGEST_WORD, WORDS
 
 Dialect = Literal["openai-chat", "openai-responses", "anthropic-messages"]
+
+
+class Key(str):
+    """The name of a field that stands where a region's value does: it is looked at itself."""
+
+    __slots__ = ()
 
 
 class Region(NamedTuple):
@@ -64,6 +71,8 @@ def regions(dialect: Dialect, body: Mapping[str, Any]) -> Iterator[Region]:
     names = _called(dialect, body)
     for key, value in body.items():
         pointer = "/" + escaped(key)
+        if key not in WORDS:
+            yield Region(pointer, Key(key), "unknown")
         if key == "messages" and dialect != "openai-responses" and isinstance(value, list):
             for number, message in enumerate(value):
                 yield from _message(message, f"{pointer}/{number}", names)
@@ -99,6 +108,10 @@ def _message(message: Any, pointer: str, names: Mapping[str, str]) -> Iterator[R
     )
     for key, value in message.items():
         place = f"{pointer}/{escaped(key)}"
+        if key not in WORDS:
+            yield Region(place, Key(key), source, name)
+        elif type(value) is str and len(value) < LONGEST_WORD and value in WORDS:
+            continue
         if key == "content" and isinstance(value, list):
             for number, part in enumerate(value):
                 yield from _part(part, f"{place}/{number}", source, name, names)
@@ -140,6 +153,8 @@ def _items(value: Any, pointer: str, names: Mapping[str, str]) -> Iterator[Regio
             yield from _message(item, place, names)
         elif kind == "mcp_call":
             for key, inner in item.items():
+                if key not in WORDS:
+                    yield Region(f"{place}/{escaped(key)}", Key(key), "tool_call", _tool_name(item))
                 source: Source = "mcp" if key in _MCP_OWN else "tool_call"
                 yield Region(f"{place}/{escaped(key)}", inner, source, _tool_name(item), arguments=key == "arguments")
         elif kind.endswith("_output"):

@@ -16,9 +16,9 @@ import orjson
 from mohist.guard.block import Block, Source
 from mohist.guard.errors import GuardError, GuardLimitError
 from mohist.guard.limit import DEFAULT, Limits
-from mohist.guard.region import Dialect, escaped, regions
-from mohist.guard.seal import MIN_CHARS, Skipped, sort_of_skipped
-from mohist.guard.word import WORDS
+from mohist.guard.region import Dialect, Key, escaped, regions
+from mohist.guard.seal import Skipped, sort_of_skipped
+from mohist.guard.word import LONGEST_WORD, WORDS
 
 INSIDE = "#"
 """In a block's path, between the pointer to a string and the pointer within the JSON that this string is."""
@@ -61,11 +61,11 @@ class Request:
             value = None
         if not isinstance(value, dict):
             raise GuardError("The body is no JSON object, so it can't be inspected.", "Tell whoever made the client.")
-        for key in value:
-            if key not in WORDS:
-                self._key(key, "/" + escaped(key), "unknown", "")
-        for region in regions(dialect, value):
-            self._walk(region.value, region.pointer, region.source, region.name, region.arguments, 2)
+        for pointer, found, source, name, arguments in regions(dialect, value):
+            if type(found) is Key:
+                self._key(found, pointer, source, name)
+            else:
+                self._walk(found, pointer, source, name, arguments, 2)
         if len(self.blocks) > limits.max_leaves:
             raise GuardLimitError(
                 f"The request holds {len(self.blocks)} texts; at most {limits.max_leaves} are inspected."
@@ -107,27 +107,31 @@ class Request:
             raise GuardLimitError(f"The request is nested deeper than {self._limits.max_depth} levels.")
         if type(value) is dict:
             for key, item in value.items():
+                word = key
                 if key not in WORDS:
-                    self._key(key, f"{path}/{escaped(key)}", source, name)
+                    word = escaped(key)
+                    self._key(key, f"{path}/{word}", source, name)
                 kind = type(item)
                 if kind is str:
                     # Most of what a request holds; pointers are made for what is kept only.
-                    if item in WORDS:
-                        continue
-                    if len(item) < MIN_CHARS and not arguments:
-                        self.blocks.append(Block(item, source, f"{path}/{escaped(key)}", name))
+                    if len(item) < LONGEST_WORD:
+                        if item not in WORDS:
+                            if arguments:
+                                self._text(key, item, f"{path}/{word}", source, name, arguments, depth)
+                            else:
+                                self.blocks.append(Block(item, source, f"{path}/{word}", name))
                     else:
-                        self._text(key, item, f"{path}/{escaped(key)}", source, name, arguments, depth)
+                        self._text(key, item, f"{path}/{word}", source, name, arguments, depth)
                 elif kind is dict or kind is list:
                     if item:
-                        self._walk(item, f"{path}/{escaped(key)}", source, name, arguments, depth + 1)
+                        self._walk(item, f"{path}/{word}", source, name, arguments, depth + 1)
                 elif kind is float or (kind is int and not -_MIN_NUMBER < item < _MIN_NUMBER):
-                    self._walk(item, f"{path}/{escaped(key)}", source, name, arguments, depth + 1)
+                    self._walk(item, f"{path}/{word}", source, name, arguments, depth + 1)
         elif type(value) is list:
             for number, item in enumerate(value):
                 self._walk(item, f"{path}/{number}", source, name, arguments, depth + 1)
         elif type(value) is str:
-            if value not in WORDS:
+            if len(value) >= LONGEST_WORD or value not in WORDS:
                 self._text(path.rpartition("/")[2], value, path, source, name, arguments, depth)
         elif type(value) is int:
             if not -_MIN_NUMBER < value < _MIN_NUMBER:

@@ -27,5 +27,8 @@ https://json-schema.org/draft/2020-12/schema http://json-schema.org/draft-07/sch
 additionalProperties tool_search server_tool_use document url file search_result grammar lark regex
 """
 
+LONGEST_WORD = 48
+"""No word is longer; a long text need not be hashed to see that it is none."""
+
 WORDS = frozenset((*_FIELDS.split(), *_VALUES.split(), ""))
 """Neither as a key nor as a value is one of these looked at."""
