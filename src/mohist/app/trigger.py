@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import anyio
-from anyio import to_thread
+from anyio import from_thread, to_thread
 
 from mohist.app.deliver import Asked, account_name, begin
 from mohist.app.office import Office
@@ -351,7 +351,7 @@ class Triggers:
 
     def _wake_from_thread(self) -> None:
         try:
-            anyio.from_thread.run_sync(self._wake)
+            from_thread.run_sync(self._wake)
         except RuntimeError:
             return  # looked by hand, without a loop
 

@@ -130,26 +130,25 @@ def listing(office: Office, args: argparse.Namespace) -> int:
     before = ""
     while True:
         rows = office.book.list(args.status)
-        if args.json and not args.follow:
-            print(json.dumps([asdict(row) for row in rows], indent=2))
-            return ExitCode.DONE
-        on_terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if on_terminal else 200
-        lines = list(table(office, rows, width))
-        if not lines and args.status:
-            lines = [f"no deliveries are {args.status}"]
-        shown = "\n".join(lines or ['no deliveries yet: mohist deliver "REQUIREMENT"'])
-        changed = json.dumps([asdict(row) for row in rows])
-        if args.json and changed != before:
-            print(changed, flush=True)
-        elif on_terminal and args.follow:
-            print(_CLEAR + shown, flush=True)
-        elif changed != before:
-            print(shown + ("\n" if args.follow else ""), flush=True)
+        if args.json:
+            shown = json.dumps([asdict(row) for row in rows], indent=None if args.follow else 2)
+        else:
+            shown = _page(office, rows, args.status)
+        if shown != before:
+            # A screen is drawn anew; into a file or a pipe goes each state after the other.
+            clear = _CLEAR if args.follow and sys.stdout.isatty() and not args.json else ""
+            print(clear + shown, flush=True)
         if not args.follow:
             return ExitCode.DONE
-        before = changed
+        before = shown
         time.sleep(LOOK_S)
+
+
+def _page(office: Office, rows: Sequence[Delivery], status: str) -> str:
+    if not rows:
+        return f"no deliveries are {status}" if status else 'no deliveries yet: mohist deliver "REQUIREMENT"'
+    most_chars = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+    return "\n".join(table(office, rows, most_chars))
 
 
 def follow(office: Office, delivery: Delivery, args: argparse.Namespace) -> int:

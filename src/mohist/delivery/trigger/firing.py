@@ -132,7 +132,6 @@ class Firings:
             FIRINGS.c.trigger == firing.trigger,
             FIRINGS.c.key == firing.key,
             FIRINGS.c.status == "claimed",
-            FIRINGS.c.held_until_ms == firing.held_until_ms,
             FIRINGS.c.tries == firing.tries,
         )
         held = {"held_until_ms": until_ms, "tries": firing.tries + 1}
