@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from mohist.admin.example import illustrate
 from mohist.admin.fault import CODES, FaultError, body
-from mohist.admin.operation import budget, event, health, key, policy, route, usage
+from mohist.admin.operation import budget, event, finding, health, key, policy, route, usage
 from mohist.admin.shape import ErrorBody
 from mohist.gateway.errors import ConflictError, NotThereError, StoreError
 from mohist.policy import RuleError
@@ -22,7 +22,7 @@ from mohist.policy import RuleError
 _log = logging.getLogger(__name__)
 
 BASE: Final = "/admin/v1"
-VERSION: Final = "1.0"
+VERSION: Final = "1.1"
 """Of the API, not of the program: the second number goes up when something is added, the first with the path."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _ABOUT: Final = """\
@@ -57,7 +57,7 @@ def build() -> FastAPI:
         generate_unique_id_function=_id,
         responses={status: {"model": ErrorBody, "description": _SAID[status]} for status in _COMMON},
     )
-    for part in (key, budget, usage, event, route, policy, health):
+    for part in (key, budget, usage, event, finding, route, policy, health):
         app.include_router(part.router, prefix=BASE)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(FaultError, _fault)
