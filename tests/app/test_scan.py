@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import io
 import json
 import os
@@ -34,7 +35,10 @@ def scan(wanted: Wanted | None = None, limits: Limits | None = None) -> Scan:
         Finder(r"\w+@\w+", name="personal", rule="mail", data_class="personal.email", confidence=0.3),
     ]
     return Scan(
-        Scanner(finders, SlowMatcher(finders), DIGEST), DIGEST, limits or Limits(), wanted or Wanted(("secret",))
+        Scanner(finders, SlowMatcher(finders), DIGEST, limits or Limits()),
+        DIGEST,
+        limits or Limits(),
+        wanted or Wanted(("secret",)),
     )
 
 
@@ -106,6 +110,16 @@ def test_a_repository_within_a_repository_is_scanned_too(repository: Repository)
     tree = scan()
     tree.tree(repository.folder, "")
     assert places(tree.report) == [("inner/found", 1, 1)]
+
+
+def test_one_file_that_can_not_be_looked_at_is_told_and_the_others_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(TOKEN, encoding="utf-8")
+    (tmp_path / "bomb").write_text(base64.b64encode(gzip.compress(b"x " * 100_000)).decode(), encoding="utf-8")
+    (tmp_path / "c").write_text(OTHER, encoding="utf-8")
+    tree = scan(limits=Limits(max_view_bytes=10_000))
+    tree.tree(tmp_path, "")
+    assert places(tree.report) == [("a", 1, 1), ("c", 1, 1)]
+    assert [(one.path, one.grave) for one, _ in tree.report.unread] == [("bomb", True)]
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:

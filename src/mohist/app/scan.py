@@ -24,6 +24,8 @@ from mohist.sandbox import Git, History, Introduced, batches, find_repository
 
 STANDARD_INPUT = "-"
 _SPOOLED_BYTES = 16 * 1024 * 1024
+_BATCH_CHARS = 1024 * 1024
+_BATCH_PIECES = 64
 _MESSAGE = "commit message"
 _SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn"})
 
@@ -86,13 +88,21 @@ class Scan:
     def __init__(
         self, scanner: Scanner, digest: Digest, limits: Limits, wanted: Wanted, progress: Progress = lambda *_: None
     ) -> None:
-        self.report = Report()
+        self._report = Report()
         self._scanner = scanner
         self._digest = digest
         self._limits = limits
         self._wanted = wanted
         self._progress = progress
         self._seen: set[str] = set()
+        self._waiting: list[tuple[Piece, str]] = []
+        self._waiting_chars = 0
+
+    @property
+    def report(self) -> Report:
+        """What was found so far."""
+        self._look()
+        return self._report
 
     def stream(self, path: str, stream: IO[bytes], commit: str = "") -> None:
         """Looks at one file, or what an archive holds."""
@@ -101,11 +111,15 @@ class Scan:
             if isinstance(piece, Unread):
                 self._unread(piece)
             else:
-                self._piece(piece, commit)
+                self._waiting.append((piece, commit))
+                self._waiting_chars += len(piece.block.text)
                 size += len(piece.block.text)
-        self.report.files += 1
-        self.report.bytes += size
-        self._progress(self.report.bytes, path)
+                # Together they cost less than one by one.
+                if self._waiting_chars > _BATCH_CHARS or len(self._waiting) >= _BATCH_PIECES:
+                    self._look()
+        self._report.files += 1
+        self._report.bytes += size
+        self._progress(self._report.bytes, path)
 
     def piped(self, stream: IO[bytes]) -> None:
         """Looks at what comes from a pipe, which is kept in an unnamed file where it is long."""
@@ -173,13 +187,22 @@ class Scan:
                 for one in by_blob[blob]:
                     self.stream(one.path, io.BytesIO(data), one.commit)
 
-    def _piece(self, piece: Piece, commit: str) -> None:
-        block = piece.block
+    def _look(self) -> None:
+        waiting, self._waiting, self._waiting_chars = self._waiting, [], 0
         try:
-            findings = self._scanner.scan([block])[0].findings
-        except GuardError as error:
-            self._unread(Unread(block.path, f"can't be looked at: {error.what}"))
+            found = self._scanner.scan([piece.block for piece, _ in waiting])
+        except GuardError:
+            for piece, commit in waiting:
+                try:
+                    self._found(piece, commit, self._scanner.scan([piece.block])[0].findings)
+                except GuardError as error:
+                    self._unread(Unread(piece.block.path, f"can't be looked at: {error.what}"))
             return
+        for (piece, commit), one in zip(waiting, found, strict=True):
+            self._found(piece, commit, one.findings)
+
+    def _found(self, piece: Piece, commit: str, findings: Sequence[Finding]) -> None:
+        block = piece.block
         low, high = piece.keep
         for finding in findings:
             if not low <= finding.start < high or not self._wanted.holds(finding):
@@ -191,10 +214,10 @@ class Scan:
                     continue
                 self._seen.add(identity)
             start, end = piece.position(finding.start), piece.position(finding.end)
-            self.report.leaks.append(Leak(block.path, start, end, finding, identity, commit))
+            self._report.leaks.append(Leak(block.path, start, end, finding, identity, commit))
 
     def _unread(self, unread: Unread) -> None:
-        self.report.unread.append((unread, self._digest(f"unread\0{unread.path}\0{unread.why}")))
+        self._report.unread.append((unread, self._digest(f"unread\0{unread.path}\0{unread.why}")))
 
 
 def _files(folder: Path, *, everything: bool) -> Iterator[str]:
