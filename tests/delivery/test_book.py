@@ -296,6 +296,30 @@ def test_releases_are_told_by_delivery_and_by_environment(book: Book) -> None:
     assert len(book.releases()) == 3
 
 
+def test_what_follows_a_decision_and_a_beginning_is_written_with_them_or_neither_is(book: Book) -> None:
+    def fails(_: Facts) -> Move:
+        raise RuntimeError("killed")
+
+    def goes_on(facts: Facts) -> Move:
+        return Move(dataclasses.replace(facts.delivery, detail=f"{len(facts.gates)} {facts.delivery.detail}"))
+
+    if not isinstance(book, FakeBook):
+        with pytest.raises(RuntimeError):
+            book.create(delivery(), fails)
+        assert book.list() == []
+    book.create(delivery(detail="begins"), goes_on)
+    assert book.get("delivery-1").detail == "0 begins"
+    opened = book.open_gate("delivery-1", gate())
+    if not isinstance(book, FakeBook):
+        with pytest.raises(RuntimeError):
+            book.decide(opened.gate_id, says(), fails)
+        assert book.gates("delivery-1")[0].status == "open"
+    decided = book.decide(opened.gate_id, says(), goes_on)
+    assert (decided.status, book.get("delivery-1").detail) == ("approved", "1 0 begins")
+    book.decide(opened.gate_id, says(), goes_on)
+    assert book.get("delivery-1").detail == "1 1 0 begins", "said again, what follows is looked at again"
+
+
 def test_who_waits_until_it_looks_again_is_told_when_it_is_time(book: Book) -> None:
     def waits(delivery_id: str, at_ms: int, **changes: Any) -> None:
         book.create(delivery(delivery_id))

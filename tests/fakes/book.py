@@ -43,10 +43,12 @@ class FakeBook:
         self._effects: dict[str, dict[str, Any] | None] = {}
         self._seized: dict[str, int] = {}
 
-    def create(self, delivery: Delivery) -> None:
+    def create(self, delivery: Delivery, then: Callable[[Facts], Move] | None = None) -> None:
         assert delivery.delivery_id not in self._facts
         self._facts[delivery.delivery_id] = Facts(delivery)
         self.note(delivery.delivery_id, "created", delivery.source, {"by": delivery.requested_by})
+        if then is not None:
+            self.move(delivery.delivery_id, then)
 
     def get(self, delivery_id: str) -> Delivery:
         everyone = self.list()
@@ -159,11 +161,14 @@ class FakeBook:
     def gates(self, delivery_id: str) -> Sequence[Gate]:
         return [*self._facts[delivery_id].gates] if delivery_id in self._facts else []
 
-    def decide(self, gate_id: str, decision: Decision) -> Gate:
+    def decide(self, gate_id: str, decision: Decision, then: Callable[[Facts], Move] | None = None) -> Gate:
         for delivery_id, facts in self._facts.items():
             for gate in facts.gates:
                 if gate.gate_id == gate_id:
-                    return self._decide(delivery_id, gate, decision)
+                    after = self._decide(delivery_id, gate, decision)
+                    if then is not None:
+                        self.move(delivery_id, then)
+                    return after
         raise UnknownDeliveryError(f"There is no gate {gate_id!r}.")
 
     def _decide(self, delivery_id: str, gate: Gate, decision: Decision) -> Gate:

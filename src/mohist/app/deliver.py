@@ -17,7 +17,7 @@ from anyio import to_thread
 from mohist.app.office import Office
 from mohist.app.ruling import USER_FILE
 from mohist.app.server import find_model
-from mohist.app.work import press_on
+from mohist.app.work import pressing
 from mohist.base import ExitCode
 from mohist.delivery import desk, order
 from mohist.delivery.account import Report, gather
@@ -157,9 +157,8 @@ async def begin(office: Office, asked: Asked, by: str, delivery_id: str = "") ->
         await office.rulings.know(delivery, ground)
         config, machine = office.config(bare, delivery.repository)
         await find_model(delivery.options.get("model"), config, machine.env)
-    await ask(office.book.create, delivery)
-    delivery = await to_thread.run_sync(press_on, office, delivery_id)
-    return delivery, standing.remarks
+    await ask(office.book.create, delivery, pressing(office))
+    return await ask(office.book.get, delivery_id), standing.remarks
 
 
 async def _of_issue(office: Office, delivery: Delivery) -> Delivery:
@@ -204,15 +203,15 @@ def decide(
     gates = _meant(facts, verdict, gate_id)
     teams = office.rulings.teams(facts, by)
     now_ms = office.clock.now_ms()
-    decided = [
+    return [
         office.book.decide(
             gate.gate_id,
             Decision(by, verdict, because, gate.digest, now_ms, _answers(gate, answers or {}), teams),  # type: ignore[arg-type]
+            # With the last one: what follows from the first of several rejections withdraws the other gates.
+            pressing(office) if gate is gates[-1] else None,
         )
         for gate in gates
     ]
-    press_on(office, delivery_id)
-    return decided
 
 
 def _meant(facts: Facts, verdict: str, gate_id: str) -> list[Gate]:

@@ -166,22 +166,29 @@ def say_yes(office: Office, delivery: Delivery) -> bool:
         return False
     now_ms = office.clock.now_ms()
     facts = office.book.facts(delivery.delivery_id)
+    # Whose teams they are stands in the repository; where no team would help, it need not be opened.
+    named = {name for gate in facts.gates for group in gate.needs for name in group if name.startswith("@")}
+    if not by_yes(facts, delivery.requested_by, named, now_ms):
+        return False
     teams = office.rulings.teams(facts, delivery.requested_by)
     said = by_yes(facts, delivery.requested_by, teams, now_ms)
     for gate_id, decision in said:
-        office.book.decide(gate_id, decision)
-    if said:
-        press_on(office, delivery.delivery_id)
+        office.book.decide(gate_id, decision, pressing(office) if gate_id == said[-1][0] else None)
     return bool(said)
 
 
 def press_on(office: Office, delivery_id: str) -> Delivery:
     """Has the machine look what comes next."""
+    return office.book.move(delivery_id, pressing(office))
+
+
+def pressing(office: Office) -> Callable[[Facts], Move]:
+    """The transition to what comes next."""
 
     def move(facts: Facts) -> Move:
         return advance(facts, office.clock.now_ms())
 
-    return office.book.move(delivery_id, move)
+    return move
 
 
 def _engine(office: Office, only: str) -> tuple[Store, Engine]:

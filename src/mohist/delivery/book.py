@@ -30,7 +30,9 @@ Seized = Literal["mine", "held", "done"]
 class Book(Protocol):
     """Everything that is known of deliveries."""
 
-    def create(self, delivery: Delivery) -> None: ...
+    def create(self, delivery: Delivery, then: Callable[[Facts], Move] | None = None) -> None:
+        """Adds it, and makes the transition `then` in the same transaction."""
+        ...
 
     def get(self, delivery_id: str) -> Delivery:
         """Raises UnknownDeliveryError; a unique prefix or `last` will do."""
@@ -100,8 +102,9 @@ class Book(Protocol):
         """Open gates of all deliveries, the oldest first, each with its delivery's id and without its decisions."""
         ...
 
-    def decide(self, gate_id: str, decision: Decision) -> Gate:
-        """Records a decision and what becomes of the gate.
+    def decide(self, gate_id: str, decision: Decision, then: Callable[[Facts], Move] | None = None) -> Gate:
+        """Records a decision and what becomes of the gate; and makes the transition `then` in the same transaction, so that
+        nothing stays where it is because somebody was killed in between.
 
         Raises:
             OutdatedError: the decision's digest is not the gate's.

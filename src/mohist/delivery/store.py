@@ -125,10 +125,12 @@ class Store:
         with self._lock:
             self._tables.close()
 
-    def create(self, delivery: Delivery) -> None:
+    def create(self, delivery: Delivery, then: Callable[[Facts], Move] | None = None) -> None:
         with self._writing() as db:
             db.execute(insert(DELIVERIES).values(columns_of(delivery)))
             self._note(db, delivery.delivery_id, "created", delivery.source, {"by": delivery.requested_by})
+            if then is not None:
+                self._move(db, delivery.delivery_id, then)
 
     def get(self, delivery_id: str) -> Delivery:
         with self._reading() as db:
@@ -194,19 +196,7 @@ class Store:
 
     def move(self, delivery_id: str, transition: Callable[[Facts], Move]) -> Delivery:
         with self._writing() as db:
-            facts = read_facts(db, held_delivery(db, delivery_id))
-            move = transition(facts)
-            for row in move.stages:
-                put_row(db, STAGE_ROWS, {"delivery_id": delivery_id, **row_of(row)})
-            for gate in move.revises:
-                revise_gate(db, gate)
-            close_gates(db, move.closes)
-            close_gates(db, move.withdraws, status="withdrawn")
-            for gate in move.opens:
-                self._open(db, delivery_id, gate)
-            for kind, text, told in move.notes:
-                self._note(db, delivery_id, kind, text, told)
-            return write_delivery(db, facts.delivery, move.delivery)
+            return self._move(db, delivery_id, transition)
 
     def put_spec(self, delivery_id: str, spec: Spec) -> None:
         with self._writing() as db:
@@ -275,7 +265,7 @@ class Store:
         with self._reading() as db:
             return read_gates(db, delivery_id)
 
-    def decide(self, gate_id: str, decision: Decision) -> Gate:
+    def decide(self, gate_id: str, decision: Decision, then: Callable[[Facts], Move] | None = None) -> Gate:
         with self._writing() as db:
             found = db.execute(select(GATES.c.delivery_id).where(GATES.c.gate_id == gate_id)).scalar()
             if found is None:
@@ -283,14 +273,15 @@ class Store:
             facts = read_facts(db, held_delivery(db, found))
             before = next(gate for gate in facts.gates if gate.gate_id == gate_id)
             after = decided(facts, before, decision)
-            if after is before:
-                return before
-            row = {"gate_id": gate_id, "number": len(after.decisions), **row_of(decision)}
-            db.execute(insert(DECISIONS).values(row))
-            db.execute(update(GATES).where(GATES.c.gate_id == gate_id).values(status=after.status))
-            told = {"gate": gate_id, "by": decision.by, "verdict": decision.verdict, "because": decision.because}
-            text = f"{decision.by}: {decision.verdict} {after.subject}"
-            self._note(db, found, "decision", text, {**told, "status": after.status})
+            if after is not before:
+                row = {"gate_id": gate_id, "number": len(after.decisions), **row_of(decision)}
+                db.execute(insert(DECISIONS).values(row))
+                db.execute(update(GATES).where(GATES.c.gate_id == gate_id).values(status=after.status))
+                told = {"gate": gate_id, "by": decision.by, "verdict": decision.verdict, "because": decision.because}
+                text = f"{decision.by}: {decision.verdict} {after.subject}"
+                self._note(db, found, "decision", text, {**told, "status": after.status})
+            if then is not None:
+                self._move(db, found, then)
             return after
 
     def put_release(
@@ -370,6 +361,21 @@ class Store:
     def _writing(self) -> Iterator[Connection]:
         with self._lock, self._tables.transaction(write=True) as db:
             yield db
+
+    def _move(self, db: Connection, delivery_id: str, transition: Callable[[Facts], Move]) -> Delivery:
+        facts = read_facts(db, held_delivery(db, delivery_id))
+        move = transition(facts)
+        for row in move.stages:
+            put_row(db, STAGE_ROWS, {"delivery_id": delivery_id, **row_of(row)})
+        for gate in move.revises:
+            revise_gate(db, gate)
+        close_gates(db, move.closes)
+        close_gates(db, move.withdraws, status="withdrawn")
+        for gate in move.opens:
+            self._open(db, delivery_id, gate)
+        for kind, text, told in move.notes:
+            self._note(db, delivery_id, kind, text, told)
+        return write_delivery(db, facts.delivery, move.delivery)
 
     def _open(self, db: Connection, delivery_id: str, gate: Gate) -> Gate:
         gates = read_gates(db, delivery_id)
