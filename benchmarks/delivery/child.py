@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from typing import Any
 import anyio
 from engine_child import address_of
 
+from mohist.app.office import Office
+from mohist.app.work import work
 from mohist.base import SystemClock
 from mohist.delivery.engine import Engine, StepRunner
 from mohist.delivery.engine.contract import ENDED
@@ -22,7 +23,6 @@ from mohist.delivery.engine.plain import PlainEngine
 from mohist.delivery.machine import advance
 from mohist.delivery.state import Delivery, Gate
 from mohist.delivery.store import Store
-from mohist.delivery.worker import run_worker
 
 
 def opened(order: dict[str, Any], segments: dict[str, Any]) -> tuple[Engine, Store]:
@@ -72,28 +72,17 @@ def steps(order: dict[str, Any]) -> None:
 
 
 def idle(order: dict[str, Any]) -> None:
-    """A worker whose deliveries all wait for people."""
-    engine, book = opened(order, {})
+    """`mohist deliver work`, where all deliveries wait for people."""
+    office = Office(order["env"])
     for number in range(order["waiting"]):
         name = f"w-{number}"
         words = (name, "/repository", "Say hello.", "text", "mo", "a" * 40, "main", f"mohist/{name}")
-        book.create(Delivery(*words, "working", "clarify", 1, 1, 1))
-        gate = Gate("", "questions", "clarify", "questions", "0" * 64, (), False)
-        book.move(name, lambda facts, gate=gate: advance(facts, 1, {"clarify": [gate]}))
-    assert len(book.list("waiting")) == order["waiting"]
-
-    async def work() -> None:
-        stop = anyio.Event()
-        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-            async with anyio.create_task_group() as group:
-                group.start_soon(partial(run_worker, engine, book, SystemClock(), stop=stop))
-                print("ready", flush=True)
-                async for _ in signals:
-                    stop.set()
-                    break
-
-    anyio.run(work)
-    book.close()
+        office.book.create(Delivery(*words, "working", "clarify", 1, 1, 1, options={"yes": order["yes"]}))
+        gate = Gate("", "merge", "clarify", "the change", "0" * 64, (("bob",),), False)
+        office.book.move(name, lambda facts, gate=gate: advance(facts, office.clock.now_ms(), {"clarify": [gate]}))
+    assert len(office.book.list("waiting")) == order["waiting"]
+    anyio.run(work, office, lambda _: print("ready", flush=True))
+    office.close()
 
 
 def wait(engine: Engine, keys: list[str]) -> None:

@@ -28,6 +28,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "delivery"), str(Path(
 from engine_room import Foreman  # noqa: E402
 
 from fakes.postgres import Postgres  # noqa: E402
+from mohist.delivery.engine.doze import REST_S  # noqa: E402
+from mohist.gateway.address import URL_VARIABLE  # noqa: E402
 
 ARRANGEMENTS = ("no engine", "plain", "DBOS, SQLite", "DBOS, PostgreSQL")
 WAITING = 1_000
@@ -50,9 +52,11 @@ def main() -> int:
             order["segments"] = 50 if options.quick else 300
             values = trial("steps", order)
             if "DBOS" in arrangement:
-                seconds = 10 if options.quick else 30
-                values |= {"idle": idle({**order, "waiting": 0}, seconds)}
-                values |= {"waiting": idle({**order, "waiting": WAITING}, seconds)}
+                seconds = 10 if options.quick else 60
+                values |= {"idle": idle(folder / "none", url, 0, seconds)}
+                values |= {"waiting": idle(folder / "all", url, WAITING, seconds)}
+                url = postgres.url(postgres.new_database()) if url else ""
+                values |= {"yes": idle(folder / "yes", url, WAITING, seconds, yes=True)}
                 values |= {"takeover": median(takeovers(folder, places, 3 if options.quick else 7))}
             found[arrangement] = values
             print(arrangement, values, file=sys.stderr, flush=True)
@@ -76,14 +80,20 @@ def trial(what: str, order: dict[str, Any]) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def idle(order: dict[str, Any], seconds: int) -> float:
-    """Share of a processor that a worker takes when nothing runs, in percent."""
+def idle(home: Path, url: str, waiting: int, seconds: int, *, yes: bool = False) -> float:
+    """Share of a processor that `mohist deliver work` takes when nothing runs, in percent."""
+    home.mkdir()
+    (home / "deliver.toml").write_text('engine = "dbos"\n', encoding="utf-8")
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "MOHIST_HOME": str(home)} | (
+        {URL_VARIABLE: url} if url else {}
+    )
+    order = {"env": env, "waiting": waiting, "yes": yes}
     child = [sys.executable, Path(__file__).parent / "child.py", "idle", json.dumps(order)]
     process = subprocess.Popen(child, stdout=subprocess.PIPE, text=True, env=environment())
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(3.0)
+        time.sleep(REST_S + 5.0)  # Until its engine is shut.
         before_s, begun_s = used_s(process.pid), time.monotonic()
         time.sleep(seconds)
         return 100 * (used_s(process.pid) - before_s) / (time.monotonic() - begun_s)
@@ -137,6 +147,7 @@ def table(found: dict[str, dict[str, float]]) -> str:
         "a worker killed, its step begun by a peer": ("takeover", "{:.1f} s", "takeover"),
         "a worker that has nothing to do": ("idle", "{:.1f} % of a core", ""),
         f"a worker while {WAITING:,} deliveries wait at gates": ("waiting", "{:.1f} % of a core", f"{WAITING:,} wait"),
+        f"the same, where {WAITING:,} were begun with `--yes`": ("yes", "{:.1f} % of a core", f"{WAITING:,} wait"),
     }
     lines = [f"| | {' | '.join(found)} | goal |", "|---|" + "---:|" * (len(found) + 1)]
     for name, (value, form, goal) in rows.items():
