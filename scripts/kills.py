@@ -54,6 +54,8 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
+    # Ended from outside it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f"seed {options.seed}", flush=True)
     arrangements = [("sqlite", 1), ("sqlite", 2), ("postgresql", 1), ("postgresql", 2)]
     rounds, whole = [], []

@@ -263,7 +263,7 @@ class Lane:
     def close(self, office: Office) -> None:
         """Ends what serves."""
         self.user.close()
-        for home in office.paths.home.glob(f"targets/{self.folder.name}*/*"):
+        for home in office.paths.home.glob("targets/*/*"):
             anyio.run(ProcessTarget(home, "", "", ProbeSpec()).end)
 
 
