@@ -7,5 +7,16 @@ then `strip` and `canonical` do it. Never decides what happens.
 from mohist.guard.covert.canonical import canonical, strip
 from mohist.guard.covert.detector import CovertDetector, covert_detector
 from mohist.guard.covert.payload import Payload, payloads
+from mohist.guard.covert.variation import Bounds, Suspicion, Variation
 
-__all__ = ["CovertDetector", "Payload", "canonical", "covert_detector", "payloads", "strip"]
+__all__ = [
+    "Bounds",
+    "CovertDetector",
+    "Payload",
+    "Suspicion",
+    "Variation",
+    "canonical",
+    "covert_detector",
+    "payloads",
+    "strip",
+]
