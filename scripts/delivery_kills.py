@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
-from delivery_room import Ear, Lane, environment, over
+from delivery_room import Ear, Lane, closed, environment, over
 from engine_room import Foreman
 
 from fakes.postgres import Postgres
@@ -87,9 +87,7 @@ def run(kind: str, workers: int, count: int, chance: random.Random) -> Round:
     finally:
         foreman.kill_all()
         foreman.close()
-        for lane in lanes:
-            lane.close(office)
-        office.close()
+        closed(office, lanes)
         ear.close()
         if server:
             server.remove()

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -260,11 +260,15 @@ class Lane:
         back = Counter(after for before, after in zip(seen, seen[2:], strict=False) if before == after)
         return Counter(seen) - back
 
-    def close(self, office: Office) -> None:
-        """Ends what serves."""
-        self.user.close()
-        for home in office.paths.home.glob("targets/*/*"):
-            anyio.run(ProcessTarget(home, "", "", ProbeSpec()).end)
+
+
+def closed(office: Office, lanes: Sequence[Lane]) -> None:
+    """Ends what serves, and its users."""
+    for lane in lanes:
+        lane.user.close()
+    for home in office.paths.home.glob("targets/*/*"):
+        anyio.run(ProcessTarget(home, "", "", ProbeSpec()).end)
+    office.close()
 
 
 PAID = 5

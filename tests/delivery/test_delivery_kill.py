@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from delivery_room import Ear, Lane, environment, over
+from delivery_room import Ear, Lane, closed, environment, over
 from engine_room import Foreman
 
 from mohist.app.office import Office
@@ -40,8 +40,7 @@ def scene(
     env = environment(tmp_path / "state", "" if request.param == "sqlite" else book, ear)
     office, lane = Office(env), Lane(tmp_path / "shop")
     yield office, lane, env
-    lane.close(office)
-    office.close()
+    closed(office, [lane])
     ear.close()
 
 
