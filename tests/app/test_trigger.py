@@ -194,6 +194,22 @@ async def test_one_that_died_while_it_began_is_followed_and_not_repeated(place: 
     assert last.status == "begun"
 
 
+async def test_one_that_died_before_its_first_segment_is_set_going(place: Place) -> None:
+    place.configure(NIGHTLY)
+    dead = place.worker()
+    dead.look()
+    until(place.clock, "2027-03-02T02:30:00")
+    dead.look()
+    (firing,) = dead.firings.waiting([dead.read.triggers[0].ident])
+    dead.office.book.create(
+        Delivery(
+            firing.delivery_id, str(place.repo), "x", "x", "nightly", "a" * 40, "main", "b", "working", "clarify", 1, 1, 1
+        )
+    )  # fmt: skip
+    assert await place.worker().begin_waiting() == 1
+    assert [one.segment for one in place.deliveries()] == ["spec"]
+
+
 async def test_of_what_was_missed_the_newest_is_begun_once(place: Place) -> None:
     place.configure(NIGHTLY)
     place.worker().look()
@@ -238,6 +254,26 @@ async def test_a_clock_that_is_set_back_repeats_nothing_and_stops_nothing(place:
     fresh.look()
     await fresh.begin_waiting()
     assert [one.source[-20:-4] for one in place.deliveries()] == ["2027-03-01T13:00", "2027-03-01T14:00"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_that_was_far_ahead_for_a_while_keeps_no_schedule_from_being_due(
+    place: Place, restarted: bool
+) -> None:
+    place.configure(NIGHTLY.replace("30 2 * * *", "0 * * * *") + "most_open = 99\n")
+    worker = place.worker()
+    worker.look()
+    until(place.clock, "2027-04-01T00:00:30")
+    worker.look()
+    place.clock = worker.office.clock = FakeClock(round(START.timestamp() * 1000))
+    worker.firings._clock = place.clock
+    if restarted:
+        worker = place.worker()
+    worker.look()
+    until(place.clock, "2027-03-01T13:00:01")
+    worker.look()
+    assert await worker.begin_waiting() == 2
+    assert [one.source[-20:-4] for one in place.deliveries()] == ["2027-04-01T00:00", "2027-03-01T13:00"]
 
 
 async def test_a_schedule_that_is_far_ahead_of_its_deliveries_waits_for_them(place: Place) -> None:

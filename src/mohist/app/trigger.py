@@ -294,19 +294,19 @@ class Triggers:
         if not await ask(self.firings.hold, firing, self.office.clock.now_ms() + HELD_MS):
             return False
         try:
-            await self._make(trigger, firing)
+            if not await ask(self._is_there, firing.delivery_id):
+                await self._make(trigger, firing)
         except MohistError as error:
+            # Where it is there now, another worker made it meanwhile.
             if not await ask(self._is_there, firing.delivery_id):
                 await self._not_begun(trigger, firing, error)
                 return False
-            # Another worker made it meanwhile.
+        # Whoever made it may have died before its first segment was asked for; where one is, this changes nothing.
+        await to_thread.run_sync(press_on, self.office, firing.delivery_id)
         await ask(self.firings.settle, firing, "begun")
         return True
 
     async def _make(self, trigger: Trigger, firing: Firing) -> None:
-        if await ask(self._is_there, firing.delivery_id):
-            await to_thread.run_sync(press_on, self.office, firing.delivery_id)
-            return
         asked = Asked(
             firing.requirement, firing.source, trigger.repository, trigger.base, trigger.bound, dict(trigger.options)
         )
