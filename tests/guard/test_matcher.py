@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
-from hypothesis import given, settings
+import re2
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mohist.guard import Block, GuardLimitError, GuardRuleError, Hit, Match, Matcher, Pattern, View
-from mohist.guard.matcher import build_matcher
+from mohist.guard.matcher import Expression, build_matcher, expression
 from mohist.guard.matcher.dialect import eased
 
 
@@ -40,13 +42,13 @@ def values(matcher: Matcher, text: str, pattern: str = "p") -> list[str]:
 @pytest.mark.parametrize("engine", [0, 1], ids=["hyperscan", "re2"])
 class TestBothEngines:
     def test_the_value_is_the_named_group_else_the_first_that_took_part_else_all(self, engine: int) -> None:
-        for expression, expected in (
+        for written, expected in (
             (r"key=(\w+);(?P<value>\d+)", "22"),
             (r"key=(\w+);\d+", "ab"),
             (r"key=\w+;\d+", "key=ab;22"),
             (r"(?:lock=(\w+)|key=(\w+));", "ab"),
         ):
-            assert values(both(Pattern("p", expression))[engine], "x key=ab;22 y") == [expected]
+            assert values(both(Pattern("p", written))[engine], "x key=ab;22 y") == [expected]
 
     def test_overlapping_matches_are_all_given(self, engine: int) -> None:
         matcher = both(Pattern("p", r"(?:key|secret)[ =]{1,3}(\S{4,})"))[engine]
@@ -200,3 +202,48 @@ def test_a_run_at_the_beginning_is_sought_by_its_least_length(expression: str, s
 def test_the_two_engines_find_the_same(text: str) -> None:
     native, plain = MATCHERS
     assert native.matches(View(text)) == plain.matches(View(text))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=WORDS, stride=st.integers(1, 40))
+def test_every_start_is_found_however_a_text_is_cut_into_strides(
+    text: str, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the plain definition: at each byte, what matches there, within the width."""
+    monkeypatch.setattr(expression, "_STRIDE_BYTES", stride)
+    data = View(text).data
+    for pattern in [Pattern("p", source, width_bytes=24) for source in EXPRESSIONS]:
+        tried = Expression("seeker", pattern)
+        options = re2.Options()
+        options.encoding = re2.Options.Encoding.LATIN1
+        plain = re2.compile(tried.source, options)
+        expected = []
+        for start in range(len(data)):
+            match = plain.match(data, start)
+            if match is not None and match.end() - start > 24:
+                match = plain.match(data, start, start + 24)
+            if match is not None and match.end() > start:
+                expected.append((start, match.end()))
+        found = [place[:2] for place in tried.matches(data, ((0, len(data)),), len(data) + 1)]
+        assert found == expected
+
+
+@pytest.mark.parametrize("engine", [0, 1], ids=["hyperscan", "re2"])
+def test_a_text_of_one_key_over_and_over_costs_its_length_and_loses_nothing_that_stands_apart(engine: int) -> None:
+    matcher = both(Pattern("p", r"sk-[a-z-]{4,}", width_bytes=4096))[engine]
+    text = "sk-abcdef" * 40_000 + " sk-lastone"
+    found = values(matcher, text)
+    assert len(found) < 1000
+    assert found[-1] == "sk-lastone"
+
+
+@given(
+    st.text(alphabet="aé-一丁龥한\U0001f511]^\\x7f", max_size=12),
+    st.sampled_from(["[é-龥]", "[a한🔑]+", "[]^-]", "[\\^一-丁x]", "[^a]"]),
+)
+def test_classes_of_characters_mean_what_they_mean_to_python(text: str, wanted: str) -> None:
+    plain = both(Pattern("p", wanted, width_bytes=64))[1]
+    if wanted == "[^a]":
+        text = text.encode("ascii", "ignore").decode()
+    starts = {match.start for match in plain.matches(View(text)).get("seeker", {}).get("p", ())}
+    assert starts == {at for at in range(len(text)) if re.compile(wanted).match(text, at)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import re2  # type: ignore[import-untyped]
@@ -17,6 +17,11 @@ RE2_MEMORY_BYTES = 64 << 20
 """For the automaton that RE2 builds as it goes; where that is too little it goes on without one, slower."""
 WIDTH_MAX_BYTES = 1 << 16
 """The widest match; every candidate costs a look at a window of this size."""
+
+OVERLAP_BYTES = 1 << 18
+"""Of matches of one pattern in one text; a text where they are more is made of one key's head over and over, and would cost the
+square of its length."""
+_STRIDE_BYTES = 1 << 13
 
 Spans = list[tuple[int, int]]
 _NOWHERE = (-1, -1)
@@ -100,11 +105,19 @@ class Expression:
     def _whose(self) -> str:
         return f"The pattern {self.name!r} of the detector {self.detector!r}"
 
-    def matches(self, data: bytes, low: int, high: int, most: int) -> Iterator[tuple[int, int, int, int]]:
-        """Start, end and the value's start and end of each match within [low, high), one for each place where one starts.
+    def matches(
+        self, data: bytes, windows: Iterable[tuple[int, int]], most: int
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """Start, end and the value's start and end of each match, one for each place where one starts.
 
-        Overlapping matches are all given: the search goes on one byte after a start. Borders see the whole of `data`. A match
-        that is wider than allowed is tried again within its width.
+        Overlapping matches are all given, the search goes on one byte after a start, until `OVERLAP_BYTES` of them are reached;
+        from there on only those that stand apart. Borders see the whole of `data`. A match that is wider than allowed is
+        tried again within its width.
+
+        Args:
+            data: the whole text.
+            windows: where matches may lie, in order and apart.
+            most: more are an error.
 
         Raises:
             GuardLimitError: there are more than `most`.
@@ -114,27 +127,35 @@ class Expression:
             self.compile()
             assert self._match is not None
         match, width = self._match, self.width_bytes
-        count = 0
-        while low < high:
-            spans = match(self._unanchored, data, low, high)
-            start, end = spans[0]
-            if start < 0:
-                return
-            low = start + 1
-            if end - start > width:
-                spans = match(self._anchored, data, start, start + width)
-                if spans[0] == _NOWHERE:
+        count = matched_bytes = apart = 0
+        for first, high in windows:
+            low = max(first, apart)
+            while low < high:
+                # A start within a stride has its whole match within reach; what is found beyond may be a later one.
+                reach = min(high, low + _STRIDE_BYTES + width)
+                spans = match(self._unanchored, data, low, reach)
+                start, end = spans[0]
+                if start < 0 or (start >= low + _STRIDE_BYTES and reach < high):
+                    low += _STRIDE_BYTES if reach < high else high
                     continue
-                end = spans[0][1]
-            if end == start:
-                continue
-            count += 1
-            if count > most:
-                raise GuardLimitError(
-                    f"{self._whose()} matches more than {most} times in one text.",
-                    "Raise matches_max, or make the pattern narrower.",
-                )
-            yield (start, end, *self._value(spans))
+                low = start + 1
+                if end - start > width:
+                    spans = match(self._anchored, data, start, start + width)
+                    end = spans[0][1]
+                    if spans[0] == _NOWHERE:
+                        continue
+                if end == start:
+                    continue
+                count += 1
+                if count > most:
+                    raise GuardLimitError(
+                        f"{self._whose()} matches more than {most} times in one text.",
+                        "Raise matches_max, or make the pattern narrower.",
+                    )
+                matched_bytes += end - start
+                if matched_bytes > OVERLAP_BYTES:
+                    low = apart = end
+                yield (start, end, *self._value(spans))
 
     def _value(self, spans: Spans) -> tuple[int, int]:
         chosen = spans[self._group]

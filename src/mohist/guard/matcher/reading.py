@@ -45,10 +45,8 @@ class Reading:
         """Lists the matches in these stretches, which must be in order and apart."""
         char = self._view.char
         plain = len(self._data) == len(self._view.text)
-        matches: list[Match] = []
-        name, most = expression.name, self._most
-        for low, high in windows:
-            found = expression.matches(self._data, low, high, most - len(matches))
-            matches.extend(Match(name, *place) if plain else Match(name, *map(char, place)) for place in found)
+        name = expression.name
+        found = expression.matches(self._data, windows, self._most)
+        matches = [Match(name, *place) if plain else Match(name, *map(char, place)) for place in found]
         if matches:
             self._found.setdefault(expression.detector, {})[name] = matches

@@ -17,6 +17,7 @@ import re2  # type: ignore[import-untyped]
 from mohist.guard.errors import GuardDataError
 from mohist.guard.secret.word import entropy, wordlike
 
+_NEAR_CHARS = 512
 _AUTHORITY_END = re.compile(r"[:/?#,\s'\"`<>\[\]{}();]")
 
 
@@ -33,7 +34,8 @@ class Candidate:
     def __init__(self, text: str, start: int, end: int, value_start: int, value_end: int, path: str) -> None:
         self._text = text
         self._start = start
-        self._line_start = text.rfind("\n", 0, start) + 1
+        near = max(start - _NEAR_CHARS, 0)
+        self._line_start = max(text.rfind("\n", near, start) + 1, near)
         self._end = end
         self.value = text[value_start:value_end]
         self.match = text[start:end]
@@ -41,16 +43,19 @@ class Candidate:
 
     @cached_property
     def line(self) -> str:
-        """All lines that the match touches."""
-        end = self._text.find("\n", self._end)
-        return self._text[self._line_start : end if end >= 0 else len(self._text)]
+        """All lines that the match touches; of a long one what is near."""
+        last = min(self._end + _NEAR_CHARS, len(self._text))
+        end = self._text.find("\n", self._end, last)
+        return self._text[self._line_start : end if end >= 0 else last]
 
     @cached_property
     def name(self) -> str:
         """What the value is given to: the word that runs up to the match and the words that the match begins with."""
-        before = re.search(r"[\w.-]*$", self._text[self._line_start : self._start])
-        inside = re.match(r"[\w .-]+", self.match)
-        return (before[0] if before else "") + (inside[0] if inside else "")
+        before = re.match(r"[\w.-]*", self._text[self._line_start : self._start][::-1])
+        inside = re.match(r"[\w .-]*", self.match)
+        assert before is not None
+        assert inside is not None
+        return before[0][::-1] + inside[0]
 
     @cached_property
     def uri(self) -> str:

@@ -139,7 +139,7 @@ class _Bench:
         found: dict[str, list[Match]] = {}
         for expression in self._expressions:
             if expression.gated(lower):
-                places = expression.matches(view.data, 0, len(view.data), len(view.data) + 1)
+                places = expression.matches(view.data, ((0, len(view.data)),), len(view.data) + 1)
                 if matches := [Match(expression.name, *map(view.char, place)) for place in places]:
                     found[expression.name] = matches
         return any(hit.rule == rule_id for hit in self._detector.every(view, Block(text), found))
@@ -227,7 +227,7 @@ def _check(rule: Rule, read: RuleFile, where: str) -> None:
             "Repeat less often, or split the rule.",
         )
     ordinary = _ORDINARY.encode("utf-8")
-    if sum(1 for _ in expression.matches(ordinary, 0, len(ordinary), len(ordinary))) > ORDINARY_MATCHES_MAX:
+    if sum(1 for _ in expression.matches(ordinary, ((0, len(ordinary)),), len(ordinary))) > ORDINARY_MATCHES_MAX:
         raise GuardRuleError(f"{where}, {rule.id!r}: its expression matches ordinary text.", "Make it narrower.")
     if not read.matches[rule.id] or not read.passes[rule.id]:
         raise GuardRuleError(f"{where}, {rule.id!r}: there must be an example that matches and one that passes.")
