@@ -3,7 +3,7 @@
     python -m benchmarks.guard.fingerprint FOLDER --classified NAME [NAME ...]
 
 FOLDER holds source archives or wheels (.tar.gz, .whl) of Python projects. Those whose name begins with one of the NAMEs are
-registered; half of the other files, by a hash of their path, are taught as public code, and the other half must not be hit.
+registered; half of the other files, by a hash of their path, are taught as public code with --teach, and the other half must not be hit.
 Prints one table; excerpts and renamings are drawn with a fixed seed.
 """
 
@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mohist.guard.fingerprint import Index, Source, fingerprint_detector, its_own, learn, public
+from mohist.guard.fingerprint import Index, Source, fingerprint_detector, its_own, learn, library, public
 from mohist.guard.fingerprint.detector import HITS_MIN
 
 SEED = 20261123
@@ -64,19 +64,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--classified", nargs="+", required=True)
+    parser.add_argument("--teach", action="store_true")
     parser.add_argument("--hits-min", type=int, default=HITS_MIN)
     args = parser.parse_args()
     archives = sorted([*args.folder.glob("*.tar.gz"), *args.folder.glob("*.whl")])
     index, ours, taught, clean = Index(), [], [], []
+    everybodys = library()
     for archive in archives:
         files = [source for source in sources(archive) if its_own(source.path, source.data)]
         if archive.name.lower().startswith(tuple(args.classified)):
-            index = index.with_repository(learn(archive.name, "source.restricted", files).repository)
+            index = index.with_repository(learn(archive.name, "source.restricted", files, but=everybodys).repository)
             ours += files
         else:
             for source in files:
                 (taught if zlib.crc32(source.path.encode()) % 2 else clean).append(source)
-    index = index.with_public(*public(taught))
+    if args.teach:
+        index = index.with_public(*public(taught))
     detector = fingerprint_detector(index, hits_min=args.hits_min)
     print(
         f"registered {len(ours)} files, public {len(taught)}, clean {len(clean)}; index {len(index.to_bytes()) / 1e6:.1f} MB"

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+import mohist
 from mohist.base import MohistError
 from mohist.cli import guard_register
 from mohist.guard.fingerprint import fingerprint_detector, fingerprint_path, read_index
 
-LIBRARY = Path(sysconfig.get_path("stdlib"))
-CODE = (LIBRARY / "heapq.py").read_text(encoding="utf-8")
-OTHER = (LIBRARY / "textwrap.py").read_text(encoding="utf-8")
+PACKAGE = Path(mohist.__file__).parent
+CODE = (PACKAGE / "cli" / "main.py").read_text(encoding="utf-8")
+OTHER = (PACKAGE / "cli" / "keys.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -36,7 +37,9 @@ def repository(tmp_path: Path) -> Path:
     (folder / "link.py").symlink_to("/etc/passwd")
     git(folder, "init", "-q")
     git(folder, "add", "--all")
-    (folder / "untracked.py").write_text((LIBRARY / "bisect.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "untracked.py").write_text(
+        (PACKAGE / "base" / "canonical.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     return folder
 
 
@@ -70,6 +73,15 @@ def test_a_folder_of_a_repository_can_be_registered_alone(home: Path, repository
     index = read_index(fingerprint_path(home))
     assert [(one.data_class, one.files) for one in index.repositories] == [("source.secret", 1)]
     assert not fingerprint_detector(index).runs(OTHER.encode())
+
+
+def test_what_everybody_has_is_left_out(home: Path, repository: Path) -> None:
+    library = Path(sysconfig.get_path("stdlib"), "textwrap.py").read_text(encoding="utf-8")
+    (repository / "wrap.py").write_text(f"{CODE}\n{library}", encoding="utf-8")
+    register(str(repository), "--name", "heap")
+    detector = fingerprint_detector(read_index(fingerprint_path(home)))
+    assert detector.runs(CODE.encode())
+    assert not detector.runs(library.encode())
 
 
 def test_the_list_names_what_is_registered_and_a_removed_one_is_gone(

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 Reads the files that git tracks at PATH, as they stand in the work tree, and keeps hashes of stretches of their code, never the
-code. Parts of ten lines are recognised afterwards, also re-indented and with names changed. Register again after larger changes:
-a name that is known is replaced. A server that runs takes a change up when it is started again.
+code. What Python's own library has, too, is left out. Parts of ten lines are recognised afterwards, also re-indented and with
+names changed. Register again after larger changes: a name that is known is replaced. A server that runs takes a change up when
+it is started again.
 
 examples:
   mohist guard register ~/src/pricing --name pricing
@@ -54,7 +55,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from mohist.guard.fingerprint import fingerprint_path, learn, public, read_index, write_index
+    from mohist.guard.fingerprint import fingerprint_path, learn, library, public, read_index, write_index
 
     _check(args)
     where = fingerprint_path(StatePaths.from_env(os.environ).home)
@@ -71,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
         return _say(
             args, {"public_hashes": index.public_hashes}, f"{index.public_hashes} stretches of public code are known"
         )
-    learnt = learn(args.name, args.data_class, sources)
+    learnt = learn(args.name, args.data_class, sources, but=library())
     write_index(where, index.with_repository(learnt.repository))
     known = learnt.repository
     row = {

@@ -6,7 +6,7 @@ of code, never code.
 
 from mohist.guard.fingerprint.detector import FingerprintDetector, Run, fingerprint_detector
 from mohist.guard.fingerprint.index import Index, Repository
-from mohist.guard.fingerprint.lesson import Learnt, Source, its_own, learn, public
+from mohist.guard.fingerprint.lesson import Learnt, Source, its_own, learn, library, public
 from mohist.guard.fingerprint.store import fingerprint_path, read_index, write_index
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "fingerprint_path",
     "its_own",
     "learn",
+    "library",
     "public",
     "read_index",
     "write_index",

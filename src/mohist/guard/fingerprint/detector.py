@@ -19,7 +19,7 @@ GAP_BYTES = 400
 """What may stand between two known stretches of one run: changed lines, a comment."""
 HITS_MIN = 7
 """Known stretches in a run, of words and of shapes together; ten lines as they were have about 25."""
-BOTH_MIN, ALONE_MIN = 2, 9
+BOTH_MIN, ALONE_MIN = 1, 9
 """So many of each sort, or else so many of one: shapes alone are often everybody's, words alone a list that was copied."""
 
 

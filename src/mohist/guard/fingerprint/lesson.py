@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mohist.guard.errors import GuardRuleError
@@ -28,7 +31,7 @@ _NOT_ITS_OWN = re.compile(
     r"|\.(?:lock|min\.js|min\.css|map|svg|po|pot|csv|tsv|ipynb)$|(?:^|/)(?:package-lock\.json|go\.sum|pnpm-lock\.yaml)$",
     re.IGNORECASE,
 )
-_HEADER = re.compile(rb"\A(?:[ \t]*(?:#|//|/?\*|--|;|<!--|%|\"\"\"|'''|@|rem\b)?[^\n]*\n){0,40}", re.IGNORECASE)
+_NO_LIBRARY = frozenset(("site-packages", "dist-packages", "test", "idlelib", "lib2to3", "turtledemo"))
 _COMMENT_LINE = re.compile(rb"[ \t]*(?:#|//|/?\*|--|;|<!--|%|\(\*|rem\b)", re.IGNORECASE)
 _LICENSED = re.compile(rb"licen[cs]e|copyright|spdx|warrant", re.IGNORECASE)
 
@@ -70,10 +73,16 @@ def without_licence(data: bytes) -> bytes:
     return data[at:] if _LICENSED.search(data[:at]) else data
 
 
-def learn(name: str, data_class: str, sources: Iterable[Source]) -> Learnt:
+def learn(name: str, data_class: str, sources: Iterable[Source], *, but: tuple[Hashes, Hashes] | None = None) -> Learnt:
     """Makes a repository's fingerprint.
 
     Left out: stretches that repeat themselves, and those that stand in several of its files.
+
+    Args:
+        name: what findings call it.
+        data_class: of its code.
+        sources: its files.
+        but: hashes that are left out, too: of public code, as `public` gives them.
 
     Raises:
         GuardRuleError: there is nothing in it to be recognised by.
@@ -86,9 +95,13 @@ def learn(name: str, data_class: str, sources: Iterable[Source]) -> Learnt:
         ours = hashes_of(without_licence(source.data))
         exact.append(ours[0])
         shape.append(ours[1])
-    repository = Repository(
-        name, data_class, len(exact), _rare(exact, SHARED_EXACT_MIN), _rare(shape, SHARED_SHAPE_MIN)
-    )
+    rare_exact, rare_shape = _rare(exact, SHARED_EXACT_MIN), _rare(shape, SHARED_SHAPE_MIN)
+    if but is not None:
+        import numpy as np
+
+        rare_exact = rare_exact[~np.isin(rare_exact, but[0])]
+        rare_shape = rare_shape[~np.isin(rare_shape, but[1])]
+    repository = Repository(name, data_class, len(exact), rare_exact, rare_shape)
     if not len(repository.exact):
         raise GuardRuleError(
             f"There is nothing in {name!r} that it could be recognised by.",
@@ -106,6 +119,17 @@ def hashes_of(data: bytes) -> tuple[Hashes, Hashes]:
         exact.append(chunk.exact.hashes[~chunk.periodic_exact])
         shape.append(chunk.shape.hashes[~chunk.periodic_shape])
     return np.unique(np.concatenate(exact)), np.unique(np.concatenate(shape))
+
+
+@cache
+def library() -> tuple[Hashes, Hashes]:
+    """Hashes of Python's own library, whose ways of writing everybody has; read once, in a second or two.
+
+    Empty where the library is not installed as source.
+    """
+    folder = Path(sysconfig.get_path("stdlib"))
+    paths = (path for path in sorted(folder.rglob("*.py")) if path.relative_to(folder).parts[0] not in _NO_LIBRARY)
+    return public(Source(path.name, path.read_bytes()) for path in paths if path.is_file())
 
 
 def public(sources: Iterable[Source]) -> tuple[Hashes, Hashes]:
