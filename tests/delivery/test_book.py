@@ -498,3 +498,11 @@ def test_what_cancelled_deliveries_owe_is_found(book: Book) -> None:
     book.create(delivery("d-2", status="cancelled", options={"note": '"owed":'}))
     book.create(delivery("d-3", status="failed", options={"owed": {}}))
     assert [one.delivery_id for one in book.owing("owed")] == ["d-1"]
+
+
+def test_what_is_to_be_looked_at_is_found_also_by_a_clock_that_was_set_back(book: Book) -> None:
+    look = {"stage": "merge", "attempt": 1, "at_ms": 100_000_000}
+    book.create(delivery("d-1", status="waiting", options={"look": look}))
+    assert list(book.due(99_999_999)) == []
+    assert list(book.due(100_000_000)) == ["d-1"]
+    assert list(book.due(10_000_000)) == ["d-1"], "a day ago by the clock: nobody puts a look off for so long"

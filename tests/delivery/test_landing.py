@@ -12,6 +12,7 @@ from ground_room import AUTHOR, git
 from merge_room import BRANCH, Port, port
 
 from fakes.book import FakeBook
+from fakes.clock import FakeClock
 from mohist.delivery import landing, order
 from mohist.delivery.machine import LOOK, advance, next_step
 from mohist.delivery.state import Decision, Delivery, Facts, Move
@@ -180,3 +181,18 @@ async def test_who_tries_again_does_not_wait_for_the_time(at: Port) -> None:
     at.book.move("d", lambda facts: order.retry(facts, "merge", "ann", at.clock.now_ms()))
     assert (await at.merge()).status == "done"
     assert at.main == at.commit
+
+
+async def test_a_clock_that_is_set_back_puts_no_look_off(at: Port) -> None:
+    git(at.user, "checkout", "--quiet", "main")
+    assert (await at.merge()).status == "waiting"
+    yesterday = FakeClock(at.clock.now_ms() - 86_400_000)
+    wake(at.book, yesterday)
+    assert (at.delivery.segment, at.delivery.status) == ("ship", "working")
+    at.clock, at.context = yesterday, dataclasses.replace(at.context, clock=yesterday)
+    assert (await at.merge()).status == "waiting"
+    wake(at.book, yesterday)
+    assert at.delivery.segment == "", "and after that it looks when it is time by the new one"
+    yesterday.advance(10)
+    wake(at.book, yesterday)
+    assert at.delivery.segment == "ship"

@@ -10,7 +10,7 @@ from typing import Any
 from mohist.delivery.book import Seized
 from mohist.delivery.consent import decided
 from mohist.delivery.errors import ConflictError, UnknownDeliveryError
-from mohist.delivery.machine import LOOK, applied, paid, same
+from mohist.delivery.machine import LOOK, applied, is_due, paid, same
 from mohist.delivery.state import (
     STAGES,
     Decision,
@@ -72,7 +72,7 @@ class FakeBook:
 
     def due(self, now_ms: int) -> Sequence[str]:
         waiting = [one for one in self.list("waiting") if not one.segment and one.options.get(LOOK)]
-        return [one.delivery_id for one in waiting if one.options[LOOK]["at_ms"] <= now_ms]
+        return [one.delivery_id for one in waiting if is_due(one.options[LOOK]["at_ms"], now_ms)]
 
     def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
         before = self._known(delivery_id).delivery

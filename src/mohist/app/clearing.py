@@ -18,7 +18,7 @@ from mohist.agent.log import hold_lock
 from mohist.app.office import Office
 from mohist.base import MohistError
 from mohist.delivery.errors import StateError, UnknownDeliveryError
-from mohist.delivery.machine import changed
+from mohist.delivery.machine import changed, is_due
 from mohist.delivery.order import OWED
 from mohist.delivery.stage import ask
 from mohist.delivery.state import Delivery, Facts, Move
@@ -110,7 +110,7 @@ async def clear_owed(office: Office) -> None:
     """One round over the cancelled deliveries that owe something and whose time has come."""
     for delivery in await ask(office.book.owing, OWED):
         at_ms = int(delivery.options[OWED]["at_ms"])
-        if delivery.segment or not at_ms or at_ms > office.clock.now_ms():
+        if delivery.segment or not at_ms or not is_due(at_ms, office.clock.now_ms()):
             continue  # 0: only a person's cancel tries it again
         try:
             await clear(office, delivery.delivery_id)

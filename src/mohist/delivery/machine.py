@@ -49,6 +49,9 @@ PASSED: Final = frozenset({"done", "skipped"})
 LOOK: Final = "look"
 """Key in a delivery's options: which stage looks again, and when."""
 
+FARTHEST_LOOK_MS: Final = 2 * 3_600_000
+"""No stage puts its next look off for longer; what is farther ahead was written before the clock was set back."""
+
 _BACK_TO: Final[Mapping[GateKind, StageName]] = {
     "questions": "clarify",
     "spec": "specify",
@@ -199,6 +202,11 @@ def advance(facts: Facts, now_ms: int, required: Required | None = None) -> Move
     return Move(after, opens=opens, notes=tuple(("gate", f"waits for {_name(gate)}", {}) for gate in opens))
 
 
+def is_due(at_ms: int, now_ms: int) -> bool:
+    """Whether a time that was put down to look again has come, also by a clock that was set back since."""
+    return at_ms <= now_ms or at_ms - now_ms > FARTHEST_LOOK_MS
+
+
 def look_later(delivery: Delivery, stage: StageName, at_ms: int) -> Delivery:
     """The delivery, told when a stage that ends as `waiting` is to be entered again; until then it is rows alone."""
     look = {"stage": stage, "attempt": delivery.attempt, "at_ms": at_ms}
@@ -215,7 +223,7 @@ def _look_of(facts: Facts, row: StageRow) -> int:
 def _looking(facts: Facts, step: Wait, now_ms: int, required: Required | None) -> Move:
     """Enters the stage again once it is time; else it waits."""
     delivery = facts.delivery
-    if now_ms >= step.look_at_ms:
+    if is_due(step.look_at_ms, now_ms):
         options = {name: value for name, value in delivery.options.items() if name != LOOK}
         rows = tuple(dataclasses.replace(row, status="pending") for row in facts.stages if _look_of(facts, row))
         move = Move(changed(delivery, now_ms, options=options), rows)

@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, Text, and_, desc, insert, select, type_coerce, update
+from sqlalchemy import Connection, Text, and_, desc, insert, or_, select, type_coerce, update
 
 from mohist.base import Clock, MohistError
 from mohist.delivery import migration
 from mohist.delivery.book import Seized
 from mohist.delivery.consent import decided
 from mohist.delivery.errors import BookError, UnknownDeliveryError
-from mohist.delivery.machine import paid, same
+from mohist.delivery.machine import FARTHEST_LOOK_MS, paid, same
 from mohist.delivery.query import (
     add_row,
     add_version,
@@ -163,7 +163,9 @@ class Store:
             return [delivery for delivery in map(delivery_of, rows_of(db, query)) if option in delivery.options]
 
     def due(self, now_ms: int) -> Sequence[str]:
-        mine = and_(DELIVERIES.c.status == "waiting", DELIVERIES.c.segment == "", DELIVERIES.c.look_at_ms <= now_ms)
+        at_ms = DELIVERIES.c.look_at_ms
+        come = or_(at_ms <= now_ms, at_ms > now_ms + FARTHEST_LOOK_MS)
+        mine = and_(DELIVERIES.c.status == "waiting", DELIVERIES.c.segment == "", come)
         with self._reading() as db:
             return db.execute(select(DELIVERIES.c.delivery_id).where(mine).order_by("look_at_ms")).scalars().all()
 
@@ -314,12 +316,21 @@ class Store:
             return [(row["delivery_id"], value_of(Note, row)) for row in rows_of(db, query)]
 
     def spend(
-        self, delivery_id: str, stage: StageName, key: str, cost_microusd: int | None, tokens: int, held_microusd: int = 0
+        self,
+        delivery_id: str,
+        stage: StageName,
+        key: str,
+        cost_microusd: int | None,
+        tokens: int,
+        held_microusd: int = 0,
     ) -> None:
         with self._writing() as db:
             before = held_delivery(db, delivery_id)
             row: dict[str, Any] = {"delivery_id": delivery_id, "key": key, "stage": stage, "attempt": before.attempt}
-            row |= {"cost_microusd": cost_microusd or 0, "held_microusd": held_microusd if cost_microusd is None else None}
+            row |= {
+                "cost_microusd": cost_microusd or 0,
+                "held_microusd": held_microusd if cost_microusd is None else None,
+            }
             if add_row(db, SPENDINGS, {**row, "tokens": tokens}):
                 write_delivery(db, before, paid(before, cost_microusd, tokens, held_microusd))
 

@@ -66,12 +66,12 @@ async def run_worker(
         wakes: enters stages again that look at something outside, such as a forge, once it is time.
         idle: called in each round in which nothing is to run, in a thread.
     """
-    woken_at_ms = 0
+    woken_at_s = clock.monotonic_s() - WAKE_S
     try:
         while not stop.is_set():
             try:
-                if wakes and clock.now_ms() >= woken_at_ms + WAKE_S * 1000:
-                    woken_at_ms = clock.now_ms()
+                if wakes and clock.monotonic_s() >= woken_at_s + WAKE_S:
+                    woken_at_s = clock.monotonic_s()
                     await to_thread.run_sync(wake, book, clock, required, abandon_on_cancel=True)
                 if not await to_thread.run_sync(sweep, engine, book, clock, required, abandon_on_cancel=True):
                     await to_thread.run_sync(idle)
