@@ -122,6 +122,12 @@ def test_one_file_that_can_not_be_looked_at_is_told_and_the_others_are_looked_at
     assert [(one.path, one.grave) for one, _ in tree.report.unread] == [("bomb", True)]
 
 
+def test_what_two_pieces_of_a_long_file_share_is_reported_once() -> None:
+    piped = scan(limits=Limits(window_chars=200, overlap_chars=120))
+    piped.piped(io.BytesIO(b"".join(b"%04d %s\n" % (number, TOKEN.encode()) for number in range(60))))
+    assert places(piped.report) == [("-", line, 6) for line in range(1, 61)]
+
+
 def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(TOKEN, encoding="utf-8")
     folder = tmp_path / "folder"
@@ -169,7 +175,8 @@ def test_a_history_tells_who_brought_it_in_also_when_it_was_taken_out(repository
     repository.commit("clean", a="nothing")
     guilty = repository.commit("add", a=f"k = {TOKEN}")
     repository.commit("move a line", a=f"\n\nk = {TOKEN}")
-    repository.commit("take out", a="nothing")
+    repository.commit("copy it as it was", b=f"k = {TOKEN}")
+    repository.commit("take out", a="nothing", b=None)
     repository.git("checkout", "-q", "-b", "side")
     told = repository.commit(f"use {OTHER} in a message")
     repository.git("checkout", "-q", "main")

@@ -67,7 +67,7 @@ def test_text_in_a_binary_file_is_found_at_its_byte() -> None:
     assert unread == []
 
 
-@given(lead=st.integers(0, 900), tail=st.integers(0, 400), width=st.sampled_from([7, 33, 5000]))
+@given(lead=st.integers(0, 2500), tail=st.integers(0, 400), width=st.sampled_from([7, 33, 450, 5000]))
 def test_a_word_at_any_place_of_a_long_file_is_found_once(lead: int, tail: int, width: int) -> None:
     filler = "".join("\n" if number % width == width - 1 else "x" for number in range(lead))
     text = filler + WORD + "y" * tail

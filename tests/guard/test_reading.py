@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import gzip
 import html
 import json
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from mohist.guard import GuardLimitError, Limits, View
 from mohist.guard.limit import DEFAULT
 from mohist.guard.reading import Reading, readings
+from mohist.guard.reading.draft import redraw
 
 # Made here, so that no scanner takes this file for a leak.
 SECRET = "tkn_" + "".join(string.ascii_letters[i * 7 % 52] + string.digits[i * 3 % 10] for i in range(18))
@@ -61,6 +63,8 @@ EXACT: dict[str, Callable[[str], str]] = {
     "broken-line": lambda text: in_pieces(text, "\n        "),
     "broken-line-in-a-diff": lambda text: in_pieces(text, "\n+    "),
     "broken-quotation": lambda text: in_pieces(text, "\n> "),
+    "rot13": lambda text: "gbxra: " + codecs.encode(text, "rot13"),
+    "backwards": lambda text: text[::-1] + " :nekot",
     "zero-width": "\u200b".join,
     "soft-hyphen": lambda text: in_pieces(text, "\u00ad"),
     "full-width": lambda text: "".join(chr(ord(char) + 0xFEE0) for char in text),
@@ -102,7 +106,24 @@ def placed(block: str, text: str) -> tuple[int, int]:
 @pytest.mark.parametrize("name", EXACT)
 def test_a_disguised_text_is_read_and_placed_to_the_character(name: str) -> None:
     disguised = EXACT[name](SECRET)
-    assert placed(BEFORE + disguised + AFTER, SECRET) == (len(BEFORE), len(BEFORE) + len(disguised))
+    start, end = placed(BEFORE + disguised + AFTER, SECRET)
+    named = len(disguised) - len(SECRET) if name in ("rot13", "backwards") else 0
+    first = len(BEFORE) + (named if name == "rot13" else 0)
+    assert (start, end) == (first, first + len(disguised) - named)
+
+
+@pytest.mark.parametrize(
+    "name", ["letters-apart", "utf-16", "hex", "hex-blanks", "codes", "backwards", "rot13", "json-unicode"]
+)
+def test_a_part_of_a_disguised_text_is_placed_to_the_character(name: str) -> None:
+    lead, tail = EXACT[name]("lead1"), EXACT[name]("tail2")
+    whole = EXACT[name]("lead1" + SECRET + "tail2")
+    if name in ("rot13", "backwards"):
+        lead, tail = (EXACT["rot13"]("lead1"), "xxxxx") if name == "rot13" else ("xxxxx", EXACT["backwards"]("lead1"))
+    start, end = placed(BEFORE + whole + AFTER, SECRET)
+    gap = {"letters-apart": 1, "utf-16": 1, "hex-blanks": 1, "codes": 2}.get(name, 0)
+    assert start == len(BEFORE) + len(lead) + gap
+    assert end == len(BEFORE) + len(whole) - len(tail) - gap
 
 
 @pytest.mark.parametrize("name", BY_BITS)
@@ -139,6 +160,13 @@ def test_base64_is_placed_by_the_characters_that_hold_its_bits(token: str, lead:
     start, end = placed(f"<{disguised}>", token)
     first, last = len(lead.encode()) * 8, len((lead + token).encode()) * 8
     assert (start, end) == (1 + first // 6, 1 + -(-last // 6))
+
+
+def test_of_two_places_that_overlap_the_first_counts() -> None:
+    view = redraw(View("abcdef"), "x", [(1, 4, "1", None), (2, 5, "2", None), (4, 5, "3", None)])
+    assert view is not None
+    assert view.text == "a13f"
+    assert [view.place(at, at + 1) for at in range(4)] == [(0, 1), (1, 4), (4, 5), (5, 6)]
 
 
 @given(text=st.text())

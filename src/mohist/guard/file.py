@@ -87,7 +87,7 @@ def pieces(path: str, stream: IO[bytes], limits: Limits) -> Iterator[Piece | Unr
         stream: at its beginning, can be sought in; read to its end in bounded memory.
         limits: how much is read, and in which pieces.
     """
-    head = stream.read(_HEAD_BYTES)
+    head = stream.read(min(_HEAD_BYTES, limits.window_chars))
     encoding = encoding_of(head)
     if head.startswith(b"%PDF-"):
         yield Unread(path, "is a PDF, whose text is compressed", grave=False)
@@ -127,7 +127,7 @@ def _text(path: str, head: bytes, stream: IO[bytes], encoding: str, limits: Limi
         parts = [pending]
         length = len(pending)
         while length < limits.window_chars:
-            chunk = stream.read(_READ_BYTES)
+            chunk = stream.read(min(_READ_BYTES, limits.window_chars))
             over = not chunk
             read += len(chunk)
             part = decoder.decode(chunk, final=over)

@@ -13,6 +13,10 @@ BEFORE_CHARS = 160
 AFTER_CHARS = 1024
 """Of the line behind it: the rest of a value."""
 
+KEY_CHARS = 8192
+"""Of a key in lines whose first line is a place; the lines between its first and its last are taken along."""
+_BEGIN, _END = "-----BEGIN ", "-----END "
+
 Locate = Callable[[int, int], tuple[int, int]]
 """From characters of a piece to the characters of its origin, both counted from the beginning of each."""
 
@@ -73,6 +77,7 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
     pieces: list[Piece] = []
     parts: list[str] = []
     length = 0
+    window = 0  # where in `parts` the last lines without a gap begin
     done = -1  # up to where the parent is in the view; -1: nothing yet
     stop = -1  # where the line around the last spot ends, or as much of it as is taken
     for start, end, meant, locate in spots:
@@ -83,13 +88,16 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
         else:
             low = max(start - BEFORE_CHARS, 0, done)
             low = max(low, text.rfind("\n", low, start) + 1)
-            if done >= 0 and low <= stop:
+            if done < 0:
+                pass
+            elif low <= stop or (start - stop < KEY_CHARS and _is_in_key("".join(parts[window:]) + text[done:stop])):
                 low = done
-            elif done >= 0:
+            else:
                 at += (length, length + stop - done)
                 pieces += ((done, stop, True), (stop, stop, None))
                 parts += (text[done:stop], "\n")
                 length += stop - done + 1
+                window = len(parts)
         if start > low:
             at.append(length)
             pieces.append((low, start, True))
@@ -106,9 +114,16 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
         stop = min(stop, len(text)) if line_end < 0 else line_end
     if done < 0:
         return None
+    if _is_in_key("".join(parts[window:]) + text[done:stop]):
+        stop = min(stop + KEY_CHARS, len(text))
     if stop > done:
         at.append(length)
         pieces.append((done, stop, True))
         parts.append(text[done:stop])
     made = "".join(parts)
     return View(made, (*view.via, via), Trace(view, at, pieces)) if made else None
+
+
+def _is_in_key(lines: str) -> bool:
+    begin = lines.rfind(_BEGIN)
+    return begin >= 0 and _END not in lines[begin:]

@@ -12,9 +12,10 @@ from mohist.guard.view import View
 _MARGIN = r"\\?\r?\n[ \t]*(?:[+>#*|-][ \t]*)?"
 _OPERATOR = r"[ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*"
 _RUN_CHAR = r"[A-Za-z0-9+/=_-]"
-_BETWEEN_LITERALS = re.compile(
-    rf"(?<={_RUN_CHAR})[\"'`]{_OPERATOR}(?:{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`](?={_RUN_CHAR})"
-)
+_BETWEEN_LITERALS = re.compile(rf"[\"'`]{_OPERATOR}(?:{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]")
+_LITERAL_BEGINS = re.compile(r"[ \t]*(?:[+>-][ \t]*)?(?:[+.&~]|\|\||\.\.)?[ \t]*[bfruLRU$@]?[\"'`]")
+_LITERAL_ENDS = re.compile(r"[\"'`][ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*\\?\r?\n?\Z")
+_LINE_CHARS = 4096
 # A line that begins with a name and a sign of equality is a line of its own; base64 ends with such a sign.
 _LINE_END = re.compile(rf"{_MARGIN}(?={_RUN_CHAR})(?![A-Za-z0-9_.-]{{1,80}}[ \t]*(?::|=(?!=*[ \t]*$)))", re.MULTILINE)
 _MARKED_LINES = re.compile(r"(?m)^(?:([+>-]) ?)(?=-----BEGIN )")
@@ -46,9 +47,33 @@ def diff(view: View, start: int = 0) -> View | None:
 
 
 def _literal_spots(view: View, first: int) -> Iterator[Spot]:
+    text = view.text
+    done = 0
     for low, high in lines(view, "concatenation", first):
-        for found in _BETWEEN_LITERALS.finditer(view.text, low, high):
-            yield found.start(), found.end(), "", None
+        for found in _BETWEEN_LITERALS.finditer(text, max(_first_literal(text, low), done), _last_literal(text, high)):
+            done = found.end()
+            yield found.start(), done, "", None
+
+
+def _first_literal(text: str, low: int) -> int:
+    """Where the lines of literals begin of which one begins at `low`."""
+    while low > 0 and _LITERAL_BEGINS.match(text, low):
+        line = text.rfind("\n", max(low - 1 - _LINE_CHARS, 0), low - 1) + 1
+        if not _LITERAL_ENDS.search(text, line, low):
+            break
+        low = line
+    return low
+
+
+def _last_literal(text: str, high: int) -> int:
+    """Where the lines of literals end of which one ends at `high`."""
+    while high < len(text) and _LITERAL_BEGINS.match(text, high + 1):
+        line = text.rfind("\n", max(high - _LINE_CHARS, 0), high) + 1
+        if not _LITERAL_ENDS.search(text, line, high):
+            break
+        end = text.find("\n", high + 1, high + 1 + _LINE_CHARS)
+        high = len(text) if end < 0 else end
+    return high
 
 
 def _line_spots(view: View, first: int) -> Iterator[Spot]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mohist.guard.errors import GuardLimitError
 from mohist.guard.limit import Limits
-from mohist.guard.reading import base, escape, fold, join
+from mohist.guard.reading import base, escape, fold, join, turn
 from mohist.guard.reading.trigger import fired
 from mohist.guard.view import View
 
@@ -34,6 +34,8 @@ _DECODERS: Mapping[str, _Decoder] = {
     "concatenation": _simple(join.concatenation),
     "line": _simple(join.line),
     "unicode": _simple(fold.unicode),
+    "rot13": _simple(turn.rot13),
+    "mirrored": _simple(turn.mirrored),
 }
 _HIDING = frozenset({"base64", "compressed", "base32", "hex", "codes"})
 """What is told where it is nested too deep to be undone; the others occur by chance in what was decoded."""

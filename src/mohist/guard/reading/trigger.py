@@ -40,7 +40,20 @@ EXPRESSIONS: Mapping[str, str] = {
     "quoted-printable": r"=3D|(?:=[2-7][0-9A-F]){4}|[A-Za-z0-9]=\r?\n[A-Za-z0-9]",
     "utf-16": r"(?:[ -~]\x00){4,}",
     # The end of one string literal and the beginning of the next, with nothing but an operator between them.
-    "concatenation": rf"{_RUN_CHAR}[\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]{_RUN_CHAR}",
+    "concatenation": (
+        rf"{_RUN_CHAR}[\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`][A-Za-z0-9+/=_.:@-]"
+        rf"|[.:@][\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]{_RUN_CHAR}"
+    ),
+    # What tells a secret, letter for letter 13 places on: names of settings, beginnings of well-known keys and of addresses.
+    "rot13": (
+        r"(?i:cnffjbeq|cnffjq|frperg|gbxra|ncv[_-]?xrl|npprff[_-]?xrl|cevingr[_-]?xrl|perqragvny|nhgubevmngvba)"
+        r"|-----ORTVA |\b(?:tuc_|tub_|tuf_|tvguho_cng_|fx-|fx_yvir|cx_yvir|NXVN|NFVN|NVmn|kbk[bnce]-|rlWu|tycng-|acz_|clcv-)"
+        r"|[a-z]{3,}://[^\s:/]{1,60}:[^\s@]{3,80}@[a-z.]+\.(?:pbz|arg|bet|vb|pa|vagreany|ybpny)"
+    ),
+    "mirrored": (
+        r"(?i:drowssap|terces|nekot|yek[_-]?ipa|yek[_-]?ssecca|yek[_-]?etavirp|laitnederc|noitazirohtua)"
+        r"| NIGEB-----|(?:_phg|_ohg|_shg|-ks|AIKA|AISA|[bpar]xox|hJye|_mpn)\b"
+    ),
     # A run of characters that goes on in the next line, with a digit near the break: prose has none.
     "line": (
         rf"{_RUN_CHAR}{{4,20}}[0-9]{_RUN_CHAR}{{0,8}}\\?{_MARGIN}{_RUN_CHAR}{{5}}"
