@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Launch:
     worktree: bool = False
     record: Path | None = None
     resume: str | None = None
+    delivery: str = ""
+    """What the run is part of; empty: nothing."""
 
 
 async def launch(request: Launch, emit: EventSink, approve: Approve | None, reply: Reply | None) -> RunResult:
@@ -78,7 +80,7 @@ async def _start(machine: Machine, request: Launch) -> RunResult:
         machine = machines.confined_by(machine, config.sandbox, config.readable)
         connected = await _connect(machine, request, workspace, config)
         async with _closing(machine, connected):
-            task = _task(connected, config, rules, request.task)
+            task = _task(connected, config, rules, request.task, request.delivery)
             return await session.start(machine, task, workspace, branch)
     finally:
         workspace.close()
@@ -99,10 +101,10 @@ async def _resume(machine: Machine, request: Launch) -> RunResult:
         _refuse_weaker(config, header)
         machine = machines.confined_by(machine, config.sandbox, config.readable)
         # A model is bound to its run: another one would not fit the prefix, so it must be named to be changed.
-        request = Launch(request.task, request.cwd, request.model or header.model, request.flags, False, request.record)
+        request = replace(request, model=request.model or header.model, worktree=False, resume=None)
         connected = await _connect(machine, request, workspace, config)
         async with _closing(machine, connected):
-            task = _task(connected, config, rules, header.task, checks=header.checks)
+            task = _task(connected, config, rules, header.task, request.delivery, header.checks)
             return await session.resume(machine, task, workspace, folder, request.task)
     finally:
         workspace.close()
@@ -159,7 +161,7 @@ async def _closing(machine: Machine, connected: Connected) -> AsyncIterator[None
 
 
 def _task(
-    connected: Connected, config: Config, rules: RuleSet, text: str, checks: tuple[str, ...] = ()
+    connected: Connected, config: Config, rules: RuleSet, text: str, delivery: str, checks: tuple[str, ...] = ()
 ) -> session.Task:
     return session.Task(
         text=text,
@@ -171,6 +173,7 @@ def _task(
         limits=config.tool_limits(),
         network=config.network,
         checks=checks or config.checks,
+        delivery=delivery,
     )
 
 

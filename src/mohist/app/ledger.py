@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mohist.app.ledger_setting import LedgerSettings
-from mohist.ledger import Draft, LedgerError, SealedError, note
+from mohist.ledger import Draft, LedgerError, SealedError, decode, note
+from mohist.ledger.export import export
 from mohist.ledger.log import Log
 from mohist.ledger.name import Names
 from mohist.ledger.notary import Archive, Notary, examine
@@ -274,3 +275,60 @@ def _answers(path: Path) -> bool:
 def open_home(home: Path, settings: LedgerSettings, env: Mapping[str, str]) -> LedgerHome | None:
     """The ledger of a state folder; None: it is switched off."""
     return LedgerHome(home / "ledger", settings, env) if settings.on else None
+
+
+def export_all(
+    home: LedgerHome,
+    folder: Path,
+    *,
+    streams: Sequence[str] = (),
+    tell: Callable[[int, int], None] | None = None,
+    gone: Callable[[list[str]], None] = lambda _: None,
+) -> tuple[int, str]:
+    """Signs the log as it is, asks the witnesses, and writes a bundle.
+
+    Args:
+        home: the ledger.
+        folder: written to.
+        streams: whose contents are shown, with their keys.
+        tell: is told how far it is.
+        gone: is told the digests of contents that are not there any more.
+
+    Returns:
+        How many entries, and the key that they are verified with.
+
+    Raises:
+        LedgerError: it can't be signed or written.
+    """
+    notary = home.notary()
+    try:
+        signed = notary.checkpoint()
+    finally:
+        notary.close()
+    log, vault, archive = home.read(), home.vault(), home.archive()
+    try:
+        wanted = [
+            named["digest"]
+            for stream in streams
+            for _, leaf in log.stream(stream)
+            for named in decode(leaf).get("payload", ())
+            if "digest" in named
+        ]
+        size = signed.checkpoint.size
+        gone(
+            export(
+                log,
+                folder,
+                signed,
+                earlier=archive.every(size),
+                policy=home.policy(),
+                vault=vault,
+                contents=wanted,
+                tell=tell,
+            )
+        )
+    finally:
+        archive.close()
+        vault.close()
+        log.close()
+    return size, str(home.log_key())

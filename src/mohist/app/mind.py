@@ -96,6 +96,7 @@ class AgentMind:
             self._model_of(job),
             {k: v for k, v in flags.items() if v},
             record=self._record_of(job),
+            delivery=job.key.partition("/")[0],
         )
         try:
             return await self._begin(request, begun, emit)
@@ -110,7 +111,9 @@ class AgentMind:
         if not run_id:
             return await launch(request, emit, None, None)
         try:
-            return await launch(Launch("", request.cwd, request.model, resume=run_id), emit, None, None)
+            return await launch(
+                Launch("", request.cwd, request.model, resume=run_id, delivery=request.delivery), emit, None, None
+            )
         except UnpricedError:
             raise
         except (ConfigError, RunError):

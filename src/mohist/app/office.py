@@ -16,12 +16,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from mohist.agent.errors import TreeBusyError
 from mohist.agent.log import hold_lock
 from mohist.app import machine as machines
 from mohist.app.config import Config
-from mohist.app.database import gateway_settings
+from mohist.app.database import owner_config
+from mohist.app.evidence import Evidence, open_evidence
 from mohist.app.launch import settings
 from mohist.app.machine import Machine
 from mohist.app.mind import AgentMind
@@ -29,6 +31,7 @@ from mohist.app.ruling import COMPANY_FILE, USER_FILE, Rulings, read_text
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
 from mohist.delivery.check.shelf import Shelf, caches
+from mohist.delivery.chronicle import ChronicledStore, DeliveryChronicle
 from mohist.delivery.environment import Environment
 from mohist.delivery.errors import RuleError
 from mohist.delivery.forge import Forge, Post, find_post
@@ -41,11 +44,13 @@ from mohist.delivery.request import Harbour
 from mohist.delivery.ship import Ship
 from mohist.delivery.stage import Context, Measure
 from mohist.delivery.state import Delivery, Facts, Gate
-from mohist.delivery.store import Store, delivery_address
+from mohist.delivery.store import delivery_address
 from mohist.delivery.target.contract import Target
 from mohist.delivery.verify import Verify, VerifySettings
 from mohist.event import Event, EventSink
 from mohist.sandbox import Author, Remote
+
+_Chronicled = TypeVar("_Chronicled", bound=ChronicledStore)
 
 AUTHOR = "mohist"
 MAIL = "mohist@localhost"
@@ -99,7 +104,9 @@ class Office:
     paths: StatePaths = field(init=False)
     clock: Clock = field(init=False)
     ids: IdSource = field(init=False)
-    book: Store = field(init=False)
+    book: ChronicledStore = field(init=False)
+    evidence: Evidence | None = field(init=False)
+    """The ledger; None: it is switched off."""
     rulings: Rulings = field(init=False)
     variables: Mapping[str, str] = field(init=False)
     """What the settings say of the database."""
@@ -111,14 +118,25 @@ class Office:
         self.clock = SystemClock()
         self.ids = RandomIds(self.clock)
         self.paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.variables = gateway_settings(self.env).variables
+        config = owner_config(self.env)
+        self.variables = config.gateway.variables
         address = delivery_address(self.paths.home, self.variables)
         self.is_file = address.path is not None
-        self.book = Store(address, self.clock)
+        self.evidence = open_evidence(self.paths.home, config.ledger, self.env)
+        self.book = self.recorded(ChronicledStore(address, self.clock))
         self.rulings = Rulings(self.paths.home, self._reading_ground)
 
     def close(self) -> None:
         self.book.close()
+        if self.evidence is not None:
+            self.evidence.close()
+
+    def recorded(self, store: _Chronicled) -> _Chronicled:
+        """Tables that enter what is evidence in the ledger, where there is one."""
+        if self.evidence is not None:
+            keep = self.evidence.settings.keep_contents
+            store.chronicle = DeliveryChronicle(self.evidence, self.evidence.name, keep)
+        return store
 
     def notifier(self, back_ms: int) -> Notifier:
         """Tells hooks of the company and of the user what was noted in the last `back_ms` and from now on.
@@ -275,7 +293,7 @@ class Office:
         return partial(make_target, means=means)
 
 
-class HeldStore(Store):
+class HeldStore(ChronicledStore):
     """The tables, of which one process runs what it holds the lock of: for engines that don't share work out themselves."""
 
     def take(self, office: Office, only: str = "") -> HeldStore:

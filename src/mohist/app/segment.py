@@ -13,6 +13,7 @@ from typing import Any, Final
 from mohist.app.office import Office, Study
 from mohist.delivery import clarify, implement, landing, plan, report, review, specify
 from mohist.delivery.book import Book
+from mohist.delivery.chronicle import ChronicledStore
 from mohist.delivery.engine import Body, Segments, StepRunner
 from mohist.delivery.errors import EngineError, StateError
 from mohist.delivery.gate import why_skip
@@ -41,6 +42,9 @@ async def _walk(
     office: Office, book: Book, segment: SegmentName, steps: StepRunner, delivery_id: str, turn: int
 ) -> dict[str, Any]:
     delivery = await ask(book.get, delivery_id)
+    if isinstance(book, ChronicledStore):
+        # Whoever was killed between a row and its entry left the entry to us.
+        await ask(book.reconcile, delivery_id)
     async with office.study(delivery, book) as study:
         stages = _stages(study)
         for number in range(MOST_STEPS):

@@ -18,6 +18,7 @@ from mohist.app.office import HeldStore, Office
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
 from mohist.app.segment import segments
 from mohist.base import MohistError
+from mohist.delivery.chronicle import ChronicledStore
 from mohist.delivery.consent import by_yes
 from mohist.delivery.engine import Engine
 from mohist.delivery.engine.doze import DozingEngine
@@ -200,10 +201,10 @@ def _engine(office: Office, only: str) -> tuple[Store, Engine]:
     if engine_name(office) == "dbos":
         from mohist.delivery.engine.dbos import DbosEngine
 
-        store = Store(address, office.clock)
+        store = office.recorded(ChronicledStore(address, office.clock))
         where = file_address(office.paths.home / ENGINE_FILE) if office.is_file else address
         return store, DozingEngine(lambda: DbosEngine(where, segments(office, store), store, office.clock))
-    book = HeldStore(address, office.clock).take(office, only)
+    book = office.recorded(HeldStore(address, office.clock).take(office, only))
     journal = Journal(file_address(office.paths.home / ENGINE_FILE), office.clock)
     return book, PlainEngine(segments(office, book), journal, book)
 

@@ -104,10 +104,32 @@ def _deliver(args: argparse.Namespace) -> int:
         for delivery in (done, sick):
             _tell(f"report: {office.desk(delivery.delivery_id) / 'report.html'}")
         _tell(f"what was merged: git -C {site.remote} log -p main")
+        holds = _evidence(office, site)
         _tell(f"the service has been stopped; {time.monotonic() - began_s:.0f} s")
-        return ExitCode.FAILED if prober.failed else ExitCode.DONE
+        return ExitCode.DONE if holds and not prober.failed else ExitCode.FAILED
     finally:
         office.close()
+
+
+def _evidence(office: Office, site: Site) -> bool:
+    """Hands the evidence out as to an auditor, and verifies it as one would; whether it holds."""
+    from mohist.app.ledger import LedgerHome, export_all
+    from mohist.ledger.verify import verify
+
+    evidence = office.evidence
+    if evidence is None:
+        _tell("the ledger is switched off (ledger.on), so nothing of this can be proved")
+        return True
+    home = LedgerHome(office.paths.home / "ledger", evidence.settings, office.env)
+    folder = site.room / "evidence"
+    size, key = export_all(home, folder)
+    verdict = verify(folder, key)
+    if not verdict.holds:
+        _tell(f"the evidence does not hold: {verdict.step}: {verdict.where}: {verdict.why}")
+        return False
+    _tell(f"evidence: {size} entries in {folder}, verified: {', '.join(verdict.steps)}")
+    _tell(f"change any byte of it, then: python {folder}/verify.py {folder} --key '{key}'")
+    return True
 
 
 def _chapter(office: Office, site: Site, chapter: Chapter, args: argparse.Namespace) -> Delivery | None:

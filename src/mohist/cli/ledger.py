@@ -131,6 +131,7 @@ def _line(index: int, entry: dict[str, Any]) -> str:
     moment = datetime.fromtimestamp(entry["at"] / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     said = {**entry.get("about", {}), **entry.get("data", {})}
     words = " ".join(f"{name}={value}" for name, value in said.items() if not isinstance(value, dict | list))
+    words = " ".join(words.split())
     return plain(
         f"{index:>8}  {moment}  {entry['kind']:<16} {entry['stream']}#{entry['seq']}  {entry['actor']}  {words}"
     )[:400]
@@ -214,44 +215,14 @@ def _checkpoint(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from mohist.ledger import decode
-    from mohist.ledger.export import export
+    from mohist.app.ledger import export_all
 
-    home = _home()
-    notary = home.notary()
-    try:
-        signed = notary.checkpoint()
-    finally:
-        notary.close()
-    log, vault, archive = home.read(), home.vault(), home.archive()
-    try:
-        wanted = [
-            named["digest"]
-            for stream in args.contents
-            for _, leaf in log.stream(stream)
-            for named in decode(leaf).get("payload", ())
-            if "digest" in named
-        ]
-        gone = export(
-            log,
-            args.folder,
-            signed,
-            earlier=archive.every(signed.checkpoint.size),
-            policy=home.policy(),
-            vault=vault,
-            contents=wanted,
-            tell=_Progress("written"),
-        )
-    finally:
-        archive.close()
-        vault.close()
-        log.close()
-    key = str(home.log_key())
+    gone: list[str] = []
+    size, key = export_all(_home(), args.folder, streams=args.contents, tell=_Progress("written"), gone=gone.extend)
     if args.json:
-        value = {"folder": str(args.folder), "size": signed.checkpoint.size, "key": key, "missing_contents": gone}
-        print(json.dumps(value, indent=2))
+        print(json.dumps({"folder": str(args.folder), "size": size, "key": key, "missing_contents": gone}, indent=2))
         return ExitCode.DONE
-    print(f"{signed.checkpoint.size} entries, {len(wanted) - len(gone)} contents in {args.folder}")
+    print(f"{size} entries in {args.folder}")
     if gone:
         print(f"{len(gone)} contents are not there any more: erased, or never kept.")
     print(f"Verify it anywhere:  python {args.folder}/verify.py {args.folder} --key '{key}'")
