@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,8 @@ class Why:
     requirement: str
     behind: tuple[dict[str, Any], ...]
     """Entries of its delivery that decided: reviews, approvals, merges, deploys."""
+    people: Mapping[str, str]
+    """Names by pseudonym, as far as they are known."""
 
 
 @dataclass(slots=True)
@@ -165,11 +167,12 @@ class Inquiry:
         if write.delivery:
             for index, leaf in self._log.stream(f"delivery:{write.delivery}"):
                 entry = {"index": index, **decode(leaf)}
-                if entry["kind"] in ("approval", "verdict", "deploy", "delivery.stage"):
+                if entry["kind"] in ("approval", "verdict", "deploy", "delivery.stage", "finding"):
                     behind.append(entry)
                 if entry["kind"] == "delivery.stage" and not requirement:
                     requirement = self._text(entry)
-        return Why(write, prompt, person, requirement, tuple(behind))
+        people = {actor: self._person(actor) for actor in {entry["actor"] for entry in behind}}
+        return Why(write, prompt, person, requirement, tuple(behind), people)
 
     def _entry(self, index: int) -> dict[str, Any]:
         for leaf in self._log.leaves(index, index + 1):

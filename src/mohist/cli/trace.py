@@ -36,7 +36,7 @@ exit codes: 0 done, 2 no such file, line or commit."""
 
 _LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
 PROGRESS_S = 2.0
-PROMPT_CHARS = 2000
+PROMPT_LINES = 8
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -159,14 +159,35 @@ def _because(why: Why, one: Traced) -> list[str]:
         f"ledger    entry {write.entry}" + (f"; intent {write.intent}" if write.intent else ""),
     ]
     if why.prompt:
-        asked = why.prompt[:PROMPT_CHARS].strip().replace("\n", "\n                  ")
-        lines.append(f"asked     by {why.person or 'nobody known'}, entry {write.prompt}: {asked}")
+        words = why.prompt.strip().split("\n")
+        more = f"          … {len(words) - PROMPT_LINES} more lines: mohist ledger show {write.prompt}"
+        lines.append(f"asked     by {why.person or 'nobody known'}, entry {write.prompt}: {words[0]}")
+        lines += [f"          {line}" for line in words[1:PROMPT_LINES]] + ([more] if len(words) > PROMPT_LINES else [])
     if write.delivery:
-        lines.append(f"delivery  {write.delivery}" + (f": {why.requirement[:200]}" if why.requirement else ""))
-        for entry in why.behind:
-            data = entry.get("data", {})
-            words = " ".join(f"{name}={value}" for name, value in data.items() if isinstance(value, str | int))[:160]
-            lines.append(f"          entry {entry['index']}  {entry['kind']}  {entry['actor']}  {words}")
+        lines.append(f"delivery  {write.delivery}" + (f": {why.requirement}" if why.requirement else ""))
+        lines += _decisions(why)
+    return lines
+
+
+def _decisions(why: Why) -> list[str]:
+    """What let the line pass: checks, reviews, approvals, releases."""
+    checks = [entry for entry in why.behind if entry["kind"] == "verdict" and entry["data"].get("phase") == "after"]
+    lines = []
+    if checks:
+        held = sum(entry["data"]["exit_code"] == 0 for entry in checks)
+        lines.append(
+            f"checked   {held} of {len(checks)} checks of the change held, entries {checks[0]['index']} to {checks[-1]['index']}"
+        )
+    for entry in why.behind:
+        data, index = entry["data"], entry["index"]
+        if entry["kind"] == "finding":
+            lines.append(f"reviewed  {entry['actor']}: {data['severity']}, {data['status']}, entry {index}")
+        elif entry["kind"] == "approval":
+            lines.append(
+                f"{data['verdict']:<9} {why.people.get(entry['actor'], entry['actor'])}: {data['subject']}, entry {index}"
+            )
+        elif entry["kind"] == "deploy" and data["status"] in ("committed", "rolled-back", "failed"):
+            lines.append(f"released  {data['release']} in {data['environment']}: {data['status']}, entry {index}")
     return lines
 
 
