@@ -109,3 +109,37 @@ def test_what_can_t_be_listed_is_said(
 ) -> None:
     assert main(["guard", "secrets", *words]) != 0
     assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def tree(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tree = home / "tree"
+    tree.mkdir()
+    monkeypatch.chdir(tree)
+    (tree / "a.py").write_text(
+        f"t = '{filled('npm_{crc62:30}')}'  # mohist: allow veles.npm* because made up\n", encoding="utf-8"
+    )
+    return tree
+
+
+def allow(home: Path, until: str) -> None:
+    rows = f'[[allow]]\nrule = "veles.npm*"\npath = "*.py"\nreason = "made up"\nowner = "me & co"\nuntil = {until}\n'
+    (home / "allow.toml").write_text(rows, encoding="utf-8")
+    (home / "mohist.toml").write_text(f'[guard]\nallow_list = "{home}/allow.toml"\n', encoding="utf-8")
+
+
+def test_a_scan_lets_pass_what_the_allow_list_says_until_its_day_is_over(
+    home: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["guard", "scan"]) == 1
+    allow(home, "2999-01-01")
+    assert main(["guard", "scan"]) == 0
+    assert "1 let pass" in capsys.readouterr().err
+    allow(home, "2026-01-01")
+    assert main(["guard", "scan"]) == 1
+    assert "no longer let pass since 2026-01-01: made up (me & co)" in capsys.readouterr().err
+
+
+def test_marks_in_files_count_only_where_asked(tree: Path) -> None:
+    assert main(["guard", "scan"]) == 1
+    assert main(["guard", "scan", "--honour-marks"]) == 0

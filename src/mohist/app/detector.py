@@ -17,7 +17,7 @@ from mohist.guard.keyword import keyword_detector
 from mohist.guard.marking import marking_detector, path_detector
 from mohist.guard.personal import personal_detector
 from mohist.guard.secret import listed_detector, secret_detector
-from mohist.guard.secret.allow import Allowances, read_allowances
+from mohist.guard.secret.allow import Allowance, Allowances, read_allowances
 from mohist.guard.secret.register import listed_path
 
 RESTRICTED: Final = "source.restricted"
@@ -67,7 +67,7 @@ class Allowed:
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
         self._clock = clock
-        self._all = () if path is None else read_allowances(_text(path), where=str(path))
+        self._all = allowances(path)
         self._day: date | None = None
         self._today = Allowances((), date.min)
 
@@ -80,6 +80,16 @@ class Allowed:
             self._today, self._day = Allowances(self._all, day), day
         entry = self._today.why(Finding("", rule, "", 0, 0, 0.0, "", digest), "")
         return "" if entry is None else entry.owner
+
+
+def allowances(path: Path | None) -> tuple[Allowance, ...]:
+    """What the allow-list says.
+
+    Raises:
+        ConfigError: it can't be read.
+        GuardRuleError: it can't be taken.
+    """
+    return () if path is None else read_allowances(_text(path), where=str(path))
 
 
 def _text(path: Path) -> str:

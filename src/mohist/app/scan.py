@@ -17,7 +17,7 @@ from typing import IO
 import anyio
 
 from mohist.app.errors import ConfigError
-from mohist.guard import Digest, Finding, GuardError, Limits, Scanner
+from mohist.guard import Block, Digest, Finding, GuardError, Limits, Scanner
 from mohist.guard.archive import read_file
 from mohist.guard.file import Piece, Position, Unread
 from mohist.sandbox import Git, History, Introduced, batches, find_repository
@@ -31,6 +31,9 @@ _SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn"})
 
 Progress = Callable[[int, str], None]
 """Told after each file: how many bytes were looked at so far, and the file's path."""
+
+Passes = Callable[[Block, Finding], bool]
+"""Whether somebody lets a finding in a text pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Report:
     """What was not looked at, each with its identity."""
     files: int = 0
     bytes: int = 0
+    passed: int = 0
+    """Findings that somebody lets pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +88,17 @@ class Scan:
         limits: of reading.
         wanted: which findings are reported.
         progress: told how far it is.
+        passes: says whether somebody lets a finding in a text pass.
     """
 
     def __init__(
-        self, scanner: Scanner, digest: Digest, limits: Limits, wanted: Wanted, progress: Progress = lambda *_: None
+        self,
+        scanner: Scanner,
+        digest: Digest,
+        limits: Limits,
+        wanted: Wanted,
+        progress: Progress = lambda *_: None,
+        passes: Passes = lambda *_: False,
     ) -> None:
         self._report = Report()
         self._scanner = scanner
@@ -94,6 +106,7 @@ class Scan:
         self._limits = limits
         self._wanted = wanted
         self._progress = progress
+        self._passes = passes
         self._seen: set[str] = set()
         self._waiting: list[tuple[Piece, str]] = []
         self._waiting_chars = 0
@@ -206,6 +219,9 @@ class Scan:
         low, high = piece.keep
         for finding in findings:
             if not low <= finding.start < high or not self._wanted.holds(finding):
+                continue
+            if self._passes(block, finding):
+                self._report.passed += 1
                 continue
             identity = self._digest(f"{finding.rule}\0{finding.value_digest}\0{block.path}")
             if commit:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from mohist.base import ExitCode, MohistError, StatePaths
 
 if TYPE_CHECKING:
-    from mohist.app.scan import Leak, Report, Scan
+    from mohist.app.scan import Leak, Passes, Report, Scan
+    from mohist.guard import Block, Finding
 
 EPILOG = """\
 Prints where something was found and how sure that is, never the thing itself; a value is shown by its first characters at
@@ -70,6 +71,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help=f"leave out what is less sure, from 0 to 1 (default: {_DEFAULT_CONFIDENCE})",
     )
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="leave out what this file knows")
+    parser.add_argument(
+        "--honour-marks",
+        action="store_true",
+        help="let pass what a line marks with `mohist: allow RULE because REASON`; for files whose every writer is trusted",
+    )
     parser.add_argument("--write-baseline", type=Path, metavar="FILE", help="write down what was found as known")
 
 
@@ -120,7 +126,27 @@ def _scan(args: argparse.Namespace, progress: _Progress) -> Scan:
         Limits(),
         Wanted(() if "all" in classes else classes, args.min_confidence),
         progress,
+        _passes(settings.allow_list, honour_marks=args.honour_marks),
     )
+
+
+def _passes(allow_list: Path | None, *, honour_marks: bool) -> Passes:
+    """By the allow-list and, if asked for, by marks; says which entries no longer hold."""
+    from datetime import UTC, datetime
+
+    from mohist.app.detector import allowances
+    from mohist.guard.secret import Allowances, marked
+    from mohist.terminal import plain
+
+    allowed = Allowances(allowances(allow_list), datetime.now(UTC).date())
+    for entry in allowed.expired:
+        print(plain(f"no longer let pass since {entry.until}: {entry.reason} ({entry.owner})"), file=sys.stderr)
+
+    def passes(block: Block, finding: Finding) -> bool:
+        marks = honour_marks and marked(block.text, finding.start, finding.end, finding.rule)
+        return bool(marks) or allowed.why(finding, block.path) is not None
+
+    return passes
 
 
 def _run(scan: Scan, args: argparse.Namespace, paths: list[str]) -> None:
@@ -156,6 +182,8 @@ def _print(report: Report, left_out: int) -> None:
     words = [f"{len(report.leaks)} finding(s) in {files} file(s)", f"{report.files} looked at"]
     if report.unread:
         words.append(f"{len(report.unread)} not, or not wholly")
+    if report.passed:
+        words.append(f"{report.passed} let pass")
     if left_out:
         words.append(f"{left_out} known ones left out")
     print("; ".join(words), file=sys.stderr)
@@ -205,6 +233,7 @@ def _as_json(report: Report, left_out: int) -> dict[str, Any]:
         ],
         "unread": [{"path": one.path, "why": one.why, "grave": one.grave, "id": id_} for one, id_ in report.unread],
         "files": report.files,
+        "passed": report.passed,
         "known": left_out,
     }
 

@@ -10,6 +10,7 @@ from mohist.guard.secret.detector import SecretDetector
 from mohist.guard.secret.example import filled
 from mohist.guard.secret.factory import listed_detector, secret_detector
 from mohist.guard.secret.listed import Listed, ListedDetector, Tracer
+from mohist.guard.secret.mark import marked
 from mohist.guard.secret.register import Register, listed_path
 from mohist.guard.secret.rule import HIGH, LOW, MEDIUM, Rule
 from mohist.guard.secret.rulefile import Example, RuleFile, company_rules, own_rules, read_rules, unchecked_rules
@@ -36,6 +37,7 @@ __all__ = [
     "filled",
     "listed_detector",
     "listed_path",
+    "marked",
     "own_rules",
     "read_allowances",
     "read_rules",
