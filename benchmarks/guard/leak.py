@@ -17,8 +17,9 @@ import json
 import random
 import sys
 import tempfile
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -142,7 +143,24 @@ DISGUISES: Mapping[str, Disguise] = {
 """How a line is written so that a reader, or a model, still gets the secret out of it."""
 
 
-def cases() -> list[tuple[str, str, str]]:
+BEYOND: Mapping[str, Disguise] = {
+    "backwards": lambda line, _: line[::-1],
+    "Ascii85": lambda line, _: base64.a85encode(line.encode()).decode(),
+    "every character doubled": lambda line, _: "".join(char * 2 for char in line),
+    "a dash between characters": lambda line, _: "-".join(line),
+    "two halves, the second first": lambda line, _: f"tail: {line[len(line) // 2 :]}\nhead: {line[: len(line) // 2]}",
+    "shifted by one in the alphabet": lambda line, _: "".join(
+        chr(ord(char) + 1) if char.isalnum() else char for char in line
+    ),
+    "XOR with one byte, in base64": lambda line, _: base64.b64encode(
+        bytes(byte ^ 0x5A for byte in line.encode())
+    ).decode(),
+    "spelled in words": lambda line, _: " ".join(unicodedata.name(char, "line feed").lower() for char in line),
+}
+"""What somebody who means to get past does in a minute; there is no end to these."""
+
+
+def cases(disguises: Mapping[str, Disguise] = DISGUISES) -> list[tuple[str, str, str]]:
     """Secret, disguise, text: each of the one in each of the other."""
     return [
         (
@@ -151,7 +169,7 @@ def cases() -> list[tuple[str, str, str]]:
             f"Please look at this:\n{write(filled(line), random.Random(f'{secret} {disguise}'))}\nThanks.\n",
         )
         for secret, line in SECRETS.items()
-        for disguise, write in DISGUISES.items()
+        for disguise, write in disguises.items()
     ]
 
 
@@ -177,28 +195,41 @@ def holds(scanner: Scanner, text: str) -> bool:
     )
 
 
-def missed(scanner: Scanner) -> Mapping[str, Sequence[str]]:
+def missed(scanner: Scanner, disguises: Mapping[str, Disguise] = DISGUISES) -> Mapping[str, Sequence[str]]:
     """By disguise: the secrets that get through."""
     through: dict[str, list[str]] = defaultdict(list)
-    for secret, disguise, text in cases():
+    for secret, disguise, text in cases(disguises):
         if not holds(scanner, text):
             through[disguise].append(secret)
     return through
 
 
-def table(through: Mapping[str, Sequence[str]]) -> str:
+def table(scanner: Scanner) -> str:
     """For the document: every disguise, how many are found, and which get through."""
+    through = missed(scanner)
     total = len(SECRETS) * len(DISGUISES)
-    count = total - sum(map(len, through.values()))
-    rows = [f"{count} of {total} are found.", "", "| disguise | found | gets through |", "|---|---|---|"]
-    for disguise in DISGUISES:
+    return "\n".join(
+        [
+            f"{total - sum(map(len, through.values()))} of {total} are found.",
+            "",
+            *_rows(DISGUISES, through),
+            "",
+            "Somebody who means to get past needs a minute more. Of these, counted apart, any number can be made up:",
+            "",
+            *_rows(BEYOND, missed(scanner, BEYOND)),
+        ]
+    )
+
+
+def _rows(disguises: Mapping[str, Disguise], through: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    yield from ("| disguise | found | gets through |", "|---|---|---|")
+    for disguise in disguises:
         names = through.get(disguise, ())
         kept = len(SECRETS) - len(names)
         said = ", ".join(names)
         if len(names) >= NEARLY_ALL:
             said = "all but " + ", ".join(name for name in SECRETS if name not in names) if kept else "all"
-        rows.append(f"| {disguise} | {kept} of {len(SECRETS)} | {said or '-'} |")
-    return "\n".join(rows)
+        yield f"| {disguise} | {kept} of {len(SECRETS)} | {said or '-'} |"
 
 
 def written(document: str, text: str) -> str:
@@ -215,7 +246,7 @@ def main() -> int:
     scanner = engine(arguments.cache)
     if false := [text for text in harmless() if holds(scanner, text)]:
         sys.stdout.write(f"{len(false)} harmless texts are taken for secrets\n")
-    text = table(missed(scanner))
+    text = table(scanner)
     sys.stdout.write(text + "\n")
     if arguments.write:
         DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8"), text), encoding="utf-8")
