@@ -261,7 +261,6 @@ class Lane:
         return Counter(seen) - back
 
 
-
 def closed(office: Office, lanes: Sequence[Lane]) -> None:
     """Ends what serves, and its users."""
     for lane in lanes:
