@@ -4,74 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.clock import FakeClock
+from fakes.ledger import Ledger, opened
 from mohist.agent.attribution import bare_hash, blob_id, line_hash, written_lines
 from mohist.agent.chronicle import RunChronicle
 from mohist.agent.log import RunLog
 from mohist.agent.record import Check, Ended, FileChange, Grant, Header, Intent, Outcome, PreImage, User
 from mohist.base import sha256_hex
-from mohist.ledger import Draft, LedgerBusyError, LedgerError, Receipt, decode
-from mohist.ledger.log import Log
-from mohist.ledger.name import Names
-from mohist.ledger.vault import Vault
-from mohist.ledger.writer import Writer
+from mohist.ledger import LedgerError
 
-ROOT = bytes(range(32))
 BEFORE = b"def f():\n    return 1\n\n\ndef g():\n    return 2\n"
 AFTER = b"def f():\n    return 10\n\n\ndef g():\n    return 2\n\n\ndef h():\n    return 3\n"
 
 
-class Ledger:
-    """A real one, which can be made to refuse."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.vault = Vault(folder / "keys.db", ROOT)
-        self.names = Names(folder / "names.db", ROOT)
-        self.writer = Writer(Log(folder / "log.db", "log.example/test"), self.vault)
-        self.refuses = False
-
-    def submit(self, draft: Draft) -> Future[Receipt]:
-        if self.refuses:
-            failed: Future[Receipt] = Future()
-            failed.set_exception(LedgerBusyError("The disk is full."))
-            return failed
-        return self.writer.submit(draft)
-
-    def append(self, draft: Draft) -> Receipt:
-        return self.submit(draft).result()
-
-    def entries(self) -> list[dict[str, Any]]:
-        log = Log(self.folder / "log.db", read_only=True)
-        found = [decode(leaf) for leaf in log.leaves(0, log.size)]
-        log.close()
-        return found
-
-    def content(self, entry: dict[str, Any]) -> bytes:
-        (named,) = entry["payload"]
-        log = Log(self.folder / "log.db", read_only=True)
-        kept = log.payload(named["digest"])
-        log.close()
-        assert kept is not None
-        assert kept[2] is not None
-        return self.vault.open(kept[0], kept[1], kept[2], named["commitment"])
-
-
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(tmp_path)
-    yield made
-    made.writer.close()
-    made.names.close()
-    made.vault.close()
+    with opened(tmp_path) as made:
+        yield made
 
 
 def header(workspace: Path) -> Header:

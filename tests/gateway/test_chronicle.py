@@ -2,85 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 
 from fakes.gateway import Gateway, at, gateway
+from fakes.ledger import Ledger, opened
 from fakes.upstream import Received, Reply, Upstream, chat_wire, error_reply
 from mohist.gateway.call import Refusal
 from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.route import Route
-from mohist.ledger import Draft, LedgerBusyError, Receipt, decode
 from mohist.ledger.log import Log
-from mohist.ledger.name import Names
-from mohist.ledger.vault import Vault, commitment
-from mohist.ledger.writer import Writer
+from mohist.ledger.vault import commitment
 
 pytestmark = pytest.mark.enable_socket
 CHAT = "/v1/chat/completions"
 BODY = json.dumps(
     {"model": "m", "stream": True, "messages": [{"role": "user", "content": "tell ada's secret"}]}
 ).encode()
-ROOT = os.urandom(32)
-
-
-@dataclass
-class Kept:
-    """A real ledger, which can be made to refuse."""
-
-    folder: Path
-    writer: Writer
-    names: Names
-    vault: Vault
-    refuses: bool = False
-    told: list[str] = field(default_factory=list)
-
-    def submit(self, draft: Draft) -> Future[Receipt]:
-        if self.refuses:
-            failed: Future[Receipt] = Future()
-            failed.set_exception(LedgerBusyError("The disk is full."))
-            return failed
-        return self.writer.submit(draft)
-
-    def entries(self) -> list[dict[str, Any]]:
-        log = Log(self.folder / "log.db", read_only=True)
-        found = [decode(leaf) for leaf in log.leaves(0, log.size)]
-        log.close()
-        return found
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
-    vault = Vault(tmp_path / "keys.db", ROOT)
-    made = Kept(
-        tmp_path, Writer(Log(tmp_path / "log.db", "log.example/test"), vault), Names(tmp_path / "n.db", ROOT), vault
-    )
-    yield made
-    made.writer.close()
-    made.names.close()
-    vault.close()
+def kept(tmp_path: Path) -> Iterator[Ledger]:
+    with opened(tmp_path) as made:
+        yield made
 
 
 @asynccontextmanager
-async def serving(kept: Kept, *upstreams: Upstream) -> AsyncIterator[Gateway]:
-    chronicle = Chronicle(kept, kept.names.pseudonym, kept.told.append)
+async def serving(
+    kept: Ledger, *upstreams: Upstream, tell: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Gateway]:
+    chronicle = Chronicle(kept, kept.names.pseudonym, tell)
     ends = tuple(at(upstream.url, name=f"up{number}") for number, upstream in enumerate(upstreams))
     async with gateway([Route("m", ends)], chronicle=chronicle) as running:
         yield running
     await anyio.to_thread.run_sync(chronicle.close)
 
 
-async def test_a_call_is_in_the_ledger_before_it_reaches_the_upstream(kept: Kept) -> None:
+async def test_a_call_is_in_the_ledger_before_it_reaches_the_upstream(kept: Ledger) -> None:
     seen: list[list[str]] = []
 
     def reply(_: Received) -> Reply:
@@ -98,7 +63,7 @@ async def test_a_call_is_in_the_ledger_before_it_reaches_the_upstream(kept: Kept
     assert response["data"]["output_tokens"] is not None
 
 
-async def test_what_left_can_be_proved_and_no_name_stands_in_the_log(kept: Kept) -> None:
+async def test_what_left_can_be_proved_and_no_name_stands_in_the_log(kept: Ledger) -> None:
     async with Upstream([Reply(chat_wire("hello"))]) as upstream, serving(kept, upstream) as running:
         await running.post(CHAT, BODY)
         (received,) = upstream.requests
@@ -115,7 +80,7 @@ async def test_what_left_can_be_proved_and_no_name_stands_in_the_log(kept: Kept)
     assert kept.names.name(kept.entries()[0]["for"]) == "ada"
 
 
-async def test_a_call_that_can_not_be_entered_does_not_leave(kept: Kept) -> None:
+async def test_a_call_that_can_not_be_entered_does_not_leave(kept: Ledger) -> None:
     kept.refuses = True
     async with Upstream([Reply(chat_wire("hello"))] * 2) as upstream, serving(kept, upstream) as running:
         answered = await running.post(CHAT, BODY)
@@ -130,7 +95,7 @@ async def test_a_call_that_can_not_be_entered_does_not_leave(kept: Kept) -> None
     assert set(kinds[:-2]) <= {"verdict"}
 
 
-async def test_each_upstream_that_gets_a_body_is_entered(kept: Kept) -> None:
+async def test_each_upstream_that_gets_a_body_is_entered(kept: Ledger) -> None:
     async with (
         Upstream([error_reply(500, "server_error", "broken")]) as first,
         Upstream([Reply(chat_wire("hello"))]) as second,
@@ -147,7 +112,7 @@ async def test_each_upstream_that_gets_a_body_is_entered(kept: Kept) -> None:
     assert [entry["about"]["intent"] for entry in entries[2:]] == [entry["key"] for entry in entries[:2]]
 
 
-async def test_a_refusal_is_entered_as_a_verdict(kept: Kept) -> None:
+async def test_a_refusal_is_entered_as_a_verdict(kept: Ledger) -> None:
     async with Upstream([]) as upstream, serving(kept, upstream) as running:
         running.keeper.refusal = Refusal("budget", 402, "The budget is spent.")
         assert (await running.post(CHAT, BODY)).status == 402
@@ -158,7 +123,7 @@ async def test_a_refusal_is_entered_as_a_verdict(kept: Kept) -> None:
     ]
 
 
-async def test_results_that_can_not_be_entered_are_said_once_and_stop_nothing(kept: Kept) -> None:
+async def test_results_that_can_not_be_entered_are_said_once_and_stop_nothing(kept: Ledger) -> None:
     def breaking(_: Received) -> Reply:
         kept.refuses = True
         return Reply(chat_wire("hello"))
@@ -167,12 +132,18 @@ async def test_results_that_can_not_be_entered_are_said_once_and_stop_nothing(ke
         return Reply(chat_wire("hello"))
 
     replies: list[Callable[[Received], Reply]] = [breaking, mended]
-    async with Upstream(replies) as upstream, serving(kept, upstream) as running:
+    said, told = anyio.Event(), list[str]()
+    loop = asyncio.get_running_loop()
+
+    def tell(text: str) -> None:
+        told.append(text)
+        loop.call_soon_threadsafe(said.set)
+
+    async with Upstream(replies) as upstream, serving(kept, upstream, tell=tell) as running:
         assert (await running.post(CHAT, BODY)).status == 200
         with anyio.fail_after(20):
-            while not kept.told:
-                await anyio.sleep(0.01)
+            await said.wait()
         kept.refuses = False
         assert (await running.post(CHAT, BODY)).status == 200
-    assert kept.told == ["The disk is full."]
+    assert told == ["The disk is full."]
     assert [entry["kind"] for entry in kept.entries()] == ["model.intent", "model.intent", "model.response"]
