@@ -329,3 +329,24 @@ def test_keys_never_share_a_name() -> None:
     names = [name_of(key) for key in keys]
     assert len(set(names)) == len(keys)
     assert all(len(name) < 60 and "/" not in name and not name.startswith(".") for name in names)
+
+
+async def test_which_task_brought_a_line_is_known_also_through_merges_and_mends(ground: GitGround) -> None:
+    base = await ground.resolve("HEAD")
+    trees = {}
+    for task, files in {"T1": {"a.txt": "eins\n", "n.txt": "n1\nn2\n"}, "T2": {"b.txt": "two\nthree\n"}}.items():
+        folder = trees[task] = await ground.worktree(f"d/1/{task}", base)
+        write(folder, files)
+        await ground.commit(folder, f"Do {task}", {"Mohist-Delivery": "d", "Mohist-Task": task})
+    folder = await ground.worktree("d/collect", base)
+    for tree in trees.values():
+        assert not await ground.merge(folder, await ground.head(tree), "Merge")
+    write(folder, {"n.txt": "n1\nmended\n"})
+    commit = await ground.commit(folder, "Mend", {"Mohist-Delivery": "d"})
+    told = await ground.carried(base, commit, ["a.txt", "b.txt", "n.txt", "gone.txt"])
+    assert told == {
+        "a.txt": {1: "T1"},
+        "b.txt": {1: "T2", 2: "T2"},
+        "n.txt": {1: "T1", 2: ""},
+        "gone.txt": {},
+    }

@@ -246,3 +246,12 @@ def test_what_people_ordered_beside_their_decisions_is_told() -> None:
     assert "| 1970-01-01 00:00:01 | bob | comment | mind the euro sign |" in markdown(made)
     assert "<td>mind the euro sign</td>" in render_page(made)
     assert "Ordered" not in markdown(a_report())
+
+
+def test_a_criterions_lines_are_those_that_commits_of_its_tasks_brought() -> None:
+    carried = {"shop.py": {1: "T1", 2: "T1", 3: "", 7: "T2", 9: "T1"}, "other.py": {1: "T2"}}
+    made = report_of(facts(), [], [], "", carried=carried)
+    assert [(one.path, one.added, one.hunks) for one in made.lines[0].files] == [("shop.py", 3, ("1-2", "9"))]
+    assert made.lines[1].files == (), "no task carries it"
+    short = report_of(dataclasses.replace(facts(), plan=None), [], [], "", carried=carried)
+    assert [one.path for one in short.lines[0].files] == ["shop.py", "other.py"]

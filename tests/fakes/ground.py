@@ -110,6 +110,9 @@ class FakeGround:
         old, new = self._files[base], self._files[commit]
         return sorted(path for path in {*old, *new} if old.get(path) != new.get(path))
 
+    async def carried(self, base: str, commit: str, paths: Sequence[str]) -> Mapping[str, Mapping[int, str]]:
+        return {}
+
     async def show(self, commit: str, path: str) -> bytes | None:
         return self._files[commit].get(path)
 

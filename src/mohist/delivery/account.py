@@ -32,6 +32,8 @@ from mohist.delivery.state import (
 )
 from mohist.delivery.verdict import PROBE, MatrixRow, verdict_of
 
+_BLAMED_FILES: Final = 200
+"""Whose lines are looked up one by one; a change of more is read by its files."""
 _UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -54,7 +56,8 @@ class Line:
     text: str
     evidence: tuple[Evidence, ...]
     files: tuple[FileChange, ...]
-    """Changed by the tasks that carry this criterion."""
+    """Lines that commits of the tasks that carry this criterion brought; where nobody knows the commits, the files that
+    those tasks may touch."""
 
 
 ORDERS: Final = frozenset(
@@ -127,23 +130,34 @@ async def gather(book: Book, ground: Ground | None, delivery_id: str, as_of: str
     """
     facts = await ask(book.facts, delivery_id)
     delivery = facts.delivery
-    diff = ""
+    diff, carried = "", None
     if ground is not None and delivery.commit:
         try:
             diff = await ground.diff(delivery.base_commit, delivery.commit)
+            named = [one.path for one in files_of(diff) if one.hunks][:_BLAMED_FILES]
+            carried = await ground.carried(delivery.base_commit, delivery.commit, named)
         except MohistError:
             diff = ""  # The objects are gone; the report says which commit it was.
     evidence = await ask(book.evidence, delivery_id)
     findings = await ask(book.findings, delivery_id)
     notes = await ask(book.notes, delivery_id)
     orders = tuple(note for note in notes if note.kind in ORDERS)
-    return replace(report_of(facts, evidence, findings, diff, as_of), orders=orders)
+    return replace(report_of(facts, evidence, findings, diff, as_of, carried), orders=orders)
 
 
 def report_of(
-    facts: Facts, evidence: Sequence[Evidence], findings: Sequence[Finding], diff: str, as_of: str = ""
+    facts: Facts,
+    evidence: Sequence[Evidence],
+    findings: Sequence[Finding],
+    diff: str,
+    as_of: str = "",
+    carried: Mapping[str, Mapping[int, str]] | None = None,
 ) -> Report:
-    """The report of these facts: pure."""
+    """The report of these facts: pure.
+
+    Args:
+        carried: of each file the lines that the change brought, with the task whose commit did; None: nobody knows.
+    """
     delivery, spec, plan = facts.delivery, facts.spec, facts.plan
     if as_of == "report":
         # What the machine will say once this stage is done.
@@ -160,7 +174,7 @@ def report_of(
             row,
             texts.get(row.subject, ""),
             tuple(ids[name] for name in row.evidence if name in ids),
-            _carried(row.subject, plan, files) if row.criterion else (),
+            _carried(row.subject, plan, files, carried) if row.criterion else (),
         )
         for row in verified.matrix
     ]
@@ -290,9 +304,32 @@ def _newest(evidence: Sequence[Evidence]) -> list[Evidence]:
     return list(subjects.values())
 
 
-def _carried(criterion: str, plan: Plan | None, files: Sequence[FileChange]) -> tuple[FileChange, ...]:
-    globs = [glob for task in (plan.tasks if plan else ()) if criterion in task.criteria for glob in task.may_touch]
+def _carried(
+    criterion: str,
+    plan: Plan | None,
+    files: Sequence[FileChange],
+    carried: Mapping[str, Mapping[int, str]] | None,
+) -> tuple[FileChange, ...]:
+    tasks = [task for task in (plan.tasks if plan else ()) if criterion in task.criteria]
+    if carried is not None:
+        # Without a plan one task was for all criteria.
+        names = (
+            {task.task_id for task in tasks} if plan else {t for rows in carried.values() for t in rows.values() if t}
+        )
+        brought = {path: sorted(n for n, task in lines.items() if task in names) for path, lines in carried.items()}
+        return tuple(FileChange(path, len(lines), 0, _ranges(lines)) for path, lines in brought.items() if lines)
+    globs = [glob for task in tasks for glob in task.may_touch]
     return tuple(one for one in files if any(glob == "**" or path_matches(f"/{glob}", one.path) for glob in globs))
+
+
+def _ranges(lines: Sequence[int]) -> tuple[str, ...]:
+    spans: list[list[int]] = []
+    for line in lines:
+        if spans and line == spans[-1][1] + 1:
+            spans[-1][1] = line
+        else:
+            spans.append([line, line])
+    return tuple(f"{first}-{last}" if last > first else str(first) for first, last in spans)
 
 
 def _not_done(facts: Facts, lines: Sequence[Line], findings: Sequence[Finding], as_of: str) -> tuple[str, ...]:

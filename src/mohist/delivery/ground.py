@@ -168,6 +168,14 @@ class GitGround:
         """`(letter, path before, path after)` of each file that differs; letters are git's: A, M, D, T, R."""
         return await self._store.changed(base, commit)
 
+    async def carried(self, base: str, commit: str, paths: Sequence[str]) -> Mapping[str, Mapping[int, str]]:
+        """Of each file the lines that the change brought, with the task whose commit did; empty: a mend's, or a person's."""
+        tasks = await self._store.trailer(base, commit, "Mohist-Task")
+        return {
+            path: {line: tasks.get(came, "") for line, came in (await self._store.brought(base, commit, path)).items()}
+            for path in paths
+        }
+
     async def show(self, commit: str, path: str) -> bytes | None:
         return (await self._store.contents(commit, [path])).get(path)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from mohist.sandbox.errors import GitError, InUseError, MovedError
 _LARGEST_NEW_BYTES = 50 * 1024**2
 """A new file beyond this is not committed: it is a build's leftover more often than a change."""
 _GITLINK = "160000"
+_BLAMED = re.compile(r"([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$")
 _MARKER = b"<<<<<<< "
 
 
@@ -180,6 +182,27 @@ class GitStore(Borrowed):
                 before = next(parts)
                 found.append((letter, before, next(parts) if letter in "RC" else before))
         return found
+
+    async def brought(self, base: str, commit: str, path: str) -> dict[int, str]:
+        """Which commit after `base` brought each line of a file as it is in `commit`; lines that were there are left out."""
+        text = await self._run(
+            "blame", "--porcelain", "--no-textconv", f"{base}..{commit}", "--", path, accept=(0, 128)
+        )
+        lines: dict[int, str] = {}
+        before, at = set(), ""
+        for row in text.splitlines():
+            if head := _BLAMED.match(row):
+                at = head[1]
+                lines[int(head[2])] = at
+            elif row == "boundary":
+                before.add(at)
+        return {line: came for line, came in lines.items() if came not in before}
+
+    async def trailer(self, base: str, commit: str, key: str) -> dict[str, str]:
+        """What each commit after `base` says under a trailer's key; empty where it says nothing."""
+        form = f"--format=%H %(trailers:key={key},valueonly,separator=%x20)"
+        rows = (await self._run("log", form, f"{base}..{commit}")).splitlines()
+        return {came: said.strip() for came, _, said in (row.partition(" ") for row in rows)}
 
     async def files(self, commit: str) -> list[str]:
         """Every path of a commit, submodules left out."""
