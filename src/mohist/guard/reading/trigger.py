@@ -41,14 +41,15 @@ EXPRESSIONS: Mapping[str, str] = {
     "utf-16": r"(?:[ -~]\x00){4,}",
     # The end of one string literal and the beginning of the next, with nothing but an operator between them.
     "concatenation": (
-        rf"{_RUN_CHAR}[\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`][A-Za-z0-9+/=_.:@-]"
-        rf"|[.:@][\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]{_RUN_CHAR}"
+        rf"{_RUN_CHAR}[\"'`]{_OPERATOR}(?:\\?{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]{_RUN_CHAR}"
+        rf"|{_RUN_CHAR}[\"'`](?:[ \t+&~]|\\?{_MARGIN}){_OPERATOR}(?:\\?{_MARGIN})?[bfruLRU$@]?[\"'`][.:@]"
+        rf"|[:@][\"'`](?:[ \t+&~]|\\?{_MARGIN}){_OPERATOR}(?:\\?{_MARGIN})?[bfruLRU$@]?[\"'`]{_RUN_CHAR}"
     ),
     # What tells a secret, letter for letter 13 places on: names of settings, beginnings of well-known keys and of addresses.
     "rot13": (
-        r"(?i:cnffjbeq|cnffjq|frperg|gbxra|ncv[_-]?xrl|npprff[_-]?xrl|cevingr[_-]?xrl|perqragvny|nhgubevmngvba)"
+        r"(?i:cnffjbeq|cnffjq|frperg|gbxra|ncv[_-]?xrl|npprff[_-]?xrl|cevingr[_-]?xrl|perqragvny|nhgubevmngvba|uggcf?://|xrl[\"']?[ \t]*[=:]|_(?:fx|frrq|cnff|cjq)[\"']?[ \t]*[=:])"
         r"|-----ORTVA |\b(?:tuc_|tub_|tuf_|tvguho_cng_|fx-|fx_yvir|cx_yvir|NXVN|NFVN|NVmn|kbk[bnce]-|rlWu|tycng-|acz_|clcv-)"
-        r"|[a-z]{3,}://[^\s:/]{1,60}:[^\s@]{3,80}@[a-z.]+\.(?:pbz|arg|bet|vb|pa|vagreany|ybpny)"
+        r"|(?:cbfgterf|cbfgterfdy|zlfdy|znevnqo|zbatbqo|erqvf|nzdc|pyvpxubhfr|yqnc|sgc)[a-z+]{0,8}://"
     ),
     "mirrored": (
         r"(?i:drowssap|terces|nekot|yek[_-]?ipa|yek[_-]?ssecca|yek[_-]?etavirp|laitnederc|noitazirohtua)"
