@@ -201,7 +201,7 @@ async def test_a_blocked_body_is_refused_in_the_dialect_and_reaches_nobody(diale
     ):
         answered = await gate.post(PATHS[dialect], b'{"model":"m","x":"swordfish"}')
         [record] = await gate.keeper.recorded()
-    assert (answered.status, record.verdict, record.attempts) == (403, "guard", 0)
+    assert (answered.status, record.verdict, record.attempts) == (400, "guard", 0)
     assert json.loads(answered.body)["error"]["message"] == "This holds what may not pass."
     assert not upstream.requests
 
@@ -221,7 +221,7 @@ async def test_what_may_not_go_to_one_upstream_may_go_to_the_next():
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize(("how", "status", "words"), [("block", 403, "may not pass"), ("fail", 503, "inspects calls")])
+@pytest.mark.parametrize(("how", "status", "words"), [("block", 400, "may not pass"), ("fail", 503, "inspects calls")])
 async def test_an_answer_that_may_not_pass_is_cut_or_refused(dialect, how, status, words, caplog):
     guard = WordGuard(WORD, how, outwards=False)
     text = "x" * 200 + "swordfish"

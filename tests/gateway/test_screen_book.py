@@ -89,6 +89,16 @@ def test_a_session_s_findings_are_taken_down_once_and_a_stopped_call_each_time(b
     assert sum(book.counted().values()) == 7
 
 
+def test_an_alarm_is_logged_once_for_a_session_and_without_the_thing(
+    book: Book, caplog: pytest.LogCaptureFixture
+) -> None:
+    alarm = noted(action="note", alarm=True)
+    book.take([alarm])
+    book.take([alarm, noted(action="note", session_id="s2")])
+    assert len(caplog.messages) == 1
+    assert "betterleaks.github-pat in call call-1: the result of tool Read" in caplog.text
+
+
 def test_a_release_is_known_soon_and_ends_when_it_should(book: Book, address: Address) -> None:
     book.take([NOTED])
     assert book.flush(10)

@@ -110,6 +110,7 @@ def test_hidden_signs_in_what_a_program_wrote_are_an_alarm() -> None:
     ways = Rulebook(PRESETS["default"]).ways(VENDOR)
     alarms = {source: ways.decide(finding("covert.tag"), source).alarm for source in ("system", "tool_schema", "user")}  # type: ignore[arg-type]
     assert alarms == {"system": True, "tool_schema": True, "user": False}
+    assert not ways.decide(finding("covert.typography", 0.4), "system").alarm
 
 
 @pytest.mark.parametrize(

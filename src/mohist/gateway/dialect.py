@@ -52,7 +52,7 @@ _ANTHROPIC_TYPES: Mapping[RefusalKind, str] = {
     "policy": "permission_error",
     "bad_request": "invalid_request_error",
     "too_large": "request_too_large",
-    "guard": "permission_error",
+    "guard": "invalid_request_error",
 }
 
 

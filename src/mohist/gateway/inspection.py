@@ -21,7 +21,7 @@ from mohist.gateway.history import Outgoing
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.request import RefusedError, read_envelope
 from mohist.gateway.route import Upstream
-from mohist.gateway.sieve import FAILED, BlockedError, Sieve, SieveError
+from mohist.gateway.sieve import BLOCKED_STATUS, FAILED, BlockedError, Sieve, SieveError
 from mohist.gateway.tally import Call
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Inspection:
         try:
             verdict = await self._asked(len(request.body), partial(self._guard.outbound, request))
             if isinstance(verdict, Block):
-                raise RefusedError(Refusal("guard", 403, verdict.reason))
+                raise RefusedError(Refusal("guard", BLOCKED_STATUS, verdict.reason))
             if isinstance(verdict, Replace):
                 outgoing = self._replaced(outgoing, verdict.body)
             if isinstance(verdict, Replace | Pass):
@@ -86,7 +86,7 @@ class Inspection:
             elif b"event-stream" not in next((v for n, v in answer.headers if n == b"content-type"), b""):
                 answer.held = await self._asked(len(answer.held), partial(sieve.whole, answer.held))
         except BlockedError as blocked:
-            raise RefusedError(Refusal("guard", 403, blocked.reason)) from None
+            raise RefusedError(Refusal("guard", BLOCKED_STATUS, blocked.reason)) from None
         except Exception as error:  # noqa: BLE001 - the guard's boundary: whatever fails in it has one consequence
             self._failed(error)
 

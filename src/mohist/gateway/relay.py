@@ -12,7 +12,7 @@ from mohist.gateway.asgi import Send
 from mohist.gateway.call import Refusal
 from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Router
-from mohist.gateway.sieve import FAILED, BlockedError
+from mohist.gateway.sieve import BLOCKED_STATUS, FAILED, BlockedError
 from mohist.gateway.tally import Call, Tally
 from mohist.gateway.wire import WireError
 
@@ -149,7 +149,7 @@ def _sieved(answer: Answer, data: bytes, *, last: bool = False) -> bytes:
         seen = sieve.feed(data)
         return seen + sieve.end() if last else seen
     except BlockedError as blocked:
-        raise RefusedError(Refusal("guard", 403, blocked.reason)) from None
+        raise RefusedError(Refusal("guard", BLOCKED_STATUS, blocked.reason)) from None
     except Exception as error:
         _log.error("the guard failed on an answer: %s", type(error).__name__)
         raise RefusedError(FAILED) from error

@@ -19,6 +19,8 @@ from mohist.gateway.guard import Block, Inbound, Part
 FAILED = Refusal(
     "guard", 503, "What inspects calls at this gateway failed, and no call passes unseen. Tell its operator."
 )
+BLOCKED_STATUS = 400
+"""Only the sender can mend what may not pass; at 403 Claude Code says that the login failed."""
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_HELD_CHARS = 64 * 1024
 """Of one text that a guard may hold back; more is a fault of the guard."""

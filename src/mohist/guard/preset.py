@@ -15,7 +15,8 @@ BY_PROGRAMS: Final[tuple[Source, ...]] = ("system", "tool_schema")
 """Nobody types these, so a sign that no keyboard has was put there by a program."""
 
 _COVERT: Final = (
-    Rule("covert-by-program", "note", classes=("covert",), sources=BY_PROGRAMS, alarm=True),
+    # Below, it is what word processors and careful writers put into descriptions.
+    Rule("covert-by-program", "note", classes=("covert",), sources=BY_PROGRAMS, min_confidence=MASKING, alarm=True),
     Rule("covert", "note", classes=("covert",)),
 )
 # Encodings within more encodings than are undone: nobody does that by chance, and nobody knows what is in it.
@@ -58,8 +59,9 @@ PRESETS: Final[Mapping[Preset, tuple[Rule, ...]]] = MappingProxyType(
             Rule("doubtful-secret", "mask", classes=("secret",)),
             Rule("restricted-source", "block", classes=("source", "document"), min_confidence=MASKING),
             Rule("source", "note", classes=("source", "document")),
-            Rule("covert-by-program", "mask", classes=("covert",), sources=BY_PROGRAMS, alarm=True),
-            Rule("covert", "mask", classes=("covert",)),
+            Rule("covert-by-program", "mask", classes=("covert",), sources=BY_PROGRAMS, min_confidence=MASKING, alarm=True),
+            Rule("covert", "mask", classes=("covert",), min_confidence=MASKING),
+            Rule("doubtful-covert", "note", classes=("covert",)),
             Rule("personal", "mask", classes=("personal",), min_confidence=MASKING),
             Rule("doubtful-personal", "note", classes=("personal",)),
             Rule("unread", "ask", classes=("unread",), alarm=True),

@@ -119,6 +119,9 @@ class Book:
                     self._seen.move_to_end(place)
                     continue
                 self._seen[place] = None
+                if one.alarm:
+                    said = (one.direction, one.data_class, one.rule, one.call_id, one.place)
+                    _log.warning("alarm of the guard (%s): %s, found by %s in call %s: %s", *said)
                 if len(self._waiting) < MAX_WAITING:
                     self._waiting.append(one)
                 else:

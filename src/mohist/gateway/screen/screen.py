@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -23,7 +22,6 @@ from mohist.guard.restore import Words
 from mohist.guard.ruling import MASKING, Mode, Rulebook
 from mohist.guard.session import Sessions
 
-_log = logging.getLogger(__name__)
 _STOPPING: Final = ("ask", "block")
 _EMPTY: Final = Memory()
 
@@ -94,11 +92,7 @@ class Screen:
             return Pass(_EMPTY)
         judge = Judge(self._rulebook, self._released, mode, request, "out")
         judged = [self._feasible(call, one) for one in judge.judge(founds)]
-        noted = judge.noted(judged, self._clock.now_ms())
-        self._take(noted)
-        for one in noted:
-            if one.alarm:
-                _log.warning("the guard found %s (%s) in call %s: %s", one.data_class, one.rule, one.call_id, one.place)
+        self._take(judge.noted(judged, self._clock.now_ms()))
         digests = frozenset(one.finding.value_digest for one in judged)
         if mode == "observe":
             return Pass(Memory(digests=digests, clear=_clear(judged)))
