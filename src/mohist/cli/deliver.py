@@ -36,6 +36,8 @@ VERBS = {
     "work": "run whatever is to be done, until Ctrl-C",
     "triggers": "schedules, webhooks and folders that begin deliveries: when next, and what last",
 }
+RECENT = 5
+"""Notes that `resume` tells again, to say where it stands."""
 STATUSES = ("working", "waiting", "paused", "done", "failed", "cancelled")
 EPILOG = """\
 examples:
@@ -228,9 +230,9 @@ def _resume(office: Office, delivery: Delivery, args: argparse.Namespace) -> int
         delivery = ordered(office, delivery.delivery_id, order.resume, actor(office, args.person))
     elif not delivery.segment:
         delivery = press_on(office, delivery.delivery_id)
-    # What happened before is no news; `show --follow` tells it.
+    # What happened long before is no news; `show --follow` tells it.
     notes = office.book.notes(delivery.delivery_id)
-    return _go_on(office, delivery, args, max(0, notes[-1].number - 1) if notes else 0)
+    return _go_on(office, delivery, args, max(0, notes[-1].number - RECENT) if notes else 0)
 
 
 def _go_on(office: Office, delivery: Delivery, args: argparse.Namespace, after: int = 0) -> int:
