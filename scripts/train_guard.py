@@ -4,7 +4,7 @@
 
 DIR holds `creddata/data` and `creddata/meta` as Samsung's CredData writes them, and `clean/train/<package>/` with unpacked
 sources of packages that hold no secrets of anyone. `plain/data` and `plain/meta`, if there, are the same files before CredData
-puts random characters in place of each secret: from them the model learns what people choose, which random characters don't show. Of CredData only the repositories that benchmarks/guard/corpus.py does not
+puts random characters in place of each secret: nothing is learnt from them, but it is told how many of them would be found. Of CredData only the repositories that benchmarks/guard/corpus.py does not
 hold out are read. Needs `pip install lightgbm scikit-learn`; nothing of them is needed where the model is used.
 
 What is trained: a table of how rare pairs of characters are and a list of usual words; a linear model over hashed signs;
@@ -53,17 +53,19 @@ WORDS_MAX = 7000
 WORD_MIN_SOURCES = 5
 CLEAN_WEIGHT = 0.5
 """Of a clean package's candidate beside a labelled repository's: some of them are test secrets that nobody labelled."""
-PLAIN_WEIGHT = 0.3
-"""Of a labelled secret as it stood in its repository; kept low, since what precision is measured on has random ones."""
 REPEATS = 12.0
 """A repository that says the same key a hundred times counts as if it said it this often."""
 PATHLESS = 3
 """Of ten files so many are learnt from without their path, since texts in a request have none."""
-QUICK_LOST = 0.004
-"""Share of the labelled secrets that the first filter may drop."""
+QUICK_LOST = 0.015
+"""While learning; many of these no filter would find."""
+QUICK_KEPT_LOST = 0.004
+"""Share of the labelled secrets above the lower border that the first filter may drop."""
+QUICK_MARGIN = 0.7
+"""In log odds."""
 MASKING_ALARMS_PER_MB = 4.0
 BLOCKING_ALARMS_PER_MB = 0.4
-COMMON: dict[str, Any] = {"objective": "binary", "verbose": -1, "num_threads": 2, "seed": 7, "deterministic": True, "force_row_wise": True, "max_bin": 63, "min_data_in_leaf": 25, "lambda_l2": 5.0}  # fmt: skip
+COMMON: dict[str, Any] = {"objective": "binary", "verbose": -1, "num_threads": 1, "seed": 7, "deterministic": True, "force_row_wise": True, "max_bin": 63, "min_data_in_leaf": 25, "lambda_l2": 5.0}  # fmt: skip
 FULL = {
     **COMMON,
     "learning_rate": 0.08,
@@ -155,13 +157,16 @@ def collect(rows: Rows, texts: Iterable[Source], words: shape.Language, *, plain
             real, weight = judged(
                 candidate.start - starts[number - 1], candidate.end - starts[number - 1], labels.get(number, ())
             )
+            if plain and not real:
+                continue
+            rows.plain.append(plain)
             rows.columns.append(
                 [*page.features, *context.features(candidate, page), *shape.features(candidate.value, words)]
             )
             rows.quick.append([*shape.quick(candidate.value, words), *context.quick(candidate)])
             rows.signs.append(tokens(candidate, page))
             rows.real.append(real)
-            rows.weight.append(PLAIN_WEIGHT if plain else weight if source.labels else CLEAN_WEIGHT)
+            rows.weight.append(0.0 if plain else weight if source.labels else CLEAN_WEIGHT)
             rows.repository.append(source.repository)
             rows.clean.append(not source.labels)
             rows.line.append((source.path, number))
@@ -273,31 +278,36 @@ def main() -> None:
         if options.cache:
             options.cache.write_bytes(pickle.dumps((words, pairs, rows, megabytes)))
     trainer = Trainer(rows)
-    everything = trainer.weight > 0
-    sums = trainer.unseen(trainer.linear, trainer.sums)
-    columns = np.column_stack([trainer.columns, sums])
-    scores = trainer.unseen(
-        lambda use: trainer.trees(columns, FULL, FULL_TREES, use), lambda fitted: fitted.predict(columns)
-    )
+    labelled = ~trainer.clean & ~trainer.plain
+    real = labelled & (trainer.real == 1)
     quick_scores = trainer.unseen(
         lambda use: trainer.trees(trainer.quick, QUICK, QUICK_TREES, use),
         lambda fitted: fitted.predict(trainer.quick, raw_score=True),
     )
+    cut = float(np.quantile(quick_scores[real], QUICK_LOST))
+    # The trees learn from what reaches them, and from as much again that nearly does.
+    reached = (trainer.weight > 0) & (quick_scores >= cut - QUICK_MARGIN)
+    sums = trainer.unseen(trainer.linear, trainer.sums)
+    columns = np.column_stack([trainer.columns, sums])
+    scores = trainer.unseen(
+        lambda use: trainer.trees(columns, FULL, FULL_TREES, use & reached), lambda fitted: fitted.predict(columns)
+    )
+    scores = np.where(quick_scores >= cut, scores, 0.0)
     masking = border(scores, trainer.clean, megabytes, MASKING_ALARMS_PER_MB)
     blocking = max(border(scores, trainer.clean, megabytes, BLOCKING_ALARMS_PER_MB), masking + 0.01)
-    kept = (trainer.real == 1) & ~trainer.plain & (scores >= masking)
-    cut = float(np.quantile(quick_scores[kept], QUICK_LOST))
+    kept = real & (scores >= masking)
+    cut = max(cut, float(np.quantile(quick_scores[kept], QUICK_KEPT_LOST)))
+    scores = np.where(quick_scores >= cut, scores, 0.0)
     print(
         f"{len(rows.real)} candidates, {int(trainer.real.sum())} real; clean {megabytes:.1f} MB; first filter keeps {float((quick_scores >= cut).mean()):.3f}"
     )
-    labelled = ~trainer.clean & ~trainer.plain
-    real = labelled & (trainer.real == 1)
     for name, at in (("masking", masking), ("blocking", blocking)):
         above = scores >= at
         print(
             f"{name} at {at:.4f}: candidates found {above[real].mean():.3f} (plain {above[trainer.plain].mean():.3f}), right {trainer.real[above & labelled].mean():.3f}, clean alarms a MB {(above & trainer.clean).sum() / megabytes:.2f}"
         )
-    fitted = trainer.trees(columns, FULL, FULL_TREES, everything)
+    everything = trainer.weight > 0
+    fitted = trainer.trees(columns, FULL, FULL_TREES, reached)
     quick = trainer.trees(trainer.quick, QUICK, QUICK_TREES, everything)
     partial = fitted.predict(columns, raw_score=True, num_iteration=EARLY)
     floor = float(np.quantile(partial[kept], 0.001)) - 0.5

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the guard finds of labelled secrets, and how often it is wrong; beside other scanners where they are installed.
 
-    python benchmarks/guard/score.py DIR [--half held|other|all] [--clean FOLDER] [--list] [--tools NAME,…]
+    python benchmarks/guard/score.py DIR [--half held|other|all] [--most N] [--clean FOLDER] [--list] [--tools NAME,…]
 
 DIR holds `data` and `meta` as Samsung's CredData writes them (any part of its repositories). By default only those repositories
 are scored that the filter was not trained on. FOLDER holds unpacked packages, one folder each: all that is found there counts as
@@ -191,6 +191,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--half", choices=("held", "other", "all"), default="held")
+    parser.add_argument(
+        "--most", type=int, default=10_000, help="only the first so many repositories, in the order of their ids"
+    )
     parser.add_argument("--clean", type=Path)
     parser.add_argument("--list", action="store_true", help="print where each alarm in clean text stands")
     parser.add_argument("--tools", default=",".join(OTHERS), help="which other scanners; empty: none")
@@ -210,6 +213,8 @@ def main() -> None:
         scores = {name: Score() for name in tools}
         repositories: set[str] = set()
         for source in sources(options.folder, held={"held": True, "other": False, "all": None}[options.half]):
+            if len(repositories | {source.repository}) > options.most:
+                break
             repositories.add(source.repository)
             for name, tool in tools.items():
                 scores[name].add(source, tool(source))
