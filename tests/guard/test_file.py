@@ -103,7 +103,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 def tarred(files: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
+    with tarfile.open(fileobj=out, mode="w:") as archive:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
