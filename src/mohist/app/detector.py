@@ -13,6 +13,7 @@ from mohist.base import Clock
 from mohist.guard import Detector, Finding
 from mohist.guard.covert import covert_detector
 from mohist.guard.fingerprint import fingerprint_detector, fingerprint_path, read_index
+from mohist.guard.injection import injection_detector
 from mohist.guard.keyword import keyword_detector
 from mohist.guard.marking import marking_detector, path_detector
 from mohist.guard.personal import personal_detector
@@ -44,6 +45,7 @@ def detectors(settings: Screening, home: Path, key: bytes) -> list[Detector]:
         "covert": covert_detector,
         "marking": lambda: marking_detector(own=settings.markings),
         "fingerprint": lambda: fingerprint_detector(read_index(fingerprint_path(home))),
+        "injection": injection_detector,
         "path": lambda: path_detector(dict.fromkeys(settings.restricted_paths, RESTRICTED)),
     }
     if strange := sorted(set(settings.without) - set(makers)):
