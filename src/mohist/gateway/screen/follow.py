@@ -107,6 +107,8 @@ class Follower:
         if part.sealed or not self._enforce or part.kind not in ("text", "arguments"):
             return _Track()
         if part.kind == "text":
+            if not (self._shown_words.values or self._strips):
+                return _Track()
             prose = Prose(self._memory.words.values, self._watched)
             return _Track(Restorer(self._shown_words, prose), prose)
         words = self._memory.words
