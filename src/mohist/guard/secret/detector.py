@@ -12,6 +12,7 @@ from mohist.guard.block import Block
 from mohist.guard.detector import CERTAIN, Hit, Match, Pattern
 from mohist.guard.errors import GuardRuleError
 from mohist.guard.secret.predicate import Candidate
+from mohist.guard.secret.public import is_public
 from mohist.guard.secret.rule import Rule
 from mohist.guard.secret.validator import VALIDATORS
 from mohist.guard.view import View
@@ -110,7 +111,7 @@ def _path(rule: Rule) -> Any:
 
 def _judged(rule: Rule, text: str, match: Match, path: str, factor: float) -> Hit | None:
     candidate = Candidate(text, match.start, match.end, match.value_start, match.value_end, path)
-    if not candidate.value or rule.drop(candidate):
+    if not candidate.value or is_public(candidate.value) or rule.drop(candidate):
         return None
     confidence, note = rule.confidence * factor, ""
     if rule.validator:
