@@ -275,6 +275,13 @@ def test_one_more_layer_than_is_undone_is_told() -> None:
     assert reading.too_deep[0].place(0, 1)[0] == 0
 
 
+def test_a_text_that_reads_in_too_many_ways_is_refused() -> None:
+    every = " ".join(encode(SECRET) for encode in (*EXACT.values(), *BY_BITS.values())) * 3
+    with pytest.raises(GuardLimitError):
+        readings(every, Limits(max_view_bytes=100, max_view_times=2))
+    assert readings(every, DEFAULT)
+
+
 def test_a_text_that_unpacks_to_far_more_is_refused() -> None:
     bomb = base64.b64encode(gzip.compress(b"a" * 5_000_000)).decode()
     with pytest.raises(GuardLimitError):

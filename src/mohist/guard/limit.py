@@ -16,7 +16,8 @@ class Limits:
     max_layers: int = 3
     """Encodings in one another that are undone."""
     max_view_bytes: int = 16 * 1024 * 1024
-    """Of all that is decoded from one block; also what a compressed text may become."""
+    """Of all that is decoded from one block, besides `max_view_times` its length; also what a compressed text may become."""
+    max_view_times: int = 8
     cache_entries: int = 65_536
     """Blocks whose findings are kept."""
     cache_bytes: int = 32 * 1024 * 1024

@@ -67,9 +67,7 @@ class Request:
             else:
                 self._walk(found, pointer, source, name, arguments, 2)
         if len(self.blocks) > limits.max_leaves:
-            raise GuardLimitError(
-                f"The request holds {len(self.blocks)} texts; at most {limits.max_leaves} are inspected."
-            )
+            raise GuardLimitError(f"The request holds more than {limits.max_leaves} texts.")
 
     def can_change(self, index: int) -> bool:
         """Whether another text can stand in the place of this block; not so for keys and numbers."""
@@ -105,6 +103,8 @@ class Request:
     def _walk(self, value: Any, path: str, source: Source, name: str, arguments: bool, depth: int) -> None:
         if depth > self._limits.max_depth:
             raise GuardLimitError(f"The request is nested deeper than {self._limits.max_depth} levels.")
+        if len(self.blocks) > self._limits.max_leaves:
+            raise GuardLimitError(f"The request holds more than {self._limits.max_leaves} texts.")
         if type(value) is dict:
             for key, item in value.items():
                 word = key

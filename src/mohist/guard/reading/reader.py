@@ -60,7 +60,7 @@ def readings(text: str, limits: Limits) -> Reading:
     views = [plain]
     deep: list[View] = []
     seen = {text}
-    size = 0
+    size, most = 0, limits.max_view_bytes + limits.max_view_times * len(text)
     layer = [plain]
     for depth in range(limits.max_layers + 1):
         following: list[View] = []
@@ -76,9 +76,9 @@ def readings(text: str, limits: Limits) -> Reading:
                     break
                 seen.add(made.text)
                 size += len(made.text)
-                if size > limits.max_view_bytes:
+                if size > most:
                     raise GuardLimitError(
-                        f"A text decodes to more than {limits.max_view_bytes} bytes.", "Send it in smaller parts."
+                        f"A text decodes to more than {most} characters.", "Send it in smaller parts."
                     )
                 following.append(made)
         views += following
