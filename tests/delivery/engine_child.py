@@ -186,7 +186,9 @@ def work(order: dict[str, Any]) -> int:
             if statuses[key].state == "unknown":
                 engine.start(*parted(key))
         while any(status.state not in ENDED for status in statuses.values()) and not stop.wait(0.02):
-            statuses = engine.status(step)
+            # As a worker does: a round that fails is followed by another.
+            with suppress(MohistError):
+                statuses = engine.status(step)
         told = {key: [status.state, status.result, status.error] for key, status in statuses.items()}
         (folder / "told.new").write_text(json.dumps(told), encoding="utf-8")
         (folder / "told.new").rename(folder / "told")
