@@ -130,7 +130,13 @@ class Book(Protocol):
         ...
 
     def spend(
-        self, delivery_id: str, stage: StageName, key: str, cost_microusd: int | None, tokens: int, held_microusd: int = 0
+        self,
+        delivery_id: str,
+        stage: StageName,
+        key: str,
+        cost_microusd: int | None,
+        tokens: int,
+        held_microusd: int = 0,
     ) -> None:
         """Adds what a run cost; idempotent by key.
 
