@@ -31,7 +31,8 @@ class Gateway:
 
     @property
     def env(self) -> dict[str, str]:
-        return {"MOHIST_HOME": str(self.home), "HOME": str(self.home), "PATH": "/usr/bin:/bin"}
+        shared = {name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.environ}
+        return shared | {"MOHIST_HOME": str(self.home), "HOME": str(self.home), "PATH": "/usr/bin:/bin"}
 
     def mohist(self, *args: str) -> Any:
         """The JSON that a command prints."""

@@ -11,6 +11,7 @@ from line_tap import LineTap
 from name_server import NameServer
 from running_gateway import DIALECTS, PREFIX, Gateway, until
 
+from fakes.credential import github_token
 from fakes.vendor import Run, Script, Vendor
 from fakes.vendor_write import COUNTED
 
@@ -186,6 +187,22 @@ def test_a_used_up_budget_is_told_to_the_person(
     assert set(line.statuses) - {200} == {402}
     assert run.asked == []
     assert f"The monthly budget of key '{key_id}' has no room" in plain(done), done
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=name_of)
+def test_why_the_guard_stopped_a_call_is_told_to_the_person(
+    client: Client, desk: Desk, gateway: Gateway, line: LineTap, vendor: Vendor, names: NameServer
+) -> None:
+    desk.key = gateway.new_key()[1]
+    desk.model = f"{client.dialect}-model"
+    run = vendor.begin(script(desk, client))
+    token = github_token()
+    done = desk.run(client, f"Deploy with the token {token} please.")
+    print(done, line.statuses)
+    assert run.asked == []
+    assert 400 in line.statuses
+    assert "it holds a secret" in plain(done), done
+    assert "mohist guard release" in plain(done), done
 
 
 def test_claude_code_asks_whether_the_gateway_is_there_and_counts_tokens(

@@ -5,16 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import secrets
 import signal
-import string
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from developer import LIMIT_S, Developer, Endpoint, says, until
 
+from fakes.credential import github_token
 from fakes.upstream import Received, Reply, chat_wire, messages_wire
 
 pytestmark = pytest.mark.enable_socket
@@ -27,17 +25,6 @@ PATHS = {
     "openai-chat": "/v1/chat/completions",
     "openai-responses": "/v1/responses",
 }
-
-
-def secret() -> str:
-    """A GitHub token as GitHub makes them: 30 random signs and a checksum of them."""
-    signs = string.digits + string.ascii_uppercase + string.ascii_lowercase
-    body = "".join(secrets.choice(signs) for _ in range(30))
-    rest, check = zlib.crc32(body.encode()), ""
-    for _ in range(6):
-        rest, place = divmod(rest, 62)
-        check = signs[place] + check
-    return "ghp_" + body + check
 
 
 def asked(dialect: str, text: str, *, stream: bool = False) -> dict[str, Any]:
@@ -168,7 +155,7 @@ def heard(text: str) -> str:
 def test_a_secret_is_not_sent_to_a_vendor_and_the_report_tells_of_it_without_the_secret(
     dev: Developer, upstream: Start
 ) -> None:
-    value = secret()
+    value = github_token()
     endpoint = upstream(says("I have it."))
     client = Client(dev, endpoint, "openai-chat")
     for dialect in PATHS:
@@ -207,7 +194,7 @@ def test_a_secret_is_not_sent_to_a_vendor_and_the_report_tells_of_it_without_the
 def test_a_masked_secret_comes_back_to_eyes_and_edits_and_not_to_a_command(
     dev: Developer, upstream: Start, spoken: str, served: str, stream: bool
 ) -> None:
-    value = secret()
+    value = github_token()
     endpoint = upstream(echo(served, stream=stream))
     client = Client(dev, endpoint, served, LIKELY_RULE)
     status, text = client.post(spoken, asked(spoken, f"use {value}", stream=stream))
@@ -225,7 +212,7 @@ def test_a_masked_secret_comes_back_to_eyes_and_edits_and_not_to_a_command(
 
 
 def test_an_observing_guard_changes_nothing_and_says_what_would_have_been(dev: Developer, upstream: Start) -> None:
-    value = secret()
+    value = github_token()
     endpoint = upstream(says("I have it."))
     client = Client(dev, endpoint, "openai-chat", '[guard]\nmode = "observe"\n')
     status, _ = client.post("openai-chat", asked("openai-chat", value))
@@ -235,7 +222,7 @@ def test_an_observing_guard_changes_nothing_and_says_what_would_have_been(dev: D
 
 
 def test_a_run_in_process_is_stopped_as_a_client_is(dev: Developer, upstream: Start) -> None:
-    value = secret()
+    value = github_token()
     endpoint = upstream(says("I have it."))
     (dev.home).mkdir(exist_ok=True)
     (dev.home / "mohist.toml").write_text(
