@@ -154,6 +154,15 @@ def test_whatever_stands_around_it_a_disguise_is_placed_exactly(token: str, befo
     assert placed(block, token) == (start, start + len(disguised))
 
 
+def test_a_text_deep_in_long_base64_is_placed() -> None:
+    lead = "some words of a longer text\n" * 2000
+    disguised = b64(lead + SECRET)
+    start, end = placed(disguised, SECRET)
+    assert (start, end) == (len(lead) * 8 // 6, -(-len(lead + SECRET) * 8 // 6))
+    packed = base64.b64encode(gzip.compress((lead + string.ascii_letters * 3 + SECRET).encode(), 1)).decode()
+    assert showing(readings(packed + packed, DEFAULT), SECRET)
+
+
 @given(token=TOKENS, lead=st.text(string.printable, max_size=8))
 def test_base64_is_placed_by_the_characters_that_hold_its_bits(token: str, lead: str) -> None:
     disguised = b64(lead + token)

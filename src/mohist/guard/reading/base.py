@@ -22,6 +22,7 @@ _BREAK = re.compile(
 _BASE64_CHARS = string.ascii_letters + string.digits + "+/_-"
 _BEFORE_CHARS = 64 * 1024
 """How far in front of a text the base64 that it stands in is taken along."""
+_SAMPLE_CHARS = 8192
 _MIN_WRAPPED = 40
 """The shortest line of wrapped base64; encoders break at 64 or 76 characters (RFC 1421, RFC 2045)."""
 _STANDARD = str.maketrans("-_", "+/")
@@ -89,6 +90,9 @@ def _end(text: str, end: int) -> int:
 
 
 def _base64_spot(text: str, start: int, end: int, limits: Limits) -> Spot | None:
+    if end - start > _SAMPLE_CHARS and _base64_spot(text, start, start + _SAMPLE_CHARS, limits) is None:
+        # Pictures and the like are long, and seen not to be text by their beginning.
+        return None
     raw = text[start:end].translate(_STANDARD)
     packed = _BLANK.sub("", raw.replace("\\r", "").replace("\\n", "")) if _BLANK.search(raw) else raw
     if len(packed) % 4 == 1:
