@@ -69,6 +69,12 @@ TEXTS = (
     "[{}] [{}]",
     "编号\t{}\t备注",
     "user_{} = 1",
+    "1,20240102,1700000000,{},1700000001,99",
+    "https://crm.firma.cn/users/{}/orders",
+    "dial({})",
+    "scan-{}.jpg",
+    "x={};",
+    "('{}', 1, 2)",
 )
 
 
@@ -86,7 +92,7 @@ def test_every_valid_chinese_identifier_is_found_in_every_surrounding(
 ) -> None:
     draw = random.Random(SEED)
     missed = []
-    for at in range(400):
+    for at in range(600):
         value = make(draw)
         text = TEXTS[at % len(TEXTS)].replace("{}", value).replace("{{", "{").replace("}}", "}")
         if not any(finding.data_class == data_class and text[finding.start : finding.end] == value for finding in found(text)):  # fmt: skip
@@ -226,6 +232,15 @@ def test_an_address_that_tells_little_counts_little(text: str) -> None:
 
 def test_a_public_address_of_a_machine_counts_little() -> None:
     assert [finding.confidence for finding in found("93.184.216.34")] == [0.3]
+
+
+def test_a_row_of_a_customer_table_is_found_whole() -> None:
+    draw = random.Random(SEED)
+    for _ in range(100):
+        values = [resident_id(draw), mobile(draw), bank_card(draw), credit(draw)]
+        text = f"id,姓名,身份证,手机,银行卡,企业\n1000001,张三,{','.join(values)},20240102,1700000000000\n"
+        places = {text[finding.start : finding.end] for finding in found(text)}
+        assert set(values) <= places
 
 
 def test_of_overlapping_hits_the_surest_stays() -> None:

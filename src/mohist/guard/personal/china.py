@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mohist.guard.detector import Match
 from mohist.guard.personal.checksum import credit_code, old_resident, resident
-from mohist.guard.personal.judge import Judge, Judged, bare, in_fraction, joins, near, spotter
+from mohist.guard.personal.judge import Judge, Judged, bare, goes_on, in_fraction, joins, near, spotter
 from mohist.guard.personal.pattern import (
     LANDLINE_WORDS,
     PASSPORT_WORDS,
@@ -54,25 +54,33 @@ def mobile(text: str, match: Match) -> Judged | None:
         start -= 1
     if not _MOBILE.match(digits[-11:]) or not bare(text, start, end, also="+") or len(set(digits[-8:])) == 1:
         return None
-    if in_fraction(text, start) or (text[end : end + 1] in (".", "-") and text[end + 1 : end + 2].isalnum()):
+    if in_fraction(text, start) or goes_on(text, end):
         return None
     if len({*re.findall(r"[ \-]", value[-13:])}) > 1:
         return None
     named = near(_PHONE, text, start, end)
-    if not named and not prefixed and (_row(text, start, end) or _SUM.search(text, max(start - 40, 0), start)):
+    quoted = text[start - 1 : start] in ('"', "'") and text[end : end + 1] == text[start - 1 : start]
+    if not named and not prefixed and not quoted and _reckoned(text, start, end):
         return None
     return Judged(start, end, 0.95 if named or prefixed else 0.75, "personal.cn.mobile")
 
 
-# What stands before a number that is reckoned with: an operator, or a call's arguments.
-_SUM = re.compile(r"(?:[=!<>]=|[-+*/%<&^~]) ?$|[A-Za-z0-9_]\(\s*(?:-?[0-9]+\s*,\s*)*$")
-_NUMBER = re.compile(r"(?<![\w.])-?[0-9]{8,}(?:\.[0-9]+)?(?![\w.])")
+# What stands before a number that is reckoned with: an operator, a call's arguments of numbers, a class of numbers.
+_SUM = re.compile(r"(?:[=!<>]=|(?<![0-9A-Za-z_])-|[+*%<&^~]) ?$|(?<![0-9A-Za-z])(?:int|long|float|Integer|Rational|Decimal|Fraction|BigInt)\($|[A-Za-z0-9_]\(\s*(?:-?[0-9]+\s*,\s*)+$")  # fmt: skip
+_ARGUMENTS = re.compile(r"\s*,\s*-?[0-9]+\s*[,)]")
+ROW_CHARS, ROW_OTHERS = 120, 3
+"""So near, so many numbers of a similar size that are no mobile ones make a table of constants."""
+_NUMBER = re.compile(r"(?<![\w.])-?[0-9]{9,13}(?:\.[0-9]+)?(?![\w.])|(?<![\w.])-?[0-9]{8,}\.[0-9]+(?![\w.])")
 
 
-def _row(text: str, start: int, end: int) -> bool:
-    """Whether it is one of several large numbers of other lengths: a table of constants."""
-    around = [*_NUMBER.finditer(text, max(start - 120, 0), start), *_NUMBER.finditer(text, end, end + 120)]
-    return sum(1 for other in around if not _MOBILE.match(other[0]) or len(other[0]) != 11) >= 2
+def _reckoned(text: str, start: int, end: int) -> bool:
+    """Whether it is a number that a program reckons with."""
+    if _SUM.search(text, max(start - 60, 0), start):
+        return True
+    if text[start - 1 : start] == "(" and text[start - 2 : start - 1].isalnum() and _ARGUMENTS.match(text, end):
+        return True
+    around = [*_NUMBER.finditer(text, max(start - ROW_CHARS, 0), start), *_NUMBER.finditer(text, end, end + ROW_CHARS)]
+    return sum(1 for other in around if not _MOBILE.match(other[0]) or len(other[0]) != 11) >= ROW_OTHERS
 
 
 def landline(text: str, match: Match) -> Judged | None:

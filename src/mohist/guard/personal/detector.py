@@ -12,7 +12,7 @@ from mohist.guard.personal.judge import Judge
 from mohist.guard.personal.pattern import PATTERNS
 from mohist.guard.view import View
 
-VERSION = "1"
+VERSION = "2"
 """Raise it with every change of what is found."""
 
 

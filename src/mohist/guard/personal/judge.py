@@ -51,5 +51,12 @@ def joins(character: str, also: str = "") -> bool:
 
 
 def in_fraction(text: str, start: int) -> bool:
-    """Whether what stands before makes it a part of something else: 0.6222…, 1/6222…, v1-6222."""
-    return start > 1 and text[start - 1] in "./-" and text[start - 2].isalnum()
+    """Whether what stands before makes a number a part of another one: 0.6222…, v1.6222…, 1/6222…, 12-6222…."""
+    if start < 2 or text[start - 1] not in "./-":
+        return False
+    return text[start - 2].isdigit() or (text[start - 1] == "." and text[start - 2].isalnum())
+
+
+def goes_on(text: str, end: int) -> bool:
+    """Whether a number goes on behind its end: 6222.5, 6222-1."""
+    return text[end : end + 1] in (".", "-") and text[end + 1 : end + 2].isdigit()

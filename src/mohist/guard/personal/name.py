@@ -39,6 +39,7 @@ _NO_NAMES = re.compile(
     r"不能|不得|必须|为空|字段|信息|列表|长度|格式|错误|参数|类型|输入|方法|应该|可以|如果|所有|当前|任何|任意|时间|文件|成功|关系|单位|高级|安全|方式|简称|全称|明细|项目|管理|连接|包含|路径"
 )
 
+_BEFORE_NAMES = frozenset("找问请让给和与跟是叫为由向对致告见约的")
 _REGION = re.compile(
     r"(?:[一-鿿]{2,8}(?:省|自治区|特别行政区))?[一-鿿]{1,8}?(?:市|自治州|地区|盟)[一-鿿]{1,8}?(?:区|县|旗|镇|乡|街道|路|街|道)"
 )
@@ -73,7 +74,7 @@ def titled(text: str, match: Match) -> Judged | None:
         surname = 2 if rest.startswith(_LONG_SURNAMES) else 1 if rest[:1] in _SURNAMES else 0
         before = text[match.value_start + at - 1 : match.value_start + at] if match.value_start + at else ""
         if surname and len(rest) <= surname + 2 and not _NO_NAMES.search(rest):
-            if "一" <= before <= "鿿":  # 网络推广总监: the end of another word
+            if "一" <= before <= "鿿" and before not in _BEFORE_NAMES:  # 网络推广总监: the end of another word
                 return None
             return Judged(match.value_start + at, match.value_end, 0.5, "personal.name")
     return None
