@@ -207,6 +207,18 @@ def test_every_place_lies_in_the_block_also_in_a_mess_of_encodings(text: str) ->
     check_places(text)
 
 
+@given(text=MESS, times=st.integers(1, 40))
+def test_what_a_text_decodes_to_is_bounded_by_its_length(text: str, times: int) -> None:
+    limits = Limits(max_view_bytes=1000, max_view_times=4)
+    whole = text * times
+    try:
+        reading = readings(whole, limits)
+    except GuardLimitError:
+        return
+    assert sum(len(view.text) for view in reading.views[1:]) <= 1000 + 4 * len(whole)
+    assert all(len(view.via) <= limits.max_layers for view in reading.views)
+
+
 def check_places(text: str) -> None:
     for view in readings(text, DEFAULT).views:
         step = max(len(view.text) // 7, 1)
