@@ -66,6 +66,11 @@ class TestBothEngines:
         matcher = both(Pattern("p", r"token (\w+)", ignore_case=True))[engine]
         assert values(matcher, "ToKeN abc") == ["abc"]
 
+    def test_bytes_of_other_scripts_have_no_case(self, engine: int) -> None:
+        # Latin-1 would fold the first byte of "é" with that of "㩀".
+        matcher = both(Pattern("p", "é", ignore_case=True))[engine]
+        assert values(matcher, "㩀 é") == ["é"]
+
     def test_a_match_counts_only_beside_one_of_its_keywords_in_any_case(self, engine: int) -> None:
         matcher = both(Pattern("p", r"[0-9a-f]{8}", keywords=("azure", "密钥")))[engine]
         assert values(matcher, "AZURE deadbeef") == ["deadbeef"]

@@ -251,6 +251,22 @@ def test_placeholders_are_no_secrets(value: str) -> None:
     assert hits(f'datadog_key = "{value}"') == []
 
 
+def test_a_short_mark_within_a_longer_run_of_base64_is_hardly_a_secret() -> None:
+    key, run = filled("BSA{alnum:30}"), filled("{b64:80}") + "/"
+    (alone,) = hits(f"k = {key};")
+    (within,) = hits(f"k = {run}{key};")
+    (path,) = hits(f"https://brave.example.org/search/key/{key};")
+    assert alone.confidence == path.confidence > 0.8
+    assert within.confidence < 0.5
+
+
+def test_what_everybody_knows_is_no_secret() -> None:
+    # The key of the storage emulator, which Microsoft documents; in two parts, so that no scanner stops at this line.
+    known = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFs" + "uFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    assert hits(f"AccountName=devstoreaccount1;AccountKey={known};") == []
+    assert hits(f"AccountName=devstoreaccount1;AccountKey={known.swapcase()};") != []
+
+
 def test_words_and_random_values_are_told_apart() -> None:
     assert wordlike("organization_access_key_identifier") > 2.5 > wordlike(filled("{lower:40}"))
     assert entropy("") == 0.0
