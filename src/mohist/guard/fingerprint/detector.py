@@ -13,8 +13,11 @@ from mohist.guard.view import View
 
 VERSION = "1"
 """Raise it with every change of what is found."""
-TEXT_MIN_BYTES = 160
-"""Shorter than any ten lines; three lines can't be told from everybody's."""
+TEXT_MIN_CHARS, LINES_MIN, ONE_LINE_CHARS = 160, 4, 600
+"""Shorter than any ten lines; fewer lines only where they are long. Three lines can't be told from everybody's."""
+PROSE_MAX_CHARS, SIGNS_MIN = 4000, 5
+"""A shorter text without signs of code is prose: a tool's description, a question."""
+_SIGNS = "(=;{[<:"
 GAP_BYTES = 400
 """What may stand between two known stretches of one run: changed lines, a comment."""
 HITS_MIN = 7
@@ -75,9 +78,7 @@ class FingerprintDetector:
             for grams, find, exact in ((chunk.exact, self._index.exact, True), (chunk.shape, self._index.shape, False)):
                 places, owners = find(grams.hashes)
                 for place, owner in zip(places.tolist(), owners.tolist(), strict=True):
-                    known.append(
-                        _Known(int(grams.first[place]), int(grams.last[place]), owner, exact, int(grams.hashes[place]))
-                    )
+                    known.append(_Known(grams.first(place), grams.last(place), owner, exact, int(grams.hashes[place])))
         return [run for run in _joined(sorted(known)) if self._counts(run)]
 
     def _counts(self, run: Run) -> bool:
@@ -86,7 +87,7 @@ class FingerprintDetector:
 
     def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:  # noqa: ARG002
         """See `Detector.detect`."""
-        if not len(self._index) or len(view.text) < TEXT_MIN_BYTES:
+        if not len(self._index) or not _worth_a_look(view.text):
             return
         for run in self.runs(view.data):
             repository = self._index.repositories[run.owner]
@@ -98,6 +99,13 @@ class FingerprintDetector:
                 confidence=min(0.99, 0.7 + 0.01 * (run.exact + run.shape)),
                 note=f"{run.exact} stretches of words and {run.shape} of shapes are of {repository.name}",
             )
+
+
+def _worth_a_look(text: str) -> bool:
+    """Whether a text can hold ten lines of code; a request has hundreds of short ones that can't."""
+    if len(text) < TEXT_MIN_CHARS or (len(text) < ONE_LINE_CHARS and text.count("\n") < LINES_MIN - 1):
+        return False
+    return len(text) >= PROSE_MAX_CHARS or sum(map(text.count, _SIGNS)) >= SIGNS_MIN
 
 
 def _joined(known: Sequence[_Known]) -> Iterator[Run]:

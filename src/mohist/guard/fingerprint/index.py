@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MAGIC = b"MOHISTFP"
 HEADER_MAX_BYTES = 1 << 24
-_FILTER_BITS = 24
+_FILTER_BITS = (16, 24)
+"""Fewest and most: sixteen places a hash, so that one of sixteen others passes."""
 _HASH_BYTES = 8
 _PARAMETERS = {"exact": EXACT_TOKENS, "shape": SHAPE_TOKENS, "kept_of": KEPT_OF, "names_back": NAMES_BACK}
 
@@ -173,7 +174,8 @@ class _Sought:
 
     hashes: Hashes
     owners: NDArray[np.intp]
-    filter: NDArray[np.uint8]
+    filter: NDArray[np.bool_]
+    shift: np.uint64
 
     @classmethod
     def of(cls, arrays: Iterable[Hashes], public: Hashes) -> _Sought:
@@ -187,10 +189,11 @@ class _Sought:
         ours = ~np.isin(every, public) if len(public) else np.ones(len(every), dtype=np.bool_)
         every, owners = every[ours], owners[ours]
         hashes, first = np.unique(every, return_index=True)
-        bits = np.zeros(1 << _FILTER_BITS, dtype=np.bool_) if len(hashes) else np.zeros(0, dtype=np.bool_)
-        if len(hashes):
-            bits[(hashes >> np.uint64(64 - _FILTER_BITS)).astype(np.intp)] = True
-        return cls(hashes, owners[first], np.packbits(bits))
+        bits = min(max((16 * len(hashes)).bit_length(), _FILTER_BITS[0]), _FILTER_BITS[1])
+        shift = np.uint64(64 - bits)
+        held = np.zeros(1 << bits, dtype=np.bool_)
+        held[(hashes >> shift).astype(np.intp)] = True
+        return cls(hashes, owners[first], held, shift)
 
     def find(self, hashes: Hashes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         import numpy as np
@@ -198,8 +201,7 @@ class _Sought:
         nothing = np.zeros(0, dtype=np.intp)
         if not len(self.hashes) or not len(hashes):
             return nothing, nothing
-        high = (hashes >> np.uint64(64 - _FILTER_BITS)).astype(np.intp)
-        likely = np.flatnonzero(self.filter[high >> 3] & (128 >> (high & 7)))
+        likely = np.flatnonzero(self.filter[(hashes >> self.shift).astype(np.intp)])
         if not len(likely):
             return nothing, nothing
         at = np.searchsorted(self.hashes, hashes[likely])

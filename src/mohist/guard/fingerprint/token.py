@@ -91,13 +91,24 @@ def _spread(value: int) -> int:
 
 
 class Grams(NamedTuple):
-    """The kept hashes of one stream; the three arrays are of one length, in order of place."""
+    """The kept hashes of one stream, in order of place."""
 
     hashes: Hashes
-    first: Places
-    """The byte where the stretch begins."""
-    last: Places
-    """The byte where its last token begins."""
+    at: Places
+    """Of each hash: the number of the token that its stretch begins with."""
+    places: Places
+    """Of each token: the byte where it begins."""
+    length: int
+    offset: int
+    """Where the chunk stands in its text."""
+
+    def first(self, number: int) -> int:
+        """The byte where a stretch begins."""
+        return int(self.places[self.at[number]]) + self.offset
+
+    def last(self, number: int) -> int:
+        """The byte where its last token begins."""
+        return int(self.places[self.at[number] + self.length - 1]) + self.offset
 
 
 class Streams(NamedTuple):
@@ -138,7 +149,9 @@ def _streams(data: bytes, offset: int, judge: bool) -> Streams:
     places = np.flatnonzero(is_token)
     named = begins[places]
     starts = places[named]
-    ends = np.flatnonzero(word & ~np.append(word[1:], False)) + 1
+    last = word.copy()
+    last[:-1] &= ~word[1:]
+    ends = np.flatnonzero(last) + 1
     sums = np.zeros(len(raw) + 1, dtype=np.uint64)
     np.cumsum(tables.of_byte[raw] * tables.powers[: len(raw)], out=sums[1:])
     words = (sums[ends] - sums[starts]) * tables.inverses[starts] * np.uint64(0xD6E8FEB86659FD93)
@@ -147,9 +160,7 @@ def _streams(data: bytes, offset: int, judge: bool) -> Streams:
     exact[named] = words
     free = ~(tables.keywords[(words >> np.uint64(48)).astype(np.intp)] | (raw[starts] <= 0x39))
     names = words[free]
-    back = np.zeros(len(names), dtype=np.intp)
-    for distance in range(NAMES_BACK, 0, -1):
-        back[distance:][names[distance:] == names[:-distance]] = distance
+    back = _back(names)
     shaped = words.copy()
     shaped[free] = tables.of_distance[back]
     shape[named] = shaped
@@ -160,6 +171,20 @@ def _streams(data: bytes, offset: int, judge: bool) -> Streams:
         bare[named] = np.where(free | (raw[starts] <= 0x39), tables.of_distance[0], words)
     shape_grams, shape_periodic = _grams(shape, SHAPE_TOKENS, places, offset, judge, bare)
     return Streams(exact_grams, shape_grams, exact_periodic, shape_periodic)
+
+
+def _back(names: Hashes) -> NDArray[np.intp]:
+    """Of each name how many names ago the same one stood, the nearest; 0: not within `NAMES_BACK`."""
+    import numpy as np
+
+    padded = np.zeros(len(names) + NAMES_BACK, dtype=np.uint64)
+    padded[NAMES_BACK:] = names
+    before = np.ndarray((len(names), NAMES_BACK), np.uint64, padded.data, strides=(8, 8))
+    same = before == names[:, None]
+    # Weighed so that the nearest, which stands last, wins.
+    found: NDArray[np.intp] = (same * np.arange(1, NAMES_BACK + 1)).max(axis=1, initial=0)
+    found[found > 0] = NAMES_BACK + 1 - found[found > 0]
+    return found
 
 
 def _grams(
@@ -173,8 +198,8 @@ def _grams(
 
     count = len(tokens) - length + 1
     if count <= 0:
-        empty = np.zeros(0, dtype=np.uint64)
-        return Grams(empty, np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)), np.zeros(0, dtype=np.bool_)
+        nowhere = np.zeros(0, dtype=np.intp)
+        return Grams(np.zeros(0, dtype=np.uint64), nowhere, nowhere, length, offset), np.zeros(0, dtype=np.bool_)
     tables = _tables()
     sums = np.zeros(len(tokens) + 1, dtype=np.uint64)
     np.cumsum(tokens * tables.powers[: len(tokens)], out=sums[1:])
@@ -183,10 +208,10 @@ def _grams(
     hashes *= np.uint64(0xD6E8FEB86659FD93)
     hashes ^= hashes >> np.uint64(29)
     kept = np.flatnonzero((hashes & np.uint64(KEPT_OF - 1)) == 0)
-    grams = Grams(hashes[kept], places[kept] + offset, places[kept + length - 1] + offset)
-    return grams, _periodic(tokens if judged is None else judged, length)[kept] if judge else np.zeros(
-        0, dtype=np.bool_
-    )
+    grams = Grams(hashes[kept], kept, places, length, offset)
+    if not judge:
+        return grams, np.zeros(0, dtype=np.bool_)
+    return grams, _periodic(tokens if judged is None else judged, length)[kept]
 
 
 def _periodic(tokens: Hashes, length: int) -> NDArray[np.bool_]:
