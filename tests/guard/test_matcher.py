@@ -67,7 +67,7 @@ class TestBothEngines:
         assert values(matcher, "ToKeN abc") == ["abc"]
 
     def test_bytes_of_other_scripts_have_no_case(self, engine: int) -> None:
-        # Latin-1 would fold the first byte of "é" with that of "㩀".
+        # The first byte of "㩀" would be the small letter to that of "é", were they letters of Latin-1.
         matcher = both(Pattern("p", "é", ignore_case=True))[engine]
         assert values(matcher, "㩀 é") == ["é"]
 

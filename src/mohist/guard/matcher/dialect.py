@@ -1,7 +1,7 @@
 """Rewrites an expression so that Hyperscan and RE2 read the same in it, byte by byte.
 
 Both engines search UTF-8 bytes. What they disagree on is written out: `\\s` (Hyperscan's has the vertical tab, RE2's has not),
-characters beyond ASCII (one character is several bytes), and their case (RE2 would fold single bytes of them).
+and characters beyond ASCII, of which one is several bytes.
 """
 
 from __future__ import annotations
@@ -125,9 +125,9 @@ def _character_class(expression: str, start: int) -> tuple[str, int]:
 
 
 def _bytes(ranges: list[tuple[int, int]]) -> str:
-    """Ranges of code points as alternatives of byte sequences; case is switched off, for bytes have none."""
+    """Ranges of code points as alternatives of byte sequences, which have no case."""
     pieces = [piece for low, high in ranges for piece in _sequences(low, high)]
-    return f"(?-i:{'|'.join(pieces)})"
+    return f"(?:{'|'.join(pieces)})"
 
 
 def _sequences(low: int, high: int) -> Iterator[str]:
