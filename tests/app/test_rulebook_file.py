@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mohist.app import rulebook
 from mohist.app.config import Gateway
 from mohist.app.errors import ConfigError
-from mohist.app.pipeline import BASE_URL, Pipeline, user_name
+from mohist.app.pipeline import BASE_URL, Pipeline
+from mohist.app.user import user_name
 from mohist.app.rulebook import MAX_FILE_BYTES, PolicyFile, describe, policy_path
 from mohist.app.serve import run_gateway
 from mohist.base import RandomIds, SystemClock

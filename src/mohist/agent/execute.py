@@ -17,6 +17,7 @@ from typing import Any, Literal
 import anyio
 import anyio.to_thread
 
+from mohist.agent.caution import Caution
 from mohist.agent.content import look
 from mohist.agent.log import RunLog
 from mohist.agent.record import FileChange, Grant, Intent, Outcome, OutcomeStatus, PreImage
@@ -62,6 +63,8 @@ class Executor:
     width: int = 8
     granted: Callable[[str, str], None] | None = None
     """Told of each "always" so that `decide` knows."""
+    caution: Caution | None = None
+    """Looks at what comes in; None: nobody does."""
 
     async def execute(self, calls: Sequence[ToolCall], refusal: str = "") -> list[Outcome]:
         """One outcome per call, in call order.
@@ -124,6 +127,8 @@ class Executor:
 
     async def _clear(self, plan: Planned) -> Allow | Outcome:
         verdict = self.decide(plan.tool.name, plan.access)
+        if self.caution is not None:
+            verdict = self.caution.judge(verdict, plan.access, plan.call.arguments)
         if isinstance(verdict, Allow):
             return verdict
         if isinstance(verdict, Deny):
@@ -222,6 +227,8 @@ class Executor:
             names = [Path(os.path.relpath(change.path, self.ctx.workspace)).as_posix() for change in changes]
             shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
             text += f"\n[files changed: {shown}]"
+        if self.caution is not None:
+            text = self.caution.hear(plan.tool.name, text)
         return self._close(
             Outcome(
                 plan.call.id,

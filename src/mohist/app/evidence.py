@@ -120,7 +120,7 @@ def enter_run(evidence: Evidence | None, log: RunLog, delivery: str) -> None:
     """
     if evidence is not None:
         from mohist.agent.chronicle import RunChronicle
-        from mohist.app.pipeline import user_name
+        from mohist.app.user import user_name
 
         keep = evidence.settings.keep_contents
         RunChronicle(evidence, evidence.name, log, person=user_name(), keep=keep, delivery=delivery)

@@ -17,12 +17,14 @@ from mohist.agent.record import Header
 from mohist.agent.tool.ask import Reply
 from mohist.app import machine as machines
 from mohist.app import session
+from mohist.app.caution import caution
 from mohist.app.config import Config, load_config
 from mohist.app.connect import Connected, connect, find_run, load_rules
 from mohist.app.database import owner_config
 from mohist.app.errors import ConfigError
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult
+from mohist.app.task import Task
 from mohist.app.trust import TrustStore
 from mohist.app.workspace import Workspace
 from mohist.event import EventSink, Note
@@ -162,8 +164,8 @@ async def _closing(machine: Machine, connected: Connected) -> AsyncIterator[None
 
 def _task(
     connected: Connected, config: Config, rules: RuleSet, text: str, delivery: str, checks: tuple[str, ...] = ()
-) -> session.Task:
-    return session.Task(
+) -> Task:
+    return Task(
         text=text,
         mode=config.mode,
         provider=connected.provider,
@@ -174,6 +176,7 @@ def _task(
         network=config.network,
         checks=checks or config.checks,
         delivery=delivery,
+        caution=caution(config.guard, text),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ import anyio
 
 from mohist.app.rulebook import PolicyFile, policy_path
 from mohist.app.screening import Screening
+from mohist.app.user import user_name
 from mohist.base import Clock, IdSource, MohistError, StatePaths
 from mohist.gateway.asgi import Receive, Scope, Send, refuse
 from mohist.gateway.attempt import Attempts
@@ -208,11 +208,3 @@ def _contracts(home: Path) -> tuple[Contract, ...]:
     from mohist.app.price import contracts
 
     return contracts(home)
-
-
-def user_name() -> str:
-    """Who runs this process, as the machine knows them; what the environment says of it counts for nothing."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid-{os.getuid()}"

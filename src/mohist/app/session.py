@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ from mohist.agent.loop import Loop
 from mohist.agent.prompt import SUB_AGENT, SYSTEM, environment
 from mohist.agent.record import Assistant, Ended, Fragment, Grant, Header, Outcome, Record, User
 from mohist.agent.repair import repair
-from mohist.agent.setting import RunSettings
-from mohist.agent.tool import FileLedger, Result, SpillStore, Tool, ToolContext, ToolLimits, Written
+from mohist.agent.tool import FileLedger, Result, SpillStore, Tool, ToolContext, Written
 from mohist.agent.tool.ask import AskTool
 from mohist.agent.tool.done import DoneTool
 from mohist.agent.tool.job import Jobs
@@ -41,13 +40,14 @@ from mohist.app.ending import cancel_on_signal, ending_of
 from mohist.app.evidence import enter_run
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult, conclude
+from mohist.app.task import Task
 from mohist.app.toolbox import file_tools
 from mohist.app.workspace import Workspace, hold_tree
 from mohist.base import ExitCode
 from mohist.event import Note, RunEnded, RunStarted
-from mohist.policy import NO_GRANTS, Access, Allow, Grants, Mode, Question, RuleSet, Verdict, decide
-from mohist.provider.message import Provider, Usage
-from mohist.sandbox import Network, Profile
+from mohist.policy import NO_GRANTS, Access, Allow, Grants, Question, Verdict, decide
+from mohist.provider.message import Usage
+from mohist.sandbox import Profile
 
 # `git status` and `git diff` would write the user's index to note file times.
 QUIET_GIT = {
@@ -56,23 +56,6 @@ QUIET_GIT = {
     "GIT_CONFIG_KEY_0": "diff.autoRefreshIndex",
     "GIT_CONFIG_VALUE_0": "false",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is asked of a run."""
-
-    text: str
-    mode: Mode
-    provider: Provider
-    wire_model: str
-    settings: RunSettings
-    rules: RuleSet
-    limits: ToolLimits = field(default_factory=ToolLimits)
-    network: Network = "none"
-    checks: tuple[str, ...] = ()
-    delivery: str = ""
-    """What the run is part of; empty: nothing."""
 
 
 async def start(machine: Machine, task: Task, workspace: Workspace, branch: str = "") -> RunResult:
@@ -216,6 +199,8 @@ class _Session:
 
     def recall(self) -> None:
         """Takes from the log what an earlier process knew: grants, plan, the files the model has seen."""
+        if self.task.caution is not None:
+            self.task.caution.recall(self.log.records)
         for record in self.log.records:
             if isinstance(record, Grant):
                 self._grant(record.tool, record.covers)
@@ -277,6 +262,7 @@ class _Session:
             tree=tree,
             width=task.settings.parallel_calls,
             granted=self._grant,
+            caution=task.caution,
         )
 
         if not log.header.parent_run:

@@ -1,0 +1,31 @@
+"""What is asked of a run, with everything that holds for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mohist.agent.caution import Caution
+from mohist.agent.setting import RunSettings
+from mohist.agent.tool import ToolLimits
+from mohist.policy import Mode, RuleSet
+from mohist.provider.message import Provider
+from mohist.sandbox import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of a run."""
+
+    text: str
+    mode: Mode
+    provider: Provider
+    wire_model: str
+    settings: RunSettings
+    rules: RuleSet
+    limits: ToolLimits = field(default_factory=ToolLimits)
+    network: Network = "none"
+    checks: tuple[str, ...] = ()
+    delivery: str = ""
+    """What the run is part of; empty: nothing."""
+    caution: Caution | None = None
+    """Looks at what tools give the model; None: nobody does."""
