@@ -52,6 +52,7 @@ EXACT: dict[str, Callable[[str], str]] = {
     "hex-list": lambda text: ", ".join(f"0x{ord(char):02x}" for char in text),
     "codes": lambda text: ", ".join(str(ord(char)) for char in text),
     "letters-apart": lambda text: " ".join(text),
+    "letters-with-dashes": lambda text: "-".join(text),
     "utf-16": lambda text: text.encode("utf-16-le").decode("latin-1")[:-1],
     "plus": lambda text: in_pieces(text, '" + "'),
     "plus-on-lines": lambda text: in_pieces(text, '" +\n    "'),

@@ -35,7 +35,10 @@ EXPRESSIONS: Mapping[str, str] = {
     "base32": r"[A-Z2-7]{24,}={0,6}",
     "hex": rf"(?:(?:0x|\\x)?{_HEX_PAIR}(?:, ?|[ :-])?){{10,}}",
     "codes": rf"(?:{_CODE}[ ,;]{{1,2}}){{11,}}{_CODE}",
-    "spacing": r"(?:[A-Za-z0-9_+/=-][ .|*,]){15,}[A-Za-z0-9_+/=-]?",
+    "spacing": (
+        r"(?:[A-Za-z0-9_+/=-][ .|*,]){15,}[A-Za-z0-9_+/=-]?"
+        r"|(?:[A-Za-z0-9_+/=.:@][;~-]){15,}[A-Za-z0-9_+/=]?"
+    ),
     "diff": r"\n[+>-] ?-----BEGIN ",
     "quoted-printable": r"=3D|(?:=[2-7][0-9A-F]){4}|[A-Za-z0-9]=\r?\n[A-Za-z0-9]",
     "utf-16": r"(?:[ -~]\x00){4,}",
@@ -52,7 +55,7 @@ EXPRESSIONS: Mapping[str, str] = {
         r"|(?:cbfgterf|cbfgterfdy|zlfdy|znevnqo|zbatbqo|erqvf|nzdc|pyvpxubhfr|yqnc|sgc)[a-z+]{0,8}://"
     ),
     "mirrored": (
-        r"(?i:drowssap|terces|nekot|yek[_-]?ipa|yek[_-]?ssecca|yek[_-]?etavirp|laitnederc|noitazirohtua)"
+        r"(?i:drowssap|terces|nekot|yek[_-]?ipa|yek[_-]?ssecca|yek[_-]?etavirp|laitnederc|noitazirohtua|[=:][ \t]*[\"']?(?:yek|ks_|dees_|ssap_|dwp_)|//:[a-z+]{3,14})"
         r"| NIGEB-----|(?:_phg|_ohg|_shg|-ks|AIKA|AISA|[bpar]xox|hJye|_mpn)\b"
     ),
     # A run of characters that goes on in the next line, with a digit near the break: prose has none.
