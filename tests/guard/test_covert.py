@@ -37,6 +37,8 @@ def classes(text: str, source: Source = "user") -> set[str]:
         ("hi\U000e0041\U000e0042", "covert.tag", 2, 4),
         ("a\ufe0f", "covert.variation-selector", 1, 2),
         ("😀\ufe0f\U000e0111", "covert.variation-selector", 2, 3),
+        ("😀\ufe0f\ufe0f", "covert.variation-selector", 2, 3),
+        ("葛\U000e0100\U000e0101", "covert.variation-selector", 2, 3),
         ("😀\ufe01", "covert.variation-selector", 1, 2),
         ("x\ue123", "covert.private-use", 1, 2),
         ("x\U000f0001", "covert.private-use", 1, 2),
@@ -103,7 +105,7 @@ def test_one_letter_swapped_in_a_known_word_is_always_found() -> None:
 
 def test_a_word_of_the_same_text_is_known() -> None:
     assert classes("def frobnicate(): ...\nfrоbnicate()") == {"covert.lookalike"}
-    assert classes("unmaker = unmаker") == {"covert.lookalike"}
+    assert [hit.confidence for hit in hits("unmaker1 = 3; unmаker1")] == [0.9]
     assert [hit.confidence for hit in hits("zzyzxа unheard")] == [0.4]
 
 

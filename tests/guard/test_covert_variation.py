@@ -180,6 +180,29 @@ def test_ten_honest_clients_are_not_accused(client: Client) -> None:
             assert watch(client, sessions, seed=seed).suspicions() == []
 
 
+def test_too_few_sessions_prove_nothing() -> None:
+    """Each asker has always written it one way, and yet that may be chance."""
+    assert watch(marking, 24).suspicions() == []
+
+
+def test_a_habit_that_is_often_broken_is_not_reported() -> None:
+    def leaning(place: Place, draw: random.Random) -> str:
+        curly = draw.random() < (0.8 if place.zone.startswith("Asia/") else 0.2)
+        return honest_plain(place, draw).replace("You're", "You\u2019re" if curly else "You're")
+
+    assert watch(leaning, 600).suspicions() == []
+
+
+def test_the_more_lines_are_watched_the_surer_each_must_be() -> None:
+    def short(place: Place, draw: random.Random) -> str:
+        return marking(place, draw).replace(BODY, "")
+
+    def fewest(client: Client) -> int:
+        return next(sessions for sessions in range(6, 90) if watch(client, sessions).suspicions())
+
+    assert fewest(short) < fewest(marking)
+
+
 def test_one_asker_alone_proves_nothing() -> None:
     assert watch(marking, 200, places=PLACES[:1]).suspicions() == []
 

@@ -104,6 +104,15 @@ def test_the_hit_names_the_place_the_repository_and_its_class() -> None:
     assert "stretches" in hit.note
 
 
+def test_one_stretch_that_stands_there_often_counts_once() -> None:
+    index = Index([LEARNT.repository])
+    (chunk,) = streams(LINES.encode())
+    known, _ = index.exact(chunk.exact.hashes)
+    stretch = LINES.encode()[chunk.exact.first(known[0]) : chunk.exact.last(known[0]) + 12].decode()
+    assert len(index.exact(next(streams((stretch + "\n\n- \n").encode() * 20)).exact.hashes)[0]) >= 20
+    assert hits(f"{stretch}\n\n- \n" * 20) == []
+
+
 def test_public_code_counts_for_nothing() -> None:
     taught = Index([LEARNT.repository]).with_public(*public(CLASSIFIED[: len(CLASSIFIED) // 2]))
     detector = fingerprint_detector(taught)

@@ -122,6 +122,7 @@ def test_a_glob_fits_the_paths_it_means(path: str, data_class: str | None) -> No
     "text",
     [
         "diff --git a/services/pricing/rule.py b/services/pricing/rule.py\n@@ -1 +1 @@\n-a\n+b\n",
+        "--- a/services/pricing/rule.py\n+++ b/services/pricing/rule.py\n@@ -1 +1 @@\n-a\n+b\n",
         "==> services/pricing/rule.py <==\nx = 1\n",
         '<file path="services/pricing/rule.py">\nx = 1\n</file>',
         "<document><source>services/pricing/rule.py</source>\nx",

@@ -245,7 +245,10 @@ def test_a_row_of_a_customer_table_is_found_whole() -> None:
 
 def test_of_overlapping_hits_the_surest_stays() -> None:
     value = resident_id(random.Random(SEED))
-    assert len(found(f"银行卡 身份证 {value}")) == 1
+    view = View(f"银行卡 身份证 {value}, {value}")
+    matches = build_matcher([DETECTOR]).matches(view)["personal"]
+    assert len([one for found in matches.values() for one in found]) > 2
+    assert [hit.rule for hit in DETECTOR.detect(view, Block(view.text), matches)] == ["personal.cn.resident-id"] * 2
 
 
 def test_the_place_is_that_of_the_value_alone() -> None:
