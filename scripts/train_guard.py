@@ -59,8 +59,8 @@ PATHLESS = 3
 """Of ten files so many are learnt from without their path, since texts in a request have none."""
 QUICK_LOST = 0.015
 """While learning; many of these no filter would find."""
-QUICK_KEPT_LOST = 0.004
-"""Share of the labelled secrets above the lower border that the first filter may drop."""
+QUICK_KEPT = 0.1
+"""Share of all candidates that the first filter lets through where it is used."""
 QUICK_MARGIN = 0.7
 """In log odds."""
 MASKING_ALARMS_PER_MB = 4.0
@@ -296,8 +296,6 @@ def main() -> None:
     masking = border(scores, trainer.clean, megabytes, MASKING_ALARMS_PER_MB)
     blocking = max(border(scores, trainer.clean, megabytes, BLOCKING_ALARMS_PER_MB), masking + 0.01)
     kept = real & (scores >= masking)
-    cut = max(cut, float(np.quantile(quick_scores[kept], QUICK_KEPT_LOST)))
-    scores = np.where(quick_scores >= cut, scores, 0.0)
     print(
         f"{len(rows.real)} candidates, {int(trainer.real.sum())} real; clean {megabytes:.1f} MB; first filter keeps {float((quick_scores >= cut).mean()):.3f}"
     )
@@ -309,6 +307,7 @@ def main() -> None:
     everything = trainer.weight > 0
     fitted = trainer.trees(columns, FULL, FULL_TREES, reached)
     quick = trainer.trees(trainer.quick, QUICK, QUICK_TREES, everything)
+    cut = float(np.quantile(quick.predict(trainer.quick, raw_score=True), 1 - QUICK_KEPT))
     partial = fitted.predict(columns, raw_score=True, num_iteration=EARLY)
     floor = float(np.quantile(partial[kept], 0.001)) - 0.5
     weights = trainer.linear(everything)

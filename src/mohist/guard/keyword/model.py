@@ -78,7 +78,7 @@ class Model:
         ]
 
     def worth_judging(self, candidate: Candidate) -> bool:
-        """Whether the first, cheap filter lets it through; it drops nineteen of twenty."""
+        """Whether the first, cheap filter lets it through; it drops nine of ten."""
         return self._quick.total(quick_row(candidate, self.language)) >= self._quick_floor
 
     def confidence(self, candidate: Candidate, page: Page) -> float:
