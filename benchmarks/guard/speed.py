@@ -206,7 +206,7 @@ def measure(folder: Path, cache: Path, rounds: int, tree_mb: float) -> int:
     fast = medians([(name, lambda run=run: run(tree)) for name, run in engines], max(3, rounds // 2))
     rest = medians([(name, lambda run=run: run(small)) for name, run in slow], 1)
     say = sys.stdout.write
-    say(f"start: {first_s:.2f} s compiling, {again_s * 1000:.0f} ms with what was kept\n\n")
+    say(f"start: {first_s:.2f} s (compiling, where nothing was kept), then {again_s * 1000:.0f} ms\n\n")
     say(f"| engine | request of 200 kB, ms | tree of {size_mb:.0f} MB, MB/s |\n|---|---|---|\n")
     for name, seconds in taken.items():
         speed = size_mb / fast[name] if name in fast else small_mb / rest[name] if name in rest else 0.0
