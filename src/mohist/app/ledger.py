@@ -141,7 +141,7 @@ class LedgerHome:
         return Notary(
             self.read(),
             self.archive(),
-            RemoteSigner(self._signer_socket),
+            self._signer(),
             self.witnesses(),
             quorum=self.settings.quorum,
             alarm=seal,
@@ -172,6 +172,14 @@ class LedgerHome:
     def seal(self, error: SealedError) -> None:
         """Nothing is entered from now on, by any process, until a person removes the file."""
         (self.folder / "sealed").write_text(f"{error}\n", encoding="utf-8")
+
+    def rest(self) -> None:
+        """Ends the signer that was started here, so that nothing is left running; the next one to need it starts it."""
+        if self.settings.signer_socket is None and (self.folder / "signer" / SOCKET).exists():
+            self._signer().end()
+
+    def _signer(self) -> RemoteSigner:
+        return RemoteSigner(self._signer_socket, self._start_signer if self.settings.signer_socket is None else None)
 
     @property
     def _log_path(self) -> Path:
@@ -331,4 +339,6 @@ def export_all(
         archive.close()
         vault.close()
         log.close()
-    return size, str(home.log_key())
+    key = str(home.log_key())
+    home.rest()
+    return size, key

@@ -72,6 +72,14 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    try:
+        return _main(args)
+    finally:
+        if args.verb in ("checkpoint", "prove", "key", "check", "erase"):
+            _home().rest()
+
+
+def _main(args: argparse.Namespace) -> int:
     return {
         "show": _show,
         "status": _status,

@@ -26,6 +26,7 @@ MAX_REQUEST_BYTES = 64 * 1024
 TIMEOUT_S = 10.0
 _REFUSED = b"refused "
 _UNKNOWN = b"last "
+_END = b"end"
 
 
 class Signer:
@@ -177,6 +178,8 @@ class SignerServer(socketserver.ThreadingUnixStreamServer):
         self._told = told
         self.asked_s = time.monotonic()
         """When something was asked last, on the monotonic clock."""
+        self.over = False
+        """Whoever started it needs it no more."""
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
@@ -187,6 +190,9 @@ class SignerServer(socketserver.ThreadingUnixStreamServer):
     def answer(self, data: bytes) -> bytes:
         """One request's."""
         self.asked_s = time.monotonic()
+        if data == _END:
+            self.over = True
+            return _UNKNOWN + b"0\n"
         try:
             head, _, text = data.decode().partition("\n\n")
             lines = head.split("\n")
@@ -212,10 +218,17 @@ class RemoteSigner:
 
     Args:
         path: of its socket.
+        revive: starts it anew where it does not answer; None: that is somebody else's affair.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, revive: Callable[[], None] | None = None) -> None:
         self._path = path
+        self._revive = revive
+
+    def end(self) -> None:
+        """Lets it end now instead of after its idle time; one that stays by order stays."""
+        with contextlib.suppress(LedgerError):
+            self._once(_END)
 
     def last_size(self) -> int:
         """What it signed last.
@@ -247,6 +260,15 @@ class RemoteSigner:
         return signature
 
     def _ask(self, data: bytes) -> bytes:
+        try:
+            return self._once(data)
+        except LedgerError:
+            if self._revive is None:
+                raise
+            self._revive()
+            return self._once(data)
+
+    def _once(self, data: bytes) -> bytes:
         try:
             with socket.socket(socket.AF_UNIX) as link:
                 link.settimeout(TIMEOUT_S)

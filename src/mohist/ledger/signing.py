@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signer = Signer(asked.origin, key_of(folder, asked.origin), folder / "memory")
         with SignerServer(folder / SOCKET, signer, lambda said: print(said, file=sys.stderr, flush=True)) as server:
             server.timeout = 1.0
-            while asked.stay or time.monotonic() - server.asked_s < IDLE_S:
+            while asked.stay or not (server.over or time.monotonic() - server.asked_s >= IDLE_S):
                 server.handle_request()
     except MohistError as error:
         print(error, file=sys.stderr)
