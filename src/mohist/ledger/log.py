@@ -36,6 +36,12 @@ CREATE TABLE IF NOT EXISTS tile (
     hashes BLOB NOT NULL,
     PRIMARY KEY (level, position)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS fold (
+    level INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mark (key BLOB PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stream (
     number INTEGER PRIMARY KEY,
@@ -56,6 +62,8 @@ CREATE TRIGGER IF NOT EXISTS entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAI
 CREATE TRIGGER IF NOT EXISTS entry_is_kept BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
 CREATE TRIGGER IF NOT EXISTS tile_stays BEFORE UPDATE ON tile BEGIN SELECT RAISE(ABORT, 'tiles are never changed'); END;
 CREATE TRIGGER IF NOT EXISTS tile_is_kept BEFORE DELETE ON tile BEGIN SELECT RAISE(ABORT, 'tiles are never deleted'); END;
+CREATE TRIGGER IF NOT EXISTS fold_stays BEFORE UPDATE ON fold BEGIN SELECT RAISE(ABORT, 'tiles are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS fold_is_kept BEFORE DELETE ON fold BEGIN SELECT RAISE(ABORT, 'tiles are never deleted'); END;
 """
 
 
@@ -156,12 +164,8 @@ class Log:
         for position, leaf in self._db.execute("SELECT position, leaf FROM entry ORDER BY position"):
             if position != edge.size:
                 raise SealedError(f"Entry {edge.size} of the ledger at {self.path} is missing.", _LOOK)
-            for level, index, _ in edge.append(leaf_hash(leaf)):
-                if (
-                    level
-                    and level % HEIGHT == 0
-                    and self._stored(level // HEIGHT - 1, index) != self._made(level // HEIGHT - 1, index)
-                ):
+            for level, index, node in edge.append(leaf_hash(leaf)):
+                if level and level % HEIGHT == 0 and not self._holds(level // HEIGHT - 1, index, node):
                     where = f"entries {index << level} to {((index + 1) << level) - 1}"
                     raise SealedError(
                         f"Of {where} of the ledger at {self.path}, one is not what it was, or their tile is not.", _LOOK
@@ -251,12 +255,19 @@ class Log:
         start = position * WIDTH
         if level == 0:
             return b"".join(leaf_hash(leaf) for leaf in self.leaves(start, start + WIDTH))
-        # A tile above begins to exist when a full one below it does.
+        # A tile above begins to exist when a full one below it does. Folded once, when that was full: 255 tiles folded anew
+        # for each proof took 37 ms.
         below = self._db.execute(
-            "SELECT hashes FROM tile WHERE level = ? AND position >= ? AND position < ? ORDER BY position",
+            "SELECT hash FROM fold WHERE level = ? AND position >= ? AND position < ? ORDER BY position",
             (level - 1, start, start + WIDTH),
         )
-        return b"".join(fold(hashes) for (hashes,) in below)
+        return b"".join(node for (node,) in below)
+
+    def _holds(self, level: int, position: int, node: bytes) -> bool:
+        """Whether a full tile is what is below it, and its fold is `node`."""
+        stored = self._stored(level, position)
+        kept = self._db.execute("SELECT hash FROM fold WHERE level = ? AND position = ?", (level, position)).fetchone()
+        return stored == self._made(level, position) and fold(stored) == node and kept == (node,)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The path from an entry to the root of the first `size`."""
@@ -339,12 +350,11 @@ class Log:
             )
         for mark in marks:
             self._db.execute("INSERT INTO mark VALUES (?, ?)", (mark, position))
-        for level, index, _ in edge.append(node):
+        for level, index, whole in edge.append(node):
             if level and level % HEIGHT == 0:
-                self._db.execute(
-                    "INSERT INTO tile VALUES (?, ?, ?)",
-                    (level // HEIGHT - 1, index, self.tile(level // HEIGHT - 1, index)),
-                )
+                place = (level // HEIGHT - 1, index)
+                self._db.execute("INSERT INTO tile VALUES (?, ?, ?)", (*place, self._made(*place)))
+                self._db.execute("INSERT INTO fold VALUES (?, ?, ?)", (*place, whole))
         streams[draft.stream] = (number, sequence + 1, node)
         return Receipt(position, node, at_us, draft.stream, sequence)
 
