@@ -188,7 +188,7 @@ def _guard(
         return Archive(home_address(home, database.variables))
 
     file = None if database.variables.get("MOHIST_DATABASE_URL") else home / "gateway.db"
-    return GatewayGuard(Guarding(settings, StatePaths(home), env, clock, open_archive, file))
+    return GatewayGuard(Guarding(settings, StatePaths(home), env, clock, open_archive, file, waits=False))
 
 
 def _pool(url: str) -> Pool:

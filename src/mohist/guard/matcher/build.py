@@ -21,7 +21,7 @@ def build_matcher(
     *,
     cache: Path | None = None,
     matches_max: int = MATCHES_MAX,
-    engine: Literal["auto", "hyperscan", "re2"] = "auto",
+    engine: Literal["auto", "kept", "hyperscan", "re2"] = "auto",
 ) -> Matcher:
     """One matcher for all patterns of these detectors.
 
@@ -29,7 +29,8 @@ def build_matcher(
         detectors: whose patterns are searched.
         cache: a folder of ours alone, for the compiled automaton (0700; made if absent); None: nothing is kept.
         matches_max: of one pattern in one text; beyond it the text counts as not looked at.
-        engine: "auto" takes Hyperscan where it is installed, else RE2 alone.
+        engine: "auto" takes Hyperscan where it is installed, else RE2 alone. "kept" takes Hyperscan only where the automaton was
+            compiled before, which takes seconds: for who looks at little and must begin at once.
 
     Raises:
         GuardRuleError: a pattern can't be taken.
@@ -40,8 +41,10 @@ def build_matcher(
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise GuardRuleError(f"The detector {twice[0]!r} has two patterns named {twice[1]!r}.")
-    if engine == "re2" or (engine == "auto" and find_spec("hyperscan") is None):
+    if engine == "re2" or (engine in ("auto", "kept") and find_spec("hyperscan") is None):
         return Re2Matcher(expressions, matches_max)
-    from mohist.guard.matcher.native import HyperscanMatcher
+    from mohist.guard.matcher.native import HyperscanMatcher, is_kept
 
+    if engine == "kept" and not is_kept(expressions, cache):
+        return Re2Matcher(expressions, matches_max)
     return HyperscanMatcher(expressions, matches_max, cache)

@@ -19,6 +19,15 @@ TEXT_MAX_BYTES = (1 << 31) - 1
 """Hyperscan counts in 32 bits."""
 
 
+def is_kept(expressions: Sequence[Expression], cache: Path | None) -> bool:
+    """Whether the automaton of these was compiled before and is there."""
+    return cache is not None and stored(cache, _key(expressions)) is not None
+
+
+def _key(expressions: Sequence[Expression]) -> str:
+    return token([*(one.source for one in expressions), *(one.sought for one in expressions)])
+
+
 class HyperscanMatcher:
     """All patterns in one automaton; those that Hyperscan can't take are searched by RE2 alone.
 
@@ -36,7 +45,7 @@ class HyperscanMatcher:
         self._widths = [expression.width_bytes for expression in expressions]
         self._local = threading.local()
         sources = [expression.sought for expression in expressions]
-        key = token([*(expression.source for expression in expressions), *sources])
+        key = _key(expressions)
         automaton = stored(cache, key) if cache is not None else None
         if automaton is None:
             # What is kept has passed this; RE2 then compiles what it is asked for, when it is.
