@@ -63,3 +63,19 @@ def test_a_model_for_other_features_is_refused(data: dict[str, Any]) -> None:
 def test_a_model_with_a_broken_table_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(GuardDataError):
         Model({**data, "pairs": ""})
+
+
+def tree(border: float, low: float, high: float) -> dict[str, Any]:
+    return {"feature": [0], "border": [border], "branch": [-1, -2], "leaf": [low, high]}
+
+
+def test_a_value_on_a_border_goes_left_and_a_lone_leaf_is_a_tree() -> None:
+    lone = {"feature": [], "border": [], "branch": [], "leaf": [0.25]}
+    trees = Trees({"trees": [tree(1.0, -2.0, 3.0), lone], "early": 2, "floor": -9.0})
+    assert [trees.total([value]) for value in (0.5, 1.0, 1.5)] == [-1.75, -1.75, 3.25]
+
+
+def test_what_stays_low_after_the_first_trees_is_given_up() -> None:
+    trees = Trees({"trees": [tree(1.0, -5.0, 1.0), tree(9.0, 20.0, 0.0)], "early": 1, "floor": -4.0})
+    assert trees.total([0.0]) == -5.0
+    assert trees.total([2.0]) == 21.0
