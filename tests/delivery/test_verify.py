@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,10 @@ from verify_room import Case, case_of
 from fakes.clock import FakeClock
 from mohist.delivery.port import Ran
 from mohist.delivery.spec import CheckFile, Draft, folder_of, render, spec_of
-from mohist.delivery.state import Criterion, Evidence, Finding
+from mohist.delivery.state import Criterion, Evidence
 from mohist.delivery.verify import Verify, VerifySettings
+from mohist.guard import Block, Found
+from mohist.guard import Finding as FoundByGuard
 from mohist.sandbox import Bubblewrap
 
 CODE = "def double(x):\n    return 2 * x\n"
@@ -252,17 +254,21 @@ async def test_the_guard_speaks_when_it_is_there_and_its_absence_is_said(make: M
     await case.change({"app.py": TRIPLE})
     await case.verify([], SETTINGS)
     assert [row.text for row in case.findings if "guard" in row.finding_id] == [
-        "No guard is there: the diff was not inspected for secrets and data."
+        "The guard is switched off: the diff was not inspected for secrets and data."
     ]
-    seen: list[str] = []
+    seen: list[Block] = []
 
-    async def guard(diff: str) -> list[Finding]:
-        seen.append(diff)
-        return [Finding("guard-1", "blocker", "A key stands here.", "app.py", 6)]
+    def scan(blocks: Sequence[Block]) -> list[Found]:
+        seen.extend(blocks)
+        at = blocks[0].text.index("triple")
+        key = FoundByGuard("secret", "test.key", "secret.token", at, at + 6, 0.95, "… (6 characters)", "0" * 32)
+        return [Found(blocks[0], (key,))]
 
-    await Verify(case.ground, case.store, FakeClock(), SETTINGS, guard)(case.delivery, [])
-    assert "+def triple(x):" in seen[0]
-    assert [row.finding_id for row in case.accused()] == ["guard-1"]
+    await Verify(case.ground, case.store, FakeClock(), SETTINGS, scan)(case.delivery, [])
+    assert [(block.path, block.source) for block in seen] == [("app.py", "file")]
+    (accused,) = case.accused()
+    assert (accused.severity, accused.path) == ("blocker", "app.py")
+    assert "secret.token (test.key)" in accused.text
 
 
 async def test_the_licences_that_are_allowed_are_read_from_the_base(make: Make) -> None:

@@ -30,6 +30,7 @@ from mohist.app.mind import AgentMind
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, Rulings, read_text
 from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
+from mohist.delivery.check.leak import Scan
 from mohist.delivery.check.shelf import Shelf, caches
 from mohist.delivery.chronicle import ChronicledStore, DeliveryChronicle
 from mohist.delivery.environment import Environment
@@ -48,6 +49,7 @@ from mohist.delivery.store import delivery_address
 from mohist.delivery.target.contract import Target
 from mohist.delivery.verify import Verify, VerifySettings
 from mohist.event import Event, EventSink
+from mohist.guard import Block, Found
 from mohist.sandbox import Author, Remote
 
 _Chronicled = TypeVar("_Chronicled", bound=ChronicledStore)
@@ -198,6 +200,7 @@ class Office:
                 book,
                 self.clock,
                 VerifySettings(checks=config.checks, network=config.network == "full", shelf=shelf),
+                self._scan(config),
             )
             models: list[str] = []
             measure = self.measure()
@@ -276,6 +279,18 @@ class Office:
         ground = self.folder(delivery_id) / "ground"
         for folder in (ground / "trees", ground / "copies") if objects else (ground,):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _scan(self, config: Config) -> Scan | None:
+        """The guard, loaded with the first diff that is inspected; None: it is switched off."""
+        if config.guard.mode == "off":
+            return None
+
+        def scan(blocks: Sequence[Block]) -> Sequence[Found]:
+            from mohist.app.guard import scanner
+
+            return scanner(config.guard, self.paths, self.env, waits=False).scan(blocks)
+
+        return scan
 
     async def _reading_ground(self, delivery: Delivery) -> GitGround:
         async with self.machine() as machine:

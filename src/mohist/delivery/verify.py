@@ -14,7 +14,7 @@ Each run is a row of evidence with its own id; asked for again after a kill, wha
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -27,6 +27,7 @@ from mohist.delivery.check.count import count_of
 from mohist.delivery.check.detect import MANIFESTS, Detected, ProjectCheck, configured, detect
 from mohist.delivery.check.diff import ChangedFile, finding, split_diff
 from mohist.delivery.check.inspection import fewer, inspect
+from mohist.delivery.check.leak import Scan, leak_findings
 from mohist.delivery.check.licence import read_rule
 from mohist.delivery.check.shelf import Shelf, tells_licence
 from mohist.delivery.check.suite import is_test
@@ -46,8 +47,6 @@ _VENDORING = frozenset({"go.mod", "go.sum", "Cargo.toml", "Cargo.lock"})
 BY = "verify"
 """Who says the findings of this stage."""
 Phase = Literal["before", "after"]
-Guard = Callable[[str], Awaitable[Sequence[Finding]]]
-"""Inspects a diff for what must not leave or enter."""
 
 
 class Site(Ground, Protocol):
@@ -83,7 +82,8 @@ class Verify:
     book: Book
     clock: Clock
     settings: VerifySettings = dataclasses.field(default_factory=VerifySettings)
-    guard: Guard | None = None
+    scan: Scan | None = None
+    """The guard's; None: it is switched off."""
 
     async def __call__(self, delivery: Delivery, criteria: Sequence[Criterion]) -> Verified:
         """Gathers the evidence of `delivery.commit` that is not there yet, and says what it is worth."""
@@ -243,12 +243,10 @@ class _Bench:
         shelf = dataclasses.replace(self.stage.settings.shelf, vendored=await self._vendored())
         rule = read_rule(policy.decode("utf-8", "replace"))
         found = await anyio.to_thread.run_sync(inspect, files, await self._others(files), rule, shelf)
-        if self.stage.guard is None:
-            return [
-                *found,
-                finding("guard", "note", "No guard is there: the diff was not inspected for secrets and data."),
-            ]
-        return [*found, *await self.stage.guard(text)]
+        if self.stage.scan is None:
+            words = "The guard is switched off: the diff was not inspected for secrets and data."
+            return [*found, finding("guard", "note", words)]
+        return [*found, *await anyio.to_thread.run_sync(leak_findings, files, self.stage.scan)]
 
     async def _vendored(self) -> dict[str, str]:
         """What the change holds of licences of packages that lie in it."""
