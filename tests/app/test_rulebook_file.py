@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fakes.ledger import Ledger, opened
 from mohist.app import rulebook
 from mohist.app.config import Gateway
 from mohist.app.errors import ConfigError
 from mohist.app.pipeline import BASE_URL, Pipeline
-from mohist.app.user import user_name
 from mohist.app.rulebook import MAX_FILE_BYTES, PolicyFile, describe, policy_path
 from mohist.app.serve import run_gateway
+from mohist.app.user import user_name
 from mohist.base import RandomIds, SystemClock
 from mohist.gateway.warden import Warden
 from mohist.policy import Facts, RuleError
@@ -36,11 +37,11 @@ BAD = GOOD.format(id="bad").replace("eve", "Eve", 1)
 class Followed:
     """A rule file, and what follows it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: Ledger | None = None) -> None:
         self.path = folder / "gateway-policy.toml"
         self.warden = Warden()
         self.told: list[str] = []
-        self.file = PolicyFile(self.path, self.warden, self.told.append)
+        self.file = PolicyFile(self.path, self.warden, self.told.append, kept.append if kept else None)
 
     def write(self, text: str) -> None:
         self.path.write_text(text, encoding="utf-8")
@@ -54,6 +55,33 @@ class Followed:
 @pytest.fixture
 def followed(tmp_path: Path) -> Followed:
     return Followed(tmp_path)
+
+
+def test_what_is_in_force_is_entered_and_rules_that_cannot_be_entered_are_not(tmp_path):
+    with opened(tmp_path) as kept:
+        followed = Followed(tmp_path, kept)
+        followed.file.begin(must_exist=False)
+        followed.file.enter()
+        followed.write(GOOD.format(id="one"))
+        followed.file.look()
+        followed.file.look()
+        kept.refuses = True
+        followed.write(GOOD.format(id="two"))
+        followed.file.look()
+        followed.file.look()
+        assert followed.ids == ["one"]
+        assert len(followed.told) == 2
+        assert "ledger" in followed.warden.trouble
+        kept.refuses = False
+        followed.file.look()
+        assert followed.ids == ["two"]
+        assert followed.warden.trouble == ""
+        entries = kept.entries()
+    assert {(entry["kind"], entry["stream"]) for entry in entries} == {("policy", "policy")}
+    digests = [entry["data"]["digest"] for entry in entries]
+    assert digests[0] == ""
+    assert len(set(digests)) == len(digests) == 3
+    assert digests[2] == followed.warden.rulebook.digest
 
 
 def test_a_good_change_is_in_force_at_the_next_look(followed):

@@ -47,7 +47,7 @@ def test_a_key_is_shown_once_and_then_never_again(mohist: Shell, home: Path) -> 
     assert well_formed(secret)
     for words in (["list"], ["list", "--json"], ["budget", "list"], ["revoke", key_id], ["revoke", key_id, "--json"]):
         assert secret[4:] not in mohist("keys", *words)
-    assert all(secret[4:].encode() not in file.read_bytes() for file in home.iterdir())
+    assert all(secret[4:].encode() not in file.read_bytes() for file in home.rglob("*") if file.is_file())
 
 
 def test_a_key_is_made_with_all_that_is_asked(mohist: Shell) -> None:

@@ -17,6 +17,7 @@ from mohist.admin.fault import CODES, FaultError, body
 from mohist.admin.operation import budget, event, finding, health, key, policy, route, usage
 from mohist.admin.shape import ErrorBody
 from mohist.gateway.errors import ConflictError, NotThereError, StoreError
+from mohist.ledger import LedgerError
 from mohist.policy import RuleError
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def build() -> FastAPI:
     app.add_exception_handler(FaultError, _fault)
     app.add_exception_handler(StoreError, _store)
     app.add_exception_handler(RuleError, _rule)
+    app.add_exception_handler(LedgerError, _ledger)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
     made = describe(app)
@@ -136,6 +138,12 @@ async def _store(_request: Request, error: Exception) -> Response:
     # It says where the database is, which is for the operator's log.
     _log.error("admin request failed: %s", error)
     return _told(503, "The gateway's database can't be used at present.", headers={"retry-after": "5"})
+
+
+async def _ledger(_request: Request, error: Exception) -> Response:
+    _log.error("admin request is not entered and was not done: %s", error)
+    why = "The gateway's ledger can't take entries, and nothing is changed without one."
+    return _told(503, why, headers={"retry-after": "5"})
 
 
 async def _rule(_request: Request, _error: Exception) -> Response:

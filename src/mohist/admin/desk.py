@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from mohist.base import Clock, IdSource
 from mohist.gateway.address import Address
 from mohist.gateway.call import Principal, Refusal
-from mohist.gateway.change import Author
+from mohist.gateway.change import Author, Enter
 from mohist.gateway.database import Session
 from mohist.gateway.route import Router
 from mohist.gateway.store import Store
@@ -44,6 +44,8 @@ class Desk:
     warden: Warden
     clock: Clock
     ids: IdSource
+    enter: Enter | None = None
+    """Enters changes in the ledger; None: there is none."""
 
     def reading(self) -> Session:
         """The database, to be closed."""
@@ -51,4 +53,4 @@ class Desk:
 
     def writing(self, who: Principal) -> Store:
         """The database for changes that are put down to `who`; to be closed."""
-        return Store(self.address, author=Author(who.user, who.key_id, "api", self.clock))
+        return Store(self.address, author=Author(who.user, who.key_id, "api", self.clock), enter=self.enter)

@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
+from mohist.admin.attendance import Attendance
 from mohist.admin.desk import DESK, WHO, Desk
 from mohist.gateway.asgi import App, Message, Receive, Scope, Send
 from mohist.gateway.call import Principal, Refusal
@@ -46,10 +47,12 @@ class Entrance:
     Args:
         desk: what the operations work with.
         load: makes the application; blocks.
+        attendance: enters who came; None: there is no ledger.
     """
 
-    def __init__(self, desk: Desk, load: Callable[[], App] = _load) -> None:
+    def __init__(self, desk: Desk, load: Callable[[], App] = _load, attendance: Attendance | None = None) -> None:
         self._desk = desk
+        self._attendance = attendance
         self._load = load
         self._vain = Bucket(VAIN_PER_MINUTE, desk.clock.monotonic_s())
         self._building = anyio.Lock()
@@ -70,6 +73,8 @@ class Entrance:
         if scope["type"] != "http":
             return
         who = self._admitted(scope)
+        if self._attendance is not None:
+            who = await self._attendance.checked(who)
         if isinstance(who, Refusal):
             await _refuse(send, who)
             return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from mohist.ledger import Draft, Receipt
 if TYPE_CHECKING:
     from mohist.agent.log import RunLog
     from mohist.app.ledger import LedgerHome
+    from mohist.gateway.change import Enter
+    from mohist.gateway.screen.archive import Release
     from mohist.ledger.name import Names
     from mohist.ledger.notary import Notary
     from mohist.ledger.share import SharedLedger
@@ -110,6 +113,40 @@ def open_evidence(
 ) -> Evidence | None:
     """None: the ledger is switched off."""
     return Evidence(home, settings, env, tell) if settings.on else None
+
+
+@contextmanager
+def evidence_here(env: Mapping[str, str]) -> Iterator[Evidence | None]:
+    """The ledger of this user's state folder, for one command; None: it is switched off."""
+    from mohist.app.database import owner_config
+    from mohist.base import StatePaths
+
+    evidence = open_evidence(StatePaths.from_env(env).home, owner_config(env).ledger, env)
+    try:
+        yield evidence
+    finally:
+        if evidence is not None:
+            evidence.close()
+
+
+def change_entry(evidence: Evidence | None) -> Enter | None:
+    """What enters changes of keys and budgets; None: there is no ledger."""
+    if evidence is None:
+        return None
+    from mohist.gateway.entry import change_draft
+
+    keep = evidence.settings.keep_contents
+    return lambda change: evidence.append(change_draft(change, evidence.name, keep=keep))
+
+
+def release_entry(evidence: Evidence | None) -> Callable[[Release], object]:
+    """What enters what is let pass."""
+    if evidence is None:
+        return lambda _release: None
+    from mohist.gateway.entry import release_draft
+
+    keep = evidence.settings.keep_contents
+    return lambda release: evidence.append(release_draft(release, evidence.name, keep=keep))
 
 
 def enter_run(evidence: Evidence | None, log: RunLog, delivery: str) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mohist.gateway.screen import Screen
     from mohist.gateway.screen.archive import Archive
     from mohist.gateway.screen.book import Book
+    from mohist.gateway.screen.note import Take
 
 KEY_FILE: Final = "guard.key"
 KEY_BYTES: Final = 32
@@ -165,6 +166,7 @@ class Guarding:
         file: as in `Book`.
         own_models: models on machines of one's own.
         waits: until its patterns are compiled; see `scanner`.
+        enter: enters findings in the ledger; None: there is none.
     """
 
     settings: Screening
@@ -175,6 +177,7 @@ class Guarding:
     file: Path | None = None
     own_models: Sequence[str] = ()
     waits: bool = True
+    enter: Take | None = None
 
 
 class GatewayGuard:
@@ -204,7 +207,7 @@ class GatewayGuard:
         from mohist.gateway.screen.book import Book
 
         needs, settings = self._needs, self._needs.settings
-        book = Book(needs.open_archive, needs.clock, file=needs.file, keep_days=settings.keep_days)
+        book = Book(needs.open_archive, needs.clock, file=needs.file, keep_days=settings.keep_days, enter=needs.enter)
         allowed = Allowed(settings.allow_list, needs.clock)
 
         def released(digest: str, rule: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from mohist.gateway.attempt import Attempts
 from mohist.gateway.call import Dialect, Principal, Refusal
 from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.door import Door
+from mohist.gateway.entry import enter_findings
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.resident import KEY_ID, Resident
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
@@ -107,7 +109,8 @@ class Pipeline:
         # Nobody stands between this door and its client who could take silence for an end.
         guarding = guarding or Screening(mode="off")
         settings = DoorSettings(ping_after_s=limits.idle_s, on_guard_failure=guarding.on_failure)
-        self._guard = _guard(guarding, home, env, database, clock)
+        self._guard = _guard(guarding, home, env, database, clock, evidence)
+        self._evidence = evidence
         self._pool = _pool(model.base_url)
         self._chronicle = Chronicle(evidence, evidence.name) if evidence is not None else None
         router = Router(RouteTable([Route(model.wire, (upstream,))]), clock)
@@ -168,13 +171,22 @@ class Pipeline:
 
     def _read(self) -> None:
         self._keeper.start()
-        PolicyFile(policy_path(self._home, None), self._warden, lambda _line: None).begin(must_exist=False)
+        enter = self._evidence.append if self._evidence is not None else None
+        rules = PolicyFile(policy_path(self._home, None), self._warden, lambda _line: None, enter, "run")
+        rules.begin(must_exist=False)
+        if self._warden.rulebook is not None:
+            rules.enter()
         if self._guard is not None:
             self._guard.start()
 
 
 def _guard(
-    settings: Screening, home: Path, env: Mapping[str, str], database: Gateway, clock: Clock
+    settings: Screening,
+    home: Path,
+    env: Mapping[str, str],
+    database: Gateway,
+    clock: Clock,
+    evidence: Evidence | None,
 ) -> GatewayGuard | None:
     """None where it is switched off, so that nothing of it is loaded."""
     if settings.mode == "off":
@@ -188,7 +200,9 @@ def _guard(
         return Archive(home_address(home, database.variables))
 
     file = None if database.variables.get("MOHIST_DATABASE_URL") else home / "gateway.db"
-    return GatewayGuard(Guarding(settings, StatePaths(home), env, clock, open_archive, file, waits=False))
+    enter = partial(enter_findings, evidence, evidence.name) if evidence is not None else None
+    needs = Guarding(settings, StatePaths(home), env, clock, open_archive, file, waits=False, enter=enter)
+    return GatewayGuard(needs)
 
 
 def _pool(url: str) -> Pool:

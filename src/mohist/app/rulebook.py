@@ -10,8 +10,10 @@ from typing import Final
 import anyio
 
 from mohist.app.errors import ConfigError
-from mohist.base import SystemClock
+from mohist.base import MohistError, SystemClock
+from mohist.gateway.entry import policy_draft
 from mohist.gateway.warden import Warden
+from mohist.ledger import Draft
 from mohist.policy import Rulebook, RuleError, load_rulebook
 
 POLICY_FILE: Final = "gateway-policy.toml"
@@ -66,12 +68,23 @@ class PolicyFile:
         path: the file; it may come into being later.
         warden: gets the rules.
         tell: told of every change, in one line.
+        enter: enters in the ledger what is in force; rules that it can't enter don't come into force. None: there is no ledger.
+        door: who asks, in those entries.
     """
 
-    def __init__(self, path: Path, warden: Warden, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        warden: Warden,
+        tell: Callable[[str], None],
+        enter: Callable[[Draft], object] | None = None,
+        door: str = "serve",
+    ) -> None:
         self._path = path
         self._warden = warden
         self._tell = tell
+        self._enter = enter
+        self._door = door
         self._seen = ""
         """Digest of the text last looked at, or what kept it from being read."""
 
@@ -85,6 +98,14 @@ class PolicyFile:
             text = read_text(self._path)
             self._seen = _digest(text)
             self._warden.take(load_rulebook(text, str(self._path)), SystemClock().now_ms())
+
+    def enter(self) -> None:
+        """Enters which rules are in force, none too; before anything is served by them.
+
+        Raises:
+            LedgerError: it can't be entered.
+        """
+        self._entered(self._warden.rulebook)
 
     def look(self) -> None:
         """Takes over a file that changed, or says why not; blocks on the disk, never raises for what a file can be."""
@@ -103,6 +124,12 @@ class PolicyFile:
         except RuleError as error:
             self._refuse(digest, str(error))
             return
+        try:
+            self._entered(rulebook)
+        except MohistError as error:
+            # Not taken for seen: it is tried again at each look.
+            self._refuse(f"unentered {digest}", f"it can't be entered in the ledger: {error}")
+            return
         self._seen = digest
         self._warden.take(rulebook, SystemClock().now_ms())
         self._tell(describe(rulebook))
@@ -112,6 +139,11 @@ class PolicyFile:
         while True:
             await anyio.sleep(interval_s)
             await anyio.to_thread.run_sync(self.look)
+
+    def _entered(self, rulebook: Rulebook | None) -> None:
+        if self._enter is not None:
+            said = ("", 0, "allow") if rulebook is None else (rulebook.digest, len(rulebook.rules), rulebook.default)
+            self._enter(policy_draft(*said, self._door))
 
     def _refuse(self, seen: str, why: str) -> None:
         if seen == self._seen or (self._warden.rulebook is None and not is_there(self._path)):

@@ -13,13 +13,14 @@ from typing import Final
 import anyio
 
 from mohist import __version__
+from mohist.admin.attendance import Attendance
 from mohist.admin.desk import Desk
 from mohist.admin.entrance import Entrance
 from mohist.app.config import Config
 from mohist.app.database import owner_config
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
-from mohist.app.evidence import open_evidence
+from mohist.app.evidence import Evidence, change_entry, open_evidence
 from mohist.app.guard import GatewayGuard, Guarding, own_models
 from mohist.app.guard import describe as describe_guard
 from mohist.app.ledger_setting import describe_ledger
@@ -32,6 +33,7 @@ from mohist.app.screening import Screening
 from mohist.base import RandomIds, StatePaths, SystemClock
 from mohist.gateway.address import Address, home_address
 from mohist.gateway.chronicle import Chronicle
+from mohist.gateway.entry import enter_findings
 from mohist.gateway.keeper import Keeper
 from mohist.gateway.route import Router
 from mohist.gateway.screen.archive import Archive
@@ -91,10 +93,11 @@ async def run_gateway(
     paths.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     pool = way(served.table.routes, record, tell)
     warden = Warden()
-    rules = PolicyFile(policy_path(paths.home, policy), warden, tell)
-    await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
     config = owner_config(env)
     settings = config.gateway
+    evidence = open_evidence(paths.home, config.ledger, env, tell)
+    rules = PolicyFile(policy_path(paths.home, policy), warden, tell, evidence.append if evidence is not None else None)
+    await anyio.to_thread.run_sync(partial(rules.begin, must_exist=policy is not None))
     address = home_address(paths.home, settings.variables)
     keeper = Keeper(
         address,
@@ -102,8 +105,7 @@ async def run_gateway(
         clock,
         on_loss=settings.on_loss,
     )
-    guard = _guard(config.guard, paths, env, address, served)
-    evidence = open_evidence(paths.home, config.ledger, env, tell)
+    guard = _guard(config.guard, paths, env, address, served, evidence)
     chronicle = Chronicle(evidence, evidence.name, tell) if evidence is not None else None
     await anyio.to_thread.run_sync(keeper.start)
     gc.set_threshold(_GC_OBJECTS)
@@ -112,6 +114,7 @@ async def run_gateway(
             await anyio.to_thread.run_sync(guard.start)
         if evidence is not None:
             await anyio.to_thread.run_sync(evidence.begin, _beginning(config, host))
+            await anyio.to_thread.run_sync(rules.enter)
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
             group.start_soon(rules.watch)
@@ -121,7 +124,8 @@ async def run_gateway(
             watch = Watch(observation or Observation(), env, router, keeper, tell, guard.book if guard else None)
             watch.begin(group)
             ids = RandomIds(clock)
-            desk = Desk(address, keeper, router, served.price, warden, clock, ids)
+            desk = Desk(address, keeper, router, served.price, warden, clock, ids, change_entry(evidence))
+            attendance = Attendance(evidence, evidence.name, clock) if evidence is not None else None
 
             def listening(url: str) -> None:
                 ready(url, served)
@@ -143,12 +147,14 @@ async def run_gateway(
                     exposition=watch.exposition,
                     pool=pool,
                     guard=guard,
-                    beside=Entrance(desk).beside,
+                    beside=Entrance(desk, attendance=attendance).beside,
                     chronicle=chronicle,
                 )
             finally:
                 with anyio.CancelScope(shield=True):
                     await watch.end()
+                    if attendance is not None:
+                        await attendance.close()
     except BaseExceptionGroup as errors:
         raise known_error(errors) from None
     finally:
@@ -173,13 +179,20 @@ def _beginning(config: Config, host: str) -> Draft:
 
 
 def _guard(
-    settings: Screening, paths: StatePaths, env: Mapping[str, str], address: Address, served: Served
+    settings: Screening,
+    paths: StatePaths,
+    env: Mapping[str, str],
+    address: Address,
+    served: Served,
+    evidence: Evidence | None,
 ) -> GatewayGuard | None:
     """None where it is switched off."""
     if settings.mode == "off":
         return None
     own = own_models(served.table.routes)
-    return GatewayGuard(Guarding(settings, paths, env, SystemClock(), partial(Archive, address), own_models=own))
+    enter = partial(enter_findings, evidence, evidence.name) if evidence is not None else None
+    needs = Guarding(settings, paths, env, SystemClock(), partial(Archive, address), own_models=own, enter=enter)
+    return GatewayGuard(needs)
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:

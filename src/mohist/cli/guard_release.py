@@ -28,6 +28,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from mohist.app.database import gateway_settings
+    from mohist.app.evidence import evidence_here, release_entry
     from mohist.gateway.address import home_address
     from mohist.gateway.screen.archive import Archive, Release
 
@@ -36,8 +37,9 @@ def main(args: argparse.Namespace) -> int:
     until_ms = None if args.for_good else now_ms + args.duration_s * 1000
     wanted = Release(RandomIds(clock).new("release"), "", args.rule, now_ms, until_ms, who(), args.because)
     paths = StatePaths.from_env(os.environ)
-    with Archive(home_address(paths.home, gateway_settings(os.environ).variables)) as archive:
-        made = archive.release(args.finding, wanted)
+    address = home_address(paths.home, gateway_settings(os.environ).variables)
+    with evidence_here(os.environ) as evidence, Archive(address) as archive:
+        made = archive.release(args.finding, wanted, release_entry(evidence))
     if args.json:
         print(json.dumps(shown(made)))
     else:

@@ -18,15 +18,17 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from mohist.app.database import gateway_settings
+    from mohist.app.evidence import evidence_here, release_entry
     from mohist.gateway.address import home_address
     from mohist.gateway.screen.archive import Archive
     from mohist.terminal import plain
 
     now_ms = SystemClock().now_ms()
     paths = StatePaths.from_env(os.environ)
-    with Archive(home_address(paths.home, gateway_settings(os.environ).variables)) as archive:
+    address = home_address(paths.home, gateway_settings(os.environ).variables)
+    with evidence_here(os.environ) as evidence, Archive(address) as archive:
         if args.end:
-            archive.end_release(args.end, now_ms, who())
+            archive.end_release(args.end, now_ms, who(), release_entry(evidence))
         releases = archive.releases(None if args.all else now_ms)
     if args.json:
         print(json.dumps([shown(release) for release in releases], indent=2))

@@ -80,12 +80,14 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from mohist.app.database import gateway_settings
+    from mohist.app.evidence import change_entry, evidence_here
     from mohist.gateway.address import home_address
     from mohist.gateway.change import Author
     from mohist.gateway.store import Store
 
     address = home_address(StatePaths.from_env(os.environ).home, gateway_settings(os.environ).variables)
-    with Store(address, author=Author(_who(), door="command")) as store:
+    author = Author(_who(), door="command")
+    with evidence_here(os.environ) as evidence, Store(address, author=author, enter=change_entry(evidence)) as store:
         match args.verb:
             case "create":
                 return _create(store, args)

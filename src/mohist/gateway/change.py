@@ -6,7 +6,7 @@ A change is numbered by the revision that it makes, so the numbers grow without 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,10 +48,24 @@ class Change:
     """What it is now, or what it was before and after; never a secret."""
 
 
+Enter = Callable[[Change], object]
+"""Enters a change in the ledger before it takes effect; what it raises undoes the change."""
+
+
 def write_down(
-    db: Connection, number: int, author: Author, action: Action, subject: str, name: str, detail: Mapping[str, Any]
+    db: Connection,
+    number: int,
+    author: Author,
+    action: Action,
+    subject: str,
+    name: str,
+    detail: Mapping[str, Any],
+    enter: Enter | None = None,
 ) -> None:
-    """In the transaction of the change itself."""
-    row = {"number": number, "at_ms": author.clock.now_ms(), "door": author.door, "key_id": author.key_id}
+    """In the transaction of the change itself, as the last thing in it: a change that can't be entered is not made."""
+    now_ms = author.clock.now_ms()
+    row = {"number": number, "at_ms": now_ms, "door": author.door, "key_id": author.key_id}
     row |= {"user": author.user, "action": action, "subject": subject, "name": name}
     db.execute(insert(CHANGES).values(**row, detail=json.dumps(detail, sort_keys=True)))
+    if enter is not None:
+        enter(Change(number, now_ms, author.door, author.key_id, author.user, action, subject, name, detail))

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from mohist.base import MohistError
 from mohist.gateway.call import CallRecord, Refusal
+from mohist.gateway.entry import session_stream
 from mohist.gateway.request import Headers, RefusedError
 from mohist.gateway.route import Upstream
 from mohist.gateway.tally import Call
@@ -146,8 +147,7 @@ class Chronicle:
     def _stream(self, call: Call) -> str:
         """A client's session; a key's calls where it names none."""
         assert call.principal is not None
-        key_id = call.principal.key_id
-        return self._name("session", f"{key_id}/{call.session_id}") if call.session_id else f"key:{key_id}"
+        return session_stream(self._name, call.principal.key_id, call.session_id)
 
     def _intent(self, call: Call, upstream: Upstream, body: bytes, key: str) -> Draft:
         assert call.principal is not None

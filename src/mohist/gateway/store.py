@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mohist.gateway.address import Address
 from mohist.gateway.budget import Budget, Period, Spend, Subject, subjects_of
 from mohist.gateway.call import Principal
-from mohist.gateway.change import Action, Author, write_down
+from mohist.gateway.change import Action, Author, Enter, write_down
 from mohist.gateway.database import BUSY_S, Session
 from mohist.gateway.errors import ConflictError, NotThereError
 from mohist.gateway.key import Key, KeySecret
@@ -58,11 +58,20 @@ class Store(Session):
         address: the database, or the path of a file of SQLite.
         busy_s: how long to wait for another process that writes.
         author: whom changes are put down to.
+        enter: enters each change in the ledger; None: nothing is entered.
     """
 
-    def __init__(self, address: Address | Path, *, busy_s: float = BUSY_S, author: Author | None = None) -> None:
+    def __init__(
+        self,
+        address: Address | Path,
+        *,
+        busy_s: float = BUSY_S,
+        author: Author | None = None,
+        enter: Enter | None = None,
+    ) -> None:
         super().__init__(address, busy_s=busy_s)
         self._author = author or Author()
+        self._enter = enter
 
     def revision(self) -> int:
         """Counts the changes of keys and budgets; StoreError when the file was removed or replaced."""
@@ -241,18 +250,19 @@ class Store(Session):
         with self.transaction(write=True) as db:
             # First: two changes at once take turns here, and what is read next holds until the end.
             db.execute(update(REVISION).values(number=REVISION.c.number + 1))
-            yield _Note(db, self._author)
+            yield _Note(db, self._author, self._enter)
 
 
 class _Note:
     """The transaction of a change; to be called once, with what was changed."""
 
-    def __init__(self, db: Connection, author: Author) -> None:
+    def __init__(self, db: Connection, author: Author, enter: Enter | None) -> None:
         self.db = db
         self._author = author
+        self._enter = enter
 
     def __call__(self, action: Action, subject: str, name: str, detail: Mapping[str, Any]) -> None:
-        write_down(self.db, _revision(self.db), self._author, action, subject, name, detail)
+        write_down(self.db, _revision(self.db), self._author, action, subject, name, detail, self._enter)
 
 
 def add_rows(db: Connection, rows: Sequence[Mapping[str, Any]]) -> int:

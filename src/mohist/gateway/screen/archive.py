@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, update
@@ -112,12 +112,13 @@ class Archive(Session):
         with self.transaction(write=False) as db:
             return [Release(*row) for row in db.execute(query)]
 
-    def release(self, finding_id: str, release: Release) -> Release:
+    def release(self, finding_id: str, release: Release, enter: Callable[[Release], object] = lambda _: None) -> Release:
         """Lets a value pass.
 
         Args:
             finding_id: the beginning of the digest of a value that was found.
             release: whose digest is filled in.
+            enter: told what is about to hold; what it raises leaves all as it was.
 
         Raises:
             NotThereError: no such value was found.
@@ -127,17 +128,23 @@ class Archive(Session):
         with self.transaction(write=True) as db:
             row = {name: getattr(release, name) for name in tuple(RELEASES.columns.keys())} | {"digest": digest}
             db.execute(insert(RELEASES).values(row))
-        return Release(**row)
+            made = Release(**row)
+            enter(made)
+        return made
 
-    def end_release(self, release_id: str, now_ms: int, user: str) -> Release:
-        """Ends one early; NotThereError when there is none of that id that holds."""
+    def end_release(
+        self, release_id: str, now_ms: int, user: str, enter: Callable[[Release], object] = lambda _: None
+    ) -> Release:
+        """Ends one early; NotThereError when there is none of that id that holds. `enter` as for `release`."""
         with self.transaction(write=True) as db:
             place = and_(RELEASES.c.release_id == release_id, RELEASES.c.ended_at_ms.is_(None))
             db.execute(update(RELEASES).where(place).values(ended_at_ms=now_ms, ended_by=user))
             row = db.execute(select(RELEASES).where(RELEASES.c.release_id == release_id)).first()
-        if row is None or row.ended_at_ms != now_ms:
-            raise NotThereError(f"There is no release {release_id!r} that holds.", "See: mohist guard releases")
-        return Release(*row)
+            if row is None or row.ended_at_ms != now_ms:
+                raise NotThereError(f"There is no release {release_id!r} that holds.", "See: mohist guard releases")
+            ended = Release(*row)
+            enter(ended)
+        return ended
 
     def digest(self, finding_id: str) -> str:
         """The whole digest that begins so."""

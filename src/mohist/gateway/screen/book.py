@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mohist.base import Clock, MohistError
-from mohist.gateway.screen.note import Noted
+from mohist.gateway.screen.note import Noted, Take
 
 if TYPE_CHECKING:
     from mohist.gateway.screen.archive import Archive, Release
@@ -51,6 +51,7 @@ class Book:
             opened before something was found; None: the database is opened at the start.
         keep_days: how long findings are kept.
         poll_s: how often releases are read.
+        enter: enters findings in the ledger, before they go into the database; the same ones may come again. None: there is none.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Book:
         file: Path | None = None,
         keep_days: int = KEEP_DAYS,
         poll_s: float = POLL_S,
+        enter: Take | None = None,
     ) -> None:
         self._open_archive = open_archive
         self._clock = clock
         self._file = file
         self._keep_days = keep_days
         self._poll_s = poll_s
+        self._enter = enter
         self._lock = threading.Lock()
         self._waiting: list[Noted] = []
         self._seen: OrderedDict[Place, None] = OrderedDict()
@@ -183,6 +186,8 @@ class Book:
         archive = self._archive
         archive.check_file()
         while batch := self._waiting[:_BATCH]:
+            if self._enter is not None:
+                self._enter(batch)
             archive.add(batch)
             with self._lock:
                 del self._waiting[: len(batch)]
