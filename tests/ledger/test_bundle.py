@@ -194,7 +194,9 @@ FORGERIES: dict[str, Callable[[list[Ready]], list[Ready]]] = {
         *made[:600], replace(made[600], draft=replace(made[600].draft, data={"number": -1})), *made[601:]
     ],
     "one entry dropped": lambda made: made[:600] + made[601:],
-    "one entry put in": lambda made: [*made[:600], replace(made[0], draft=replace(made[0].draft, key="call x")), *made[600:]],
+    "one entry put in": lambda made: [
+        *made[:600], replace(made[0], at_us=made[600].at_us, draft=replace(made[0].draft, key="call x")), *made[600:]
+    ],
     "two entries swapped": swapped,
     "the end cut off": lambda made: made[:650],
     "one entry twice": lambda made: [*made[:600], replace(made[599], draft=replace(made[599].draft, key="")), *made[600:]],

@@ -92,13 +92,13 @@ def owner(tmp_path: Path) -> Iterator[Owner]:
     said = foreign.run("init", "--name", WITNESS, "--listen", f"127.0.0.1:{port}")
     foreign.key = note.VerifierKey.parse(next(word for word in said.split() if word.startswith(f"{WITNESS}+")))
     foreign.run("add-log", "--origin", ORIGIN, "--vkey", str(world.log_key))
-    with (tmp_path / "said").open("w") as out:
+    with (tmp_path / "said").open("w", encoding="utf-8") as out:
         command = [foreign.program, "serve", "--config", str(home / "witness.json")]
         process = subprocess.Popen(command, cwd=home, stdout=out, stderr=out)
     try:
         with httpx2.Client(transport=httpx2.HTTPTransport(retries=8), trust_env=False) as client:
             for _ in range(START_TRIES):
-                assert process.poll() is None, (tmp_path / "said").read_text()
+                assert process.poll() is None, (tmp_path / "said").read_text(encoding="utf-8")
                 try:
                     client.get(url)
                     break

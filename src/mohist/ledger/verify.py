@@ -11,7 +11,8 @@ The steps, in order; the first thing that is wrong ends them:
 4. tree        each entry hashes to its place in the tiles, each tile to its place in the next, all to the checkpoint's root
 5. history     each earlier checkpoint in `checkpoints/` is signed, and the tree had that root at that size
 6. entries     each is in form and of this log; each stream is numbered without gaps and chained to its own past
-7. time        no entry is older than a checkpoint that was cosigned before it, none newer than one that holds it, clocks allowed for
+7. time        no entry is older than a checkpoint that was cosigned before it or than an entry before it, none newer than a checkpoint
+               that holds it, clocks allowed for
 8. contents    each that is shown is what its entry commits to
 9. intents     what was begun and never closed is counted and named: not a fault of the log, but a question to its owner
 
@@ -25,10 +26,9 @@ import argparse
 import hashlib
 import hmac
 import json
-import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,14 @@ class Tree:
         self.size = 0
         self.edge: list[bytes] = []
 
-    def add(self, leaf: bytes) -> None:
-        size, node = self.size, leaf
-        while size & 1:
+    def add(self, node: bytes, level: int = 0) -> None:
+        """A leaf, or the root over 2^level of them where the tree has a multiple of those."""
+        count = self.size >> level
+        while count & 1:
             node = hashlib.sha256(b"\x01" + self.edge.pop() + node).digest()
-            size >>= 1
+            count >>= 1
         self.edge.append(node)
-        self.size += 1
+        self.size += 1 << level
 
     def root(self) -> bytes:
         if not self.edge:
@@ -128,6 +129,7 @@ class Audit:
         self.shown = sorted(path.name for path in (root / "payload").glob("*") if path.suffix != ".key")
         self.bounds: list[tuple[int, int]] = []
         self.bound = 0
+        self.newest = (0, 0)
         self.wrong_entry: WrongError | None = None
 
     def key(self) -> str:
@@ -164,21 +166,23 @@ class Audit:
             for one in (*earlier.values(), self.head)
             if (times := [t for key in self.policy.witnesses.values() if (t := one.signature_of(key)) is not None])
         )
-        tree = Tree()
+        tree, folds = Tree(), []
         self.held(earlier, tree)
-        for number, entry, claimed in self.entries_of_tiles():
-            leaf = hashlib.sha256(b"\x00" + entry).digest()
-            if leaf != claimed:
-                tile = tile_path(0, number // WIDTH, self.head.size)
-                raise WrongError(f"entry {number}", f"its bytes are not those of {tile}")
-            tree.add(leaf)
-            self.held(earlier, tree)
-            if self.wrong_entry is None:
-                try:
-                    self.follow(number, entry, leaf)
-                except WrongError as wrong:
-                    self.wrong_entry = wrong
-        self.upper_tiles()
+        for index in range((self.head.size + WIDTH - 1) // WIDTH):
+            hashes = self.tile(0, index, self.head.size)
+            self.entries_of_tile(index, hashes)
+            last = tree.size + len(hashes) // HASH_BYTES
+            whole = last - tree.size == WIDTH
+            if whole:
+                folds.append(folded(hashes))
+            if whole and not any(size in earlier for size in range(tree.size + 1, last)):
+                tree.add(folds[-1], WIDTH.bit_length() - 1)
+                self.held(earlier, tree)
+            else:
+                for at in range(0, len(hashes), HASH_BYTES):
+                    tree.add(hashes[at : at + HASH_BYTES])
+                    self.held(earlier, tree)
+        self.upper_tiles(folds)
         if tree.root() != self.head.root:
             raise WrongError(
                 "checkpoint", "its root is not that of the entries: one was changed, put in, left out or moved"
@@ -249,43 +253,49 @@ class Audit:
             why = f"the first {tree.size} entries are not those that were signed then: the past was rewritten"
             raise WrongError(one.where, why, "history")
 
-    def entries_of_tiles(self) -> Iterator[tuple[int, bytes, bytes]]:
-        """(index, entry, its hash as the tile says)."""
-        size = self.head.size
-        for index in range((size + WIDTH - 1) // WIDTH):
-            where = tile_path("entries", index, size)
-            data, hashes = self.read(where), self.tile(0, index, size)
-            at = 0
-            for offset in range(len(hashes) // HASH_BYTES):
-                number = index * WIDTH + offset
-                length = struct.unpack_from(">H", data, at)[0] if at + 2 <= len(data) else MAX_ENTRY_BYTES + 1
-                entry = data[at + 2 : at + 2 + length]
-                if len(entry) != length:
-                    raise WrongError(f"entry {number} in {where}", "the bundle ends within it, or before it")
-                at += 2 + length
-                yield number, entry, hashes[offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
-            if at != len(data):
-                raise WrongError(where, f"{len(data) - at} bytes follow its last entry")
+    def entries_of_tile(self, index: int, hashes: bytes) -> None:
+        """Holds each entry against its hash, and follows it."""
+        where = tile_path("entries", index, self.head.size)
+        data, at, number = self.read(where), 0, index * WIDTH
+        for place in range(0, len(hashes), HASH_BYTES):
+            length = int.from_bytes(data[at : at + 2], "big") if at + 2 <= len(data) else MAX_ENTRY_BYTES + 1
+            entry = data[at + 2 : at + 2 + length]
+            if len(entry) != length:
+                raise WrongError(f"entry {number} in {where}", "the bundle ends within it, or before it")
+            leaf = hashlib.sha256(b"\x00" + entry).digest()
+            if leaf != hashes[place : place + HASH_BYTES]:
+                tile = tile_path(0, index, self.head.size)
+                raise WrongError(f"entry {number}", f"its bytes are not those of {tile}")
+            if self.wrong_entry is None:
+                try:
+                    self.follow(number, entry, leaf)
+                except WrongError as wrong:
+                    self.wrong_entry = wrong
+            at, number = at + 2 + length, number + 1
+        if at != len(data):
+            raise WrongError(where, f"{len(data) - at} bytes follow its last entry")
 
-    def upper_tiles(self) -> None:
+    def upper_tiles(self, folds: list[bytes]) -> None:
         """Each tile above the lowest holds the hashes of the full tiles below it."""
-        level, count = 0, self.head.size
-        while count >= WIDTH:
-            above = count // WIDTH
-            for index in range((above + WIDTH - 1) // WIDTH):
-                hashes = self.tile(level + 1, index, above)
+        level, count = 1, self.head.size // WIDTH
+        while count:
+            above: list[bytes] = []
+            for index in range((count + WIDTH - 1) // WIDTH):
+                hashes = self.tile(level, index, count)
                 for offset in range(len(hashes) // HASH_BYTES):
-                    below = index * WIDTH + offset
-                    if folded(self.tile(level, below, count)) != hashes[offset * HASH_BYTES :][:HASH_BYTES]:
-                        where = tile_path(level + 1, index, above)
-                        raise WrongError(where, f"its hash {offset} is not that of {tile_path(level, below, count)}")
-            level, count = level + 1, above
+                    if folds[index * WIDTH + offset] != hashes[offset * HASH_BYTES :][:HASH_BYTES]:
+                        below = tile_path(level - 1, index * WIDTH + offset, count * WIDTH)
+                        where = tile_path(level, index, count)
+                        raise WrongError(where, f"its hash {offset} is not that of {below}")
+                if len(hashes) == WIDTH * HASH_BYTES:
+                    above.append(folded(hashes))
+            level, count, folds = level + 1, count // WIDTH, above
 
     def follow(self, number: int, entry: bytes, leaf: bytes) -> None:
         """One entry: its form, its stream, its time, what it begins, closes and commits to."""
         where = f"entry {number}"
         try:
-            value: Any = json.loads(entry)
+            value: Any = json.loads(entry.decode())
             stream, sequence, previous = value["stream"], value["seq"], value["prev"]
             kind, log, at_us, version = value["kind"], value["log"], value["at"], value["v"]
         except (ValueError, KeyError, TypeError):
@@ -314,12 +324,18 @@ class Audit:
         self.verdict.first_at_us, self.verdict.last_at_us = self.verdict.first_at_us or at_us, at_us
         while self.bound < len(self.bounds) and self.bounds[self.bound][0] <= number:
             self.bound += 1
-        said = f"it says {moment(at_us)}, and was"
-        if self.bound and at_us < (before := self.bounds[self.bound - 1][1]) - self.skew_us:
-            why = f"{said} not in the log when that was cosigned at {moment(before)}: it is back-dated"
-            raise WrongError(where, why, "time")
-        if self.bound < len(self.bounds) and at_us > (after := self.bounds[self.bound][1]) + self.skew_us:
-            raise WrongError(where, f"{said} cosigned at {moment(after)}: it is dated ahead", "time")
+        before = self.bounds[self.bound - 1][1] if self.bound else 0
+        if at_us < before - self.skew_us:
+            why = f"and was not in the log when that was cosigned at {moment(before)}: it is back-dated"
+        elif self.bound < len(self.bounds) and at_us > (after := self.bounds[self.bound][1]) + self.skew_us:
+            why = f"and was cosigned at {moment(after)}: it is dated ahead"
+        elif at_us < self.newest[0] - self.skew_us:
+            said = f"entry {self.newest[1]}, which says {moment(self.newest[0])}"
+            why = f"and stands behind {said}: it is back-dated, or a clock was set back"
+        else:
+            self.newest = max(self.newest, (at_us, number))
+            return
+        raise WrongError(where, f"it says {moment(at_us)}, {why}", "time")
 
 
 def opens(key_text: bytes, ciphertext: bytes, commitment: str, where: str) -> bool:
