@@ -39,6 +39,9 @@ class History:
     chance: random.Random
     tag: int = 0
     count: int = 0
+    lines: int = 0
+    base: str = ""
+    """The commit that the run at work began from."""
     done: list[str] = field(default_factory=list)
 
     def git(self, *words: str, ok: bool = True) -> str:
@@ -89,7 +92,7 @@ class History:
             tool="edit",
             conversation="urn:x",
             at="2026-01-01T00:00:00Z",
-            base_commit="",
+            base_commit=self.base,
             blobs=blobs,
         )
         self.count += 1
@@ -114,6 +117,7 @@ class History:
     def work(self, run: str, branch: str) -> None:
         """A run on a branch of its own, committed in one to three steps, a person's edits between."""
         self.git("checkout", "-q", "-b", branch, "main")
+        self.base = self.git("rev-parse", "HEAD").strip()
         names = self.chance.sample(["a.py", "pkg/b.py", f"{run}.py"], self.chance.randint(1, 3))
         for step in range(self.chance.randint(1, 3)):
             for name in names:
@@ -121,6 +125,10 @@ class History:
             if self.chance.random() < 0.3:
                 self.edit("person", self.chance.choice(names))
             self.commit(f"{run} {step}")
+        if self.chance.random() < 0.25:
+            # Another run on the same branch, which a squash makes one commit with the first.
+            self.edit(f"run{int(run[3:]) + 5}", self.chance.choice(names))
+            self.commit("another")
         if f"{run}.py" in names:
             path = self.root / f"{run}.py"
             before = path.read_bytes()
@@ -178,12 +186,21 @@ class History:
             self.git("merge", "-q", "--no-ff", "--no-edit", *ours, branch, ok=False) or self._clean("merge")
 
     def format(self) -> None:
-        """A formatter goes over a file."""
+        """A formatter goes over a file: it moves blanks, changes quotes, breaks calls, or joins them."""
         path = self.root / self.chance.choice(["a.py", "pkg/b.py"])
-        lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text(
-            "".join(f"{'    ' + line.lstrip() if line.strip() else ''}\n" for line in lines), encoding="utf-8"
-        )
+        text = path.read_text(encoding="utf-8")
+        way = self.chance.choice(["indent", "quote", "break", "join"])
+        if way == "indent":
+            text = "".join(f"{'    ' + line.lstrip() if line.strip() else ''}\n" for line in text.splitlines())
+        elif way == "quote":
+            text = text.replace("'", '"')
+        elif way == "break":
+            text = re.sub(
+                r"^( *)(\w+ = \w+)\(([^,()\n]+), ([^,()\n]+)\)$", r"\1\2(\n\1    \3,\n\1    \4,\n\1)", text, flags=re.M
+            )
+        else:
+            text = re.sub(r"\(\n\s*([^,()\n]+),\n\s*([^,()\n]+),?\n\s*\)", r"(\1, \2)", text)
+        path.write_text(text, encoding="utf-8")
         self.commit("format")
         self.done.append("format")
 
@@ -196,7 +213,7 @@ class History:
                 self.advance()
             self.git("checkout", "-q", "main")
             self.land(f"work{number}")
-            if self.chance.random() < 0.25:
+            if self.chance.random() < 0.4:
                 self.format()
             if self.chance.random() < 0.2:
                 self.git("mv", "pkg/b.py", "b.py", ok=False)
@@ -213,8 +230,16 @@ class History:
             self.git(what, "--abort", ok=False) or self.git("reset", "-q", "--hard", ok=False)
 
     def _line(self, author: str) -> str:
-        self.tag_line = getattr(self, "tag_line", 0) + 1
-        return f"value_by_{author}_{self.tag_line} = compute({self.chance.randint(0, 9)})\n"
+        self.lines += 1
+        name, number = f"value_by_{author}_{self.lines}", self.chance.randint(0, 9)
+        match self.chance.randint(0, 7):
+            case 0:
+                return f"{name} = compute({number}, width)\n"
+            case 1:
+                return f"{name} = compute(\n    {number},\n    width,\n)\n"
+            case 2:
+                return f"{name} = find('{number}')\n"
+        return f"{name} = compute({number})\n"
 
 
 def author_of(text: str) -> str | None:

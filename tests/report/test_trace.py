@@ -2,92 +2,100 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
-from history import SHARED, History, author_of
+from history import History
+from judge import assert_good, index, judged_all
 
-from mohist.ledger.log import Log
 from mohist.ledger.vault import Vault
 from mohist.ledger.writer import Writer
-from mohist.report import Tracer, Writings
+from mohist.report import Tracer
 from mohist.report.blame import origins
 from mohist.report.repository import Asker
 from mohist.sandbox import Git
 
-HISTORIES = int(os.environ.get("MOHIST_TEST_HISTORIES", "12"))
-"""The suite of its own runs a thousand."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[tuple[Writer, Vault]]:
-    vault = Vault(tmp_path / "keys.db", bytes(32))
-    writer = Writer(Log(tmp_path / "log.db", "log.example/test"), vault)
-    yield writer, vault
-    writer.close()
-    vault.close()
-
-
-def index(folder: Path, vault: Vault) -> Writings:
-    log = Log(folder / "log.db", read_only=True)
-
-    def reveal(payload: dict[str, Any]) -> bytes | None:
-        kept = log.payload(payload["digest"])
-        return vault.open(kept[0], kept[1], kept[2], payload["commitment"]) if kept and kept[2] else None
-
-    writings = Writings(folder / "trace.db")
-    writings.follow(log, reveal)
-    log.close()
-    return writings
-
-
-async def judged(folder: Path, history: History, vault: Vault, number: int) -> Counter[str]:
-    """Every line of main that says who wrote it, against what is traced."""
-    git = await Git.capture(history.root, folder / f"git{number}")
-    writings = index(folder, vault)
-    asker = Asker(git)
-    tracer = Tracer(writings, asker.blob, asker.patch)
-    count: Counter[str] = Counter()
-    assert git.head is not None
-    for path in await git.list_files():
-        if not path.endswith(".py"):
-            continue
-        for traced in await tracer.trace(await origins(git, path, git.head)):
-            author, said = author_of(traced.origin.text), traced.write.run if traced.write else ""
-            if traced.origin.text.strip() == SHARED:
-                author = path.removesuffix(".py")
-            if author is None:
-                continue
-            true = "" if author == "person" else f"{author}-{history.tag}"
-            if true:
-                count["found" if said == true else "wrong" if said else "missed"] += 1
-                count[traced.method if said == true else "-"] += 1
-            else:
-                count["a person's given to a run" if said else "a person's"] += 1
-            if said and said != true:
-                count[
-                    "wrong: " + f"{path}:{traced.origin.number} {traced.origin.text!r} -> {said}, {history.done}"
-                ] += 1
-    git.close()
-    writings.close()
-    return count
+HISTORIES = 12
 
 
 async def test_random_histories_lose_few_lines_and_tie_none_to_a_wrong_run(
     tmp_path: Path, store: tuple[Writer, Vault]
 ) -> None:
     writer, vault = store
-    total: Counter[str] = Counter()
-    for number in range(HISTORIES):
-        history = History(tmp_path / f"h{number}", writer, random.Random(number), tag=number)
-        history.play()
-        total += await judged(tmp_path, history, vault, number)
-    print({name: count for name, count in total.items() if not name.startswith("wrong:")})
-    assert [name for name in total if name.startswith("wrong:")] == []
-    assert total["found"] / (total["found"] + total["missed"]) >= 0.95
+    total = await judged_all(tmp_path, writer, vault, range(HISTORIES))
+    assert_good(total)
     assert total["found"] > HISTORIES * 5
+
+
+async def traced(folder: Path, root: Path, vault: Vault, path: str) -> list[tuple[str, str, str]]:
+    """(text, run, method) of a file's lines in HEAD."""
+    git = await Git.capture(root, folder / "private")
+    writings = index(folder, vault)
+    try:
+        assert git.head is not None
+        lines = await Tracer(writings, Asker(git)).trace(await origins(git, path, git.head))
+    finally:
+        git.close()
+        writings.close()
+    return [(line.origin.text, line.write.run if line.write else "", line.method) for line in lines]
+
+
+def begun(folder: Path, writer: Writer) -> History:
+    history = History(folder / "repository", writer, random.Random(1), tag=1)
+    history.begin()
+    history.base = history.git("rev-parse", "HEAD").strip()
+    return history
+
+
+def wrote(history: History, run: str, name: str, text: str) -> None:
+    path = history.root / name
+    before = path.read_bytes() if path.exists() else None
+    path.write_text(text, encoding="utf-8")
+    history.enter(run, name, before, text.encode())
+
+
+async def test_a_run_of_another_repository_wrote_nothing_here(tmp_path: Path, store: tuple[Writer, Vault]) -> None:
+    writer, vault = store
+    history = begun(tmp_path, writer)
+    history.base = "1" * 40
+    wrote(history, "run1", "same.py", "the_very_same_line = compute(1)\n")
+    history.commit("a person's, written alike")
+    assert await traced(tmp_path, history.root, vault, "same.py") == [
+        ("the_very_same_line = compute(1)", "", "unknown")
+    ]
+
+
+async def test_two_runs_in_one_squashed_commit_keep_their_own_lines(
+    tmp_path: Path, store: tuple[Writer, Vault]
+) -> None:
+    writer, vault = store
+    history = begun(tmp_path, writer)
+    wrote(history, "run1", "both.py", "first_thing = compute(1)\n")
+    wrote(history, "run2", "both.py", "first_thing = compute(1)\nsecond_thing = compute(2)\n")
+    history.commit("both at once")
+    assert await traced(tmp_path, history.root, vault, "both.py") == [
+        ("first_thing = compute(1)", "run1-1", "line"),
+        ("second_thing = compute(2)", "run2-1", "blob"),
+    ]
+
+
+async def test_lines_that_a_formatter_broke_joined_or_respelled_keep_their_run(
+    tmp_path: Path, store: tuple[Writer, Vault]
+) -> None:
+    writer, vault = store
+    history = begun(tmp_path, writer)
+    wrote(
+        history,
+        "run1",
+        "laid.py",
+        "long_call = compute(first_part, second_part)\nshort_call = compute(\n    first_part,\n    second_part,\n)\n"
+        "name = 'a quoted word'\nconst answer = 42\n",
+    )
+    (history.root / "laid.py").write_text(
+        "long_call = compute(\n    first_part,\n    second_part,\n)\nshort_call = compute(first_part, second_part)\n"
+        'name = "a quoted word"\nconst answer = 42;\nshort_call = compute(first_part, third_part)\n',
+        encoding="utf-8",
+    )
+    history.commit("written and formatted")
+    found = await traced(tmp_path, history.root, vault, "laid.py")
+    assert [run for _, run, _ in found] == ["run1-1"] * 7 + [""]

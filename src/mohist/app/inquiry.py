@@ -68,9 +68,7 @@ class Inquiry:
         self._writings.follow(self._log, self._reveal, tell)
         self._git = git
         self._standing: str | None = None
-        asker = Asker(git)
-        self._asker = asker
-        self._tracer = Tracer(self._writings, asker.blob, asker.patch)
+        self._tracer = Tracer(self._writings, Asker(git))
 
     def close(self) -> None:
         """Lets go of everything."""

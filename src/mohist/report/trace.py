@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from mohist.agent.attribution import bare_hash, line_hash
+from mohist.report import layout
 from mohist.report.blame import NOT_COMMITTED, Origin
 from mohist.report.writing import Write, Writings
 
@@ -50,10 +51,20 @@ class Traced:
     method: Method
 
 
-BlobOf = Callable[[str, str], Awaitable[str]]
-"""(commit, path) -> git's id of the file there; empty: none."""
-PatchOf = Callable[[str], Awaitable[str]]
-"""commit -> its stable patch id; empty: none."""
+class Repository(Protocol):
+    """What is asked of git; each question is for many at once."""
+
+    async def blobs(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """(commit, path) -> git's id of the file there; empty: none."""
+        ...
+
+    async def patches(self, commits: Iterable[str]) -> dict[str, str]:
+        """Commit -> its stable patch id; empty: none."""
+        ...
+
+    async def here(self, commits: Iterable[str]) -> set[str]:
+        """Those that the repository has."""
+        ...
 
 
 def tells(text: str) -> bool:
@@ -61,53 +72,93 @@ def tells(text: str) -> bool:
     return TELLING.search(text) is not None and text.strip() not in EVERYWHERE
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The lines of one file that one commit brought in."""
+
+    path: str
+    lines: list[Origin]
+    blob: str
+    """Git's id of the whole file there; empty: not known."""
+    mapped: set[str]
+    """The runs that a map names for the commit; empty: there is none."""
+
+
 class Tracer:
     """Answers for one repository.
 
     Args:
         writings: the index, up to date.
-        blob_of: asks git.
-        patch_of: asks git.
+        repository: asks git.
     """
 
-    def __init__(self, writings: Writings, blob_of: BlobOf, patch_of: PatchOf) -> None:
+    def __init__(self, writings: Writings, repository: Repository) -> None:
         self._writings = writings
-        self._blob_of = blob_of
-        self._patch_of = patch_of
+        self._repository = repository
+        self._elsewhere: set[str] = set()
+        """Commits that runs began from and that this repository does not have: those runs worked on another one."""
+        self._asked: set[str] = set()
 
     async def trace(self, lines: Sequence[Origin]) -> list[Traced]:
         """Every line of a file, in its order."""
         groups: dict[tuple[str, str], list[Origin]] = defaultdict(list)
         for line in lines:
             groups[line.commit, line.path].append(line)
+        committed = [place for place in groups if place[0] != NOT_COMMITTED]
+        blobs = await self._repository.blobs(committed)
+        asked = {commit for commit, _ in committed} if self._writings.has_patches else set()
+        patches = await self._repository.patches(asked)
+        bases = self._writings.bases() - self._asked
+        self._elsewhere |= bases - await self._repository.here(bases)
+        self._asked |= bases
         found: dict[int, Traced] = {}
-        for (commit, path), group in groups.items():
-            for traced in await self._group(commit, path, group):
+        for place, group in groups.items():
+            commit, path = place
+            mapped = set()
+            if commit != NOT_COMMITTED:
+                mapped = self._writings.runs_of_commit(commit) or self._writings.runs_of_commit(
+                    commit, patches.get(commit, "")
+                )
+            for traced in self._group(_Group(path, group, blobs.get(place, ""), mapped)):
                 found[traced.origin.number] = traced
         return [found[line.number] for line in lines]
 
-    async def _group(self, commit: str, path: str, group: list[Origin]) -> list[Traced]:
-        """The lines of one file that one commit brought in."""
-        if commit != NOT_COMMITTED and (blob := await self._blob_of(commit, path)):
-            exact = self._writings.by_blob(blob)
+    def _group(self, group: _Group) -> list[Traced]:
+        lines = group.lines
+        sure: dict[int, Traced] = {}
+        if group.blob:
+            exact = [write for write in self._writings.by_blob(group.blob) if self._fits(write, group)]
             if exact and len({write.run for write in exact}) == 1:
-                return self._of_run(group, exact[-1])
-        known: set[str] = set()
-        if commit != NOT_COMMITTED:
-            known = self._writings.runs_of_commit(commit) or self._writings.runs_of_commit(
-                commit, await self._patch_of(commit)
-            )
-        by_hash = self._candidates(group, path, known, bare=False)
-        by_bare = self._candidates([line for line in group if line.number not in by_hash], path, known, bare=True)
-        anchored = self._anchored(group, by_hash, by_bare)
-        return _with_neighbours([self._decided(line, by_hash, by_bare, anchored) for line in group], by_hash, by_bare)
+                sure = self._of_run(lines, exact[-1])
+                # The others came in with the same commit: from another run before, or from a person.
+                lines = [line for line in lines if line.number not in sure]
+        by_hash = self._found(lines, group, bare=False)
+        rest = [line for line in lines if line.number not in by_hash]
+        by_bare = self._found(rest, group, bare=True)
+        rest = [line for line in rest if line.number not in by_bare and line.text.strip()]
+        for more in (
+            layout.respelled(self._writings, rest),
+            layout.broken(self._writings, lines, {line.number for line in rest}),
+            layout.joined(self._writings, [line for line in rest if tells(line.text)]),
+        ):
+            for number, writes in self._kept(more, group).items():
+                if number not in by_hash:
+                    by_bare.setdefault(number, writes)
+        anchored = self._anchored(lines, by_hash, by_bare)
+        decided = [sure.get(line.number) or self._decided(line, by_hash, by_bare, anchored) for line in group.lines]
+        return _with_neighbours(decided, by_hash, by_bare)
 
-    def _of_run(self, group: list[Origin], last: Write) -> list[Traced]:
+    def _fits(self, write: Write, group: _Group) -> bool:
+        """Whether a run can have written here at all."""
+        return write.run in group.mapped if group.mapped else write.base not in self._elsewhere
+
+    def _of_run(self, group: list[Origin], last: Write) -> dict[int, Traced]:
         """The file is as a run left it: its own writes say which of the lines are its."""
+        if last.whole:
+            return {line.number: Traced(line, last, "blob") for line in group}
         theirs: dict[str, Write] = {}
         hashes = {line.number: line_hash(line.text) for line in group}
-        lines = self._writings.by_line(hashes.values())
-        for digest, writes in lines.items():
+        for digest, writes in self._writings.by_line(hashes.values()).items():
             own = [
                 write
                 for write, _ in writes
@@ -115,27 +166,32 @@ class Tracer:
             ]
             if own:
                 theirs[digest] = own[-1]
-        if last.whole:
-            return [Traced(line, last, "blob") for line in group]
-        return [
-            Traced(line, theirs.get(hashes[line.number]), "blob" if hashes[line.number] in theirs else "unknown")
+        return {
+            line.number: Traced(line, theirs[hashes[line.number]], "blob")
             for line in group
-        ]
+            if hashes[line.number] in theirs
+        }
 
-    def _candidates(self, group: Iterable[Origin], path: str, known: set[str], *, bare: bool) -> dict[int, list[Write]]:
+    def _found(self, lines: Iterable[Origin], group: _Group, *, bare: bool) -> dict[int, list[Write]]:
         digest = bare_hash if bare else line_hash
-        hashes = {line.number: digest(line.text) for line in group}
+        hashes = {line.number: digest(line.text) for line in lines}
         found = self._writings.by_line(hashes.values(), bare=bare)
-        name = path.rpartition("/")[2]
-        candidates = {}
-        for number, one in hashes.items():
-            writes = [write for write, _ in found.get(one, ()) if not known or write.run in known]
+        return self._kept(
+            {number: [write for write, _ in found[one]] for number, one in hashes.items() if one in found}, group
+        )
+
+    def _kept(self, found: Mapping[int, list[Write]], group: _Group) -> dict[int, list[Write]]:
+        """Of the writes of each line those that can be meant."""
+        name = group.path.rpartition("/")[2]
+        kept = {}
+        for number, writes in found.items():
+            fitting = [write for write in writes if self._fits(write, group)]
             # A file that was moved keeps its name more often than its folder, and either more often than neither.
-            same = [write for write in writes if write.path == path]
-            alike = [write for write in writes if write.path.rpartition("/")[2] == name]
-            if kept := same or alike or (writes if known else []):
-                candidates[number] = kept
-        return candidates
+            same = [write for write in fitting if write.path == group.path]
+            alike = [write for write in fitting if write.path.rpartition("/")[2] == name]
+            if chosen := same or alike or (fitting if group.mapped else []):
+                kept[number] = chosen
+        return kept
 
     def _anchored(
         self, group: list[Origin], by_hash: dict[int, list[Write]], by_bare: dict[int, list[Write]]

@@ -13,7 +13,7 @@ from typing import Any
 from mohist.ledger import LedgerError, decode
 from mohist.ledger.log import Log
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 OWN = "dev.mohist"
 MAX_PARAMETERS = 500
 """In one SQL statement."""
@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS write (
     before TEXT NOT NULL,
     after TEXT NOT NULL,
     at_us INTEGER NOT NULL,
-    whole INTEGER NOT NULL
+    whole INTEGER NOT NULL,
+    base TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS write_after ON write (after);
 CREATE INDEX IF NOT EXISTS write_run ON write (run, path);
@@ -42,6 +43,7 @@ CREATE TABLE IF NOT EXISTS line (
     hash TEXT NOT NULL,
     bare TEXT NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS line_entry ON line (entry, number);
 CREATE INDEX IF NOT EXISTS line_hash ON line (hash);
 CREATE INDEX IF NOT EXISTS line_bare ON line (bare);
 CREATE TABLE IF NOT EXISTS mapped (commit_id TEXT NOT NULL, patch_id TEXT NOT NULL, run TEXT NOT NULL, PRIMARY KEY (commit_id, run))
@@ -72,6 +74,8 @@ class Write:
     """Git's ids of the file's content; empty: there was none."""
     at_us: int
     whole: bool
+    base: str = ""
+    """The commit that its run began from; empty: none, or not known."""
 
 
 class Writings:
@@ -91,7 +95,7 @@ class Writings:
             self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")  # it can be made again
-            self._db.executescript(_SCHEMA)
+            self._prepare()
         except sqlite3.Error as error:
             raise LedgerError(f"The index {path} can't be opened: {error}.", "Remove it; it is made again.") from error
 
@@ -107,10 +111,9 @@ class Writings:
             reveal: opens contents.
             tell: is told how many entries of how many are looked at.
         """
-        done = self._about("entries")
-        if self._about("version") != INDEX_VERSION or done > log.size:
-            for table in ("write", "line", "mapped", "about"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+        done = int(self._about("entries") or 0)
+        if done > log.size or self._about("origin") not in ("", log.origin):
+            self._empty()
             done = 0
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -121,7 +124,7 @@ class Writings:
                     tell(index, log.size)
             self._db.executemany(
                 "INSERT OR REPLACE INTO about VALUES (?, ?)",
-                [("version", str(INDEX_VERSION)), ("entries", str(log.size))],
+                [("version", str(INDEX_VERSION)), ("origin", log.origin), ("entries", str(log.size))],
             )
             self._db.execute("COMMIT")
         except BaseException:
@@ -161,6 +164,28 @@ class Writings:
                 found.setdefault(digest, []).append((_write(rest), number))
         return found
 
+    def lines_after(self, entry: int, number: int, most: int) -> dict[int, str]:
+        """Hashes without blanks of the lines that a write wrote right below a line, by number, up to the first gap."""
+        rows = self._db.execute(
+            "SELECT number, bare FROM line WHERE entry = ? AND number > ? AND number <= ? ORDER BY number",
+            (entry, number, number + most),
+        )
+        found: dict[int, str] = {}
+        for at, digest in rows:
+            if at != number + len(found) + 1:
+                break
+            found[at] = digest
+        return found
+
+    def bases(self) -> set[str]:
+        """The commits that runs began from."""
+        return {base for (base,) in self._db.execute("SELECT DISTINCT base FROM write WHERE base != ''")}
+
+    @property
+    def has_patches(self) -> bool:
+        """Whether any map entry names a patch."""
+        return self._db.execute("SELECT 1 FROM mapped WHERE patch_id != '' LIMIT 1").fetchone() is not None
+
     def runs_of_commit(self, commit: str, patch_id: str = "") -> set[str]:
         """The runs that a map entry names for a commit, or for another commit of the same patch."""
         rows = self._db.execute(
@@ -182,26 +207,39 @@ class Writings:
             int(prompt) if prompt else None, about.get("intent", ""), data["path"], data["before"], data["after"],
             entry["at"], int(bool(data.get("whole"))),
         )  # fmt: skip
-        self._db.execute("INSERT OR REPLACE INTO write VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         payload = next(iter(entry.get("payload", ())), None)
         content = reveal(payload) if payload else None
-        if content is None:
-            return
-        lines = json.loads(content)["metadata"][OWN]["lines"]
+        record = json.loads(content) if content is not None else {"vcs": {}, "metadata": {OWN: {"lines": []}}}
+        base = record["vcs"].get("revision", "")
+        marks = ",".join("?" * (len(row) + 1))
+        self._db.execute(f"INSERT OR REPLACE INTO write VALUES ({marks})", (*row, base))  # noqa: S608 - question marks
+        lines = record["metadata"][OWN]["lines"]
         self._db.executemany("INSERT INTO line VALUES (?, ?, ?, ?)", [(index, *line) for line in lines])
 
-    def _about(self, name: str) -> int:
+    def _about(self, name: str) -> str:
         row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
-        return int(row[0]) if row else 0
+        return str(row[0]) if row else ""
+
+    def _prepare(self) -> None:
+        """Makes the tables; those of another version are thrown away."""
+        self._db.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        if self._about("version") not in ("", str(INDEX_VERSION)):
+            self._empty()
+        self._db.executescript(_SCHEMA)
+
+    def _empty(self) -> None:
+        for table in ("write", "line", "mapped", "about"):
+            self._db.execute(f"DROP TABLE IF EXISTS {table}")
+        self._db.executescript(_SCHEMA)
 
     def _writes(self, condition: str, values: Sequence[str]) -> list[Write]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM write WHERE {condition} ORDER BY entry", values)  # noqa: S608
         return [_write(row) for row in rows]
 
 
-_COLUMNS = "entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole"
+_COLUMNS = "entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole, base"
 
 
 def _write(row: Sequence[Any]) -> Write:
-    entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole = row
-    return Write(entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, bool(whole))
+    entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole, base = row
+    return Write(entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, bool(whole), base)
