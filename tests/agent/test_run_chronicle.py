@@ -17,7 +17,7 @@ from mohist.agent.chronicle import RunChronicle
 from mohist.agent.log import RunLog
 from mohist.agent.record import Check, Ended, FileChange, Grant, Header, Intent, Outcome, PreImage, User
 from mohist.base import sha256_hex
-from mohist.ledger import LedgerError
+from mohist.ledger import Draft, LedgerError
 
 BEFORE = b"def f():\n    return 1\n\n\ndef g():\n    return 2\n"
 AFTER = b"def f():\n    return 10\n\n\ndef g():\n    return 2\n\n\ndef h():\n    return 3\n"
@@ -66,13 +66,27 @@ def test_a_run_is_entered_from_its_opening_to_its_end(ledger: Ledger, log: RunLo
     entries = ledger.entries()
     assert [entry["kind"] for entry in entries] == [
         "run.open", "run.prompt", "tool.intent", "tool.result", "attribution", "verdict", "approval", "verdict", "run.close",
+        "stream.close",
     ]  # fmt: skip
     assert {entry["stream"] for entry in entries} == {"run:run-1"}
-    assert [entry["seq"] for entry in entries] == list(range(9))
+    assert [entry["seq"] for entry in entries] == list(range(10))
+    assert entries[9]["data"] == {"entries": 9}
     assert entries[3]["about"]["intent"] == entries[2]["key"]
     assert ledger.content(entries[1]) == b"mend f"
     assert b"lovelace" not in b"".join(json.dumps(entry).encode() for entry in entries)
     assert {ledger.names.name(entry["for"]) for entry in entries} == {"ada lovelace"}
+
+
+def test_a_run_names_the_settings_and_rules_in_force_and_again_where_they_are_others(
+    ledger: Ledger, log: RunLog, tmp_path: Path
+) -> None:
+    for settings in ("s1", "s1", "s2"):
+        name = ledger.names.pseudonym
+        RunChronicle(ledger, name, log, person="ada", keep=True, configuration={"settings": settings, "rules": "r"})
+    ledger.append(Draft("heartbeat", "log", "system:test"))
+    entries = [entry for entry in ledger.entries() if entry["kind"] == "configuration"]
+    assert [entry["data"] for entry in entries] == [{"settings": "s1", "rules": "r"}, {"settings": "s2", "rules": "r"}]
+    assert {entry["stream"] for entry in entries} == {"run:run-1"}
 
 
 def test_an_attribution_names_the_lines_the_prompt_and_both_blobs(ledger: Ledger, log: RunLog, tmp_path: Path) -> None:
@@ -123,7 +137,7 @@ def test_a_run_that_is_resumed_is_entered_once(ledger: Ledger, log: RunLog, tmp_
 def test_a_run_whose_ledger_was_away_is_entered_when_it_is_resumed(ledger: Ledger, log: RunLog, tmp_path: Path) -> None:
     worked(log, tmp_path / "work")
     told(ledger, log)
-    assert len(ledger.entries()) == 9
+    assert len(ledger.entries()) == 10
 
 
 def test_a_file_whose_content_is_gone_is_attributed_as_a_whole(ledger: Ledger, log: RunLog, tmp_path: Path) -> None:

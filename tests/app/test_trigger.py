@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from mohist.app.trigger import HELD_MS, WAITS_S, Triggers, look_at_triggers, ope
 from mohist.delivery.errors import RuleError
 from mohist.delivery.state import Delivery
 from mohist.delivery.trigger.firing import Firing
+from mohist.ledger import decode
+from mohist.ledger.log import Log
 
 START = datetime(2027, 3, 1, 12, 0, 0, tzinfo=UTC)
 NIGHTLY = """
@@ -107,6 +110,15 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made.close()
 
 
+def entries(place: Place) -> list[dict[str, Any]]:
+    """What is in the ledger of the place."""
+    log = Log(place.home / "ledger" / "log.db", read_only=True)
+    try:
+        return [decode(leaf) for leaf in log.leaves(0, log.size)]
+    finally:
+        log.close()
+
+
 def until(clock: FakeClock, text: str) -> None:
     """Lets time pass until then."""
     then = datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -137,6 +149,25 @@ async def test_a_due_time_begins_one_delivery_in_the_name_that_the_trigger_says(
     last = place.last()
     assert last is not None
     assert (last.status, last.delivery_id) == ("begun", delivery.delivery_id)
+
+
+async def test_a_firing_is_in_the_ledger_before_its_delivery_and_once(place: Place) -> None:
+    place.configure(NIGHTLY)
+    one, two = place.worker(), place.worker()
+    one.look()
+    until(place.clock, "2027-03-02T02:30:00")
+    for worker in (one, two):
+        worker.look()
+        await worker.begin_waiting()
+    (delivery,) = place.deliveries()
+    mine = [entry for entry in entries(place) if entry["stream"] == f"delivery:{delivery.delivery_id}"]
+    assert [entry["data"]["stage"] for entry in mine][:2] == ["triggered", "requested"]
+    assert mine[0]["actor"] == "system:trigger"
+    assert (mine[0]["data"]["firing"], mine[0]["data"]["due_ms"]) == (
+        "2027-03-02T02:30:00Z",
+        int(datetime(2027, 3, 2, 2, 30, tzinfo=UTC).timestamp() * 1000),
+    )
+    assert sum(entry["data"].get("stage") == "triggered" for entry in mine) == 1
 
 
 CLAIMS_AND_DIES = """

@@ -82,6 +82,19 @@ def test_stages_that_are_over_are_entered_as_they_are_moved(store: ChronicledSto
     assert (entry["data"]["stage"], entry["data"]["status"], entry["data"]["cost_microusd"]) == ("clarify", "done", 12)
 
 
+def test_a_delivery_that_is_over_is_closed_with_the_count_of_its_entries(
+    store: ChronicledStore, ledger: Ledger
+) -> None:
+    lived(store)
+    before = len(ledger.entries())
+    store.move("delivery-1", lambda facts: Move(dataclasses.replace(facts.delivery, status="done")))
+    store.reconcile("delivery-1")
+    entries = ledger.entries()
+    assert [entry["kind"] for entry in entries[before:]] == ["stream.close"]
+    assert entries[-1]["data"]["entries"] == entries[-1]["seq"] == before
+    assert entries[-1]["data"]["status"] == "done"
+
+
 def test_nothing_goes_live_that_is_not_entered(store: ChronicledStore, ledger: Ledger) -> None:
     store.create(delivery())
     ledger.refuses = True

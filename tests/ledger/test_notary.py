@@ -282,6 +282,56 @@ def test_it_goes_on_by_itself_until_it_is_closed(world: World) -> None:
     assert world.witness.newest.checkpoint.size == 33
 
 
+def test_while_nothing_comes_that_is_entered_and_witnessed_too(world: World) -> None:
+    class Hasty(Clock):
+        """Each look at it takes a minute."""
+
+        def __call__(self) -> float:
+            self.now_s += 60
+            return self.now_s
+
+    world.write(3)
+    world.clock = Hasty()
+    notary = world.notary()
+    notary.checkpoint()
+    beats: list[int] = []
+    twice = threading.Event()
+
+    def beat() -> None:
+        assert world.witness.newest is not None
+        if len(beats) < 2:
+            beats.append(world.witness.newest.checkpoint.size)
+            world.write(1)
+        else:
+            twice.set()
+
+    notary.start(interval_s=0.01, heartbeat_s=60, beat=beat)
+    assert twice.wait(10)
+    notary.close()
+    assert beats == [3, 4]
+    assert world.witness.newest is not None
+    assert world.witness.newest.checkpoint.size == 5
+
+
+def test_nothing_is_entered_for_silence_while_entries_come(world: World) -> None:
+    world.write(3)
+    notary = world.notary()
+    beats: list[int] = []
+    signed = threading.Event()
+    keep = Archive.saw
+
+    class Told(Archive):
+        def saw(self, witness: str, size: int, at_s: float) -> None:
+            keep(self, witness, size, at_s)
+            signed.set()
+
+    notary._archive.__class__ = Told
+    notary.start(interval_s=0.01, heartbeat_s=60, beat=lambda: beats.append(1))
+    assert signed.wait(10)
+    notary.close()
+    assert beats == []
+
+
 def test_a_flipped_bit_in_the_file_is_found_by_hashing_again(world: World) -> None:
     world.write(600)
     path = world.home / "log.db"

@@ -5,10 +5,11 @@ An intent is durable in the ledger before its effect starts. Where nothing can b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from mohist.agent.attribution import WHOLE, blob_id, encoded, trace_record, written_lines
@@ -45,6 +46,7 @@ class RunChronicle:
         person: whose run it is.
         keep: whether prompts, commands and changes are kept, or only committed to.
         delivery: whose run it is part of; empty: of none.
+        configuration: digests of what is in force, by what they are of; empty: not known.
 
     Raises:
         LedgerError: from here and from every append to the log: nothing can be entered.
@@ -59,6 +61,7 @@ class RunChronicle:
         person: str,
         keep: bool,
         delivery: str = "",
+        configuration: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         header = log.header
         self._ledger = ledger
@@ -74,6 +77,10 @@ class RunChronicle:
         for entry in log.entries:
             # A run that is resumed is entered from its start; what was entered before is known by its key.
             self._hear(entry)
+        if configuration:
+            # A run that is resumed under other settings says so; under the same ones this is the same entry.
+            key = f"{self._stream}/configuration/{'/'.join(configuration.values())}"
+            self._later(self._draft("configuration", key, data=dict(configuration)))
         log.heard = self._hear
 
     def _hear(self, entry: Entry) -> None:
@@ -122,6 +129,8 @@ class RunChronicle:
                 )
             case Ended():
                 self._later(self._draft("run.close", key, data={"status": record.status, "records": entry.seq + 1}))
+                # With its count, so that the run can be shown complete; one that is resumed is closed again.
+                self._later(self._draft("stream.close", f"{key}/closed"))
                 self._settle(wait=True)
             case _:
                 return

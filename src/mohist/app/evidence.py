@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mohist.app.ledger_setting import LedgerSettings
@@ -82,7 +83,12 @@ class Evidence:
         assert self._ledger_home is not None
         self._notary = self._ledger_home.notary(lambda error: self._tell(f"The ledger is SEALED: {error}"))
         # Of several processes the one that writes signs, too.
-        self._notary.start(self.settings.checkpoint_s, self.settings.heartbeat_s, active=lambda: ledger.writes)
+        self._notary.start(
+            self.settings.checkpoint_s,
+            self.settings.heartbeat_s,
+            active=lambda: ledger.writes,
+            beat=lambda: ledger.append(Draft("heartbeat", "heartbeat", "system:notary")),
+        )
 
     def close(self) -> None:
         """Enters what is queued."""
@@ -149,7 +155,9 @@ def release_entry(evidence: Evidence | None) -> Callable[[Release], object]:
     return lambda release: evidence.append(release_draft(release, evidence.name, keep=keep))
 
 
-def enter_run(evidence: Evidence | None, log: RunLog, delivery: str) -> None:
+def enter_run(
+    evidence: Evidence | None, log: RunLog, delivery: str, configuration: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Has a run's log entered in the ledger, where there is one, from its first record on.
 
     Raises:
@@ -160,4 +168,5 @@ def enter_run(evidence: Evidence | None, log: RunLog, delivery: str) -> None:
         from mohist.app.user import user_name
 
         keep = evidence.settings.keep_contents
-        RunChronicle(evidence, evidence.name, log, person=user_name(), keep=keep, delivery=delivery)
+        name = evidence.name
+        RunChronicle(evidence, name, log, person=user_name(), keep=keep, delivery=delivery, configuration=configuration)

@@ -22,6 +22,7 @@ from mohist.app.config import Config, load_config
 from mohist.app.connect import Connected, connect, find_run, load_rules
 from mohist.app.database import owner_config
 from mohist.app.errors import ConfigError
+from mohist.app.imprint import imprint
 from mohist.app.machine import Machine
 from mohist.app.result import RunResult
 from mohist.app.task import Task
@@ -176,6 +177,7 @@ def _task(
         network=config.network,
         checks=checks or config.checks,
         delivery=delivery,
+        configuration=imprint(config, rules),
         caution=caution(config.guard, text),
     )
 

@@ -89,7 +89,7 @@ async def start(machine: Machine, task: Task, workspace: Workspace, branch: str 
             branch=branch,
         )
         session.log = held.enter_context(RunLog.create(folder, header, machine.clock))
-        enter_run(machine.evidence, session.log, task.delivery)
+        enter_run(machine.evidence, session.log, task.delivery, task.configuration)
         for record in await session.opening():
             session.log.append(record)
         return await session.work(resumed=False)
@@ -117,7 +117,7 @@ async def resume(machine: Machine, task: Task, workspace: Workspace, folder: Pat
             log.append(User(more))
         session = _Session(machine, task, workspace, folder)
         session.log = log
-        enter_run(machine.evidence, log, task.delivery)
+        enter_run(machine.evidence, log, task.delivery, task.configuration)
         session.recall()
         return await session.work(resumed=True)
 

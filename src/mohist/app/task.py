@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mohist.agent.caution import Caution
@@ -27,5 +28,7 @@ class Task:
     checks: tuple[str, ...] = ()
     delivery: str = ""
     """What the run is part of; empty: nothing."""
+    configuration: Mapping[str, str] = field(default_factory=dict)
+    """Digests of settings and rules, for the ledger; see `imprint`."""
     caution: Caution | None = None
     """Looks at what tools give the model; None: nobody does."""

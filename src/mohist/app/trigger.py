@@ -295,6 +295,7 @@ class Triggers:
             return False
         try:
             if not await ask(self._is_there, firing.delivery_id):
+                await ask(self._enter, firing)
                 await self._make(trigger, firing)
         except MohistError as error:
             # Where it is there now, another worker made it meanwhile.
@@ -317,6 +318,7 @@ class Triggers:
         lasting = isinstance(error, DeliveryError) and error.exit_code == ExitCode.USAGE
         if lasting or firing.tries >= len(WAITS_S):
             status = "refused" if lasting else "failed"
+            await ask(self._enter, firing, status)
             await ask(self.firings.settle, firing, status, str(error))
             if isinstance(trigger.how, Drop):
                 folder = self._folders.get(trigger.name)
@@ -327,6 +329,18 @@ class Triggers:
             again_ms = self.office.clock.now_ms() + round(WAITS_S[firing.tries] * 1000)
             await ask(self.firings.settle, firing, "claimed", str(error), again_ms)
         _LOG.warning("Trigger %r could not begin %s: %s", trigger.name, firing.delivery_id, error)
+
+    def _enter(self, firing: Firing, status: str = "") -> None:
+        """In the ledger, where there is one: that it was set off, or what it came to.
+
+        Raises:
+            LedgerError: it can't be entered; nothing is begun by it yet.
+        """
+        chronicle = self.office.book.chronicle
+        if chronicle is not None and status:
+            chronicle.not_begun(firing.delivery_id, firing.trigger, status, firing.tries)
+        elif chronicle is not None:
+            chronicle.fired(firing.delivery_id, firing.trigger, firing.key, firing.due_at_ms, firing.claimed_at_ms)
 
     def _is_there(self, delivery_id: str) -> bool:
         try:

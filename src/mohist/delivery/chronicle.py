@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mohist.delivery import machine
 from mohist.delivery.book import Seized
 from mohist.delivery.state import (
     Decision,
@@ -73,6 +74,33 @@ class DeliveryChronicle:
             data,
             self._text("requirement", delivery.requirement, person),
         )
+
+    def fired(self, delivery_id: str, trigger: str, key: str, due_at_ms: int, claimed_at_ms: int) -> None:
+        """A trigger was set off, before the delivery is begun that it asks for."""
+        data: dict[str, Value] = {
+            "stage": "triggered",
+            "trigger": trigger[:MAX_WORD_CHARS],
+            "firing": key[:MAX_WORD_CHARS],
+            "due_ms": due_at_ms,
+            "claimed_ms": claimed_at_ms,
+        }
+        self._enter("delivery.stage", delivery_id, "triggered", "system:trigger", data)
+
+    def not_begun(self, delivery_id: str, trigger: str, status: str, tries: int) -> None:
+        """What a trigger asked for came to nothing."""
+        data: dict[str, Value] = {"stage": "triggered", "trigger": trigger[:MAX_WORD_CHARS], "status": status}
+        self._enter("delivery.stage", delivery_id, f"triggered/{status}/{tries}", "system:trigger", data)
+
+    def over(self, delivery: Delivery) -> None:
+        """It has ended, done or not: with the count of its entries, so that it can be shown complete. What is taken back of a
+        cancelled one comes after; it is closed again then."""
+        data: dict[str, Value] = {
+            "status": delivery.status,
+            "commit": delivery.commit,
+            "merged": delivery.merged,
+            "cost_microusd": delivery.spent_microusd,
+        }
+        self._enter("stream.close", delivery.delivery_id, f"over/{delivery.revision}", "system:delivery", data)
 
     def specified(self, delivery_id: str, spec: Spec) -> None:
         """A spec, in a version."""
@@ -260,6 +288,12 @@ class ChronicledStore(Store):
         if self.chronicle is not None:
             for row in rows:
                 self.chronicle.staged(delivery_id, row)
+            self._close(delivery)
+        return delivery
+
+    def change(self, delivery_id: str, change: Callable[[Delivery], Delivery]) -> Delivery:
+        delivery = super().change(delivery_id, change)
+        self._close(delivery)
         return delivery
 
     def decide(self, gate_id: str, decision: Decision, then: Callable[[Facts], Move] | None = None) -> Gate:
@@ -268,8 +302,11 @@ class ChronicledStore(Store):
         if self.chronicle is not None:
             for number, one in enumerate(gate.decisions, 1):
                 self.chronicle.decided(gate, number, one)
+            delivery_id = gate.gate_id.rpartition(".")[0]
             for row in rows:
-                self.chronicle.staged(gate.gate_id.rpartition(".")[0], row)
+                self.chronicle.staged(delivery_id, row)
+            if then is not None:
+                self._close(self.get(delivery_id))
         return gate
 
     def put_release(
@@ -320,6 +357,11 @@ class ChronicledStore(Store):
                 chronicle.decided(gate, number, decision)
         for release in self.releases(delivery_id):
             chronicle.released(delivery_id, release)
+        self._close(self.get(delivery_id))
+
+    def _close(self, delivery: Delivery) -> None:
+        if self.chronicle is not None and delivery.status in machine.OVER:
+            self.chronicle.over(delivery)
 
 
 def _watched(transition: Callable[[Facts], Move], rows: list[StageRow]) -> Callable[[Facts], Move]:

@@ -148,8 +148,12 @@ def encode(draft: Draft, *, at_us: int, log: str, sequence: int, previous: str, 
         value["key"] = draft.key
     if draft.about:
         value["about"] = _plain(draft.about, "about")
-    if draft.data:
-        value["data"] = _plain(draft.data, "data")
+    said = dict(draft.data)
+    if draft.kind == "stream.close":
+        # Counted here and not by whoever closes: several may enter in one stream.
+        said["entries"] = sequence
+    if said:
+        value["data"] = _plain(said, "data")
     if sealed:
         value["payload"] = [
             {

@@ -150,6 +150,7 @@ class Notary:
         self._thread: threading.Thread | None = None
         self._tried_s = 0.0
         self._active: Callable[[], bool] = lambda: True
+        self._beat: Callable[[], object] | None = None
 
     def checkpoint(self) -> note.SignedCheckpoint:
         """Signs the log as it is now, and asks every witness once.
@@ -190,6 +191,7 @@ class Notary:
         interval_s: float = DEFAULT_INTERVAL_S,
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
         active: Callable[[], bool] = lambda: True,
+        beat: Callable[[], object] | None = None,
     ) -> None:
         """Goes on by itself, in a thread, until `close`.
 
@@ -197,8 +199,10 @@ class Notary:
             interval_s: between two looks at the log.
             heartbeat_s: between two cosignatures where nothing comes.
             active: whether it is this one's turn; asked each time.
+            beat: enters that the log is alive, where nothing came for `heartbeat_s`; None: nothing is entered then.
         """
         self._active = active
+        self._beat = beat
         self._thread = threading.Thread(
             target=self._work, args=(interval_s, heartbeat_s), name="mohist-notary", daemon=True
         )
@@ -224,8 +228,19 @@ class Notary:
             behind = standing.signed_size < standing.size or any(
                 size < standing.size for size in standing.witnessed.values()
             )
-            if (behind or self._clock() - self._tried_s >= heartbeat_s) and not self._once():
+            idle = not behind and self._clock() - self._tried_s >= heartbeat_s
+            if idle:
+                self._alive()
+            if (behind or idle) and not self._once():
                 return
+
+    def _alive(self) -> None:
+        """That nothing happened is entered as well: else silence and a cut-off end look alike."""
+        if self._beat is not None:
+            try:
+                self._beat()
+            except LedgerError as error:
+                _log.warning("no heartbeat was entered: %s", error)
 
     def _once(self) -> bool:
         try:
