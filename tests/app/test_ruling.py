@@ -11,7 +11,8 @@ import pytest
 from mohist.app.ruling import Rulings
 from mohist.delivery.errors import RuleError
 from mohist.delivery.ground import GitGround, Room
-from mohist.delivery.state import Delivery, Facts
+from mohist.delivery.spec import spec_of
+from mohist.delivery.state import Delivery, Facts, Spec
 from mohist.sandbox import Author
 
 STRICT = """
@@ -103,3 +104,67 @@ async def test_what_the_company_tightens_holds_for_a_worker_that_runs(scene: Sce
         await scene.needs()
     scene.company.unlink()
     assert await scene.needs() == set()
+
+
+RISKY = """
+[risk]
+data = ["personal"]
+[[gates]]
+id = "privacy"
+kind = "merge"
+data = ["personal"]
+needs = ["dpo"]
+[[gates]]
+id = "grave"
+kind = "merge"
+risk = "high"
+needs = ["boss"]
+[[waive]]
+kind = "merge"
+risk = "low"
+"""
+
+
+def spec_with(data: str = "", irreversible: str = "") -> Spec:
+    text = (
+        "# T\n\n## Requirement\n\nx\n\n"
+        f"## Data touched\n\n{data or 'None.'}\n\n## Irreversible\n\n{irreversible or 'None.'}\n\n"
+        "## Acceptance criteria\n\n### AC-1\n\nWHEN a THE SYSTEM SHALL b.\n\nCheck: manual\n"
+    )
+    return spec_of(text.encode(), 1, "d")
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked"),
+    [
+        (spec_with(), set()),
+        (spec_with("- Personal data: the customers' names"), {("dpo",), ("boss",)}),
+        (spec_with("- impersonal counters"), set()),
+        (spec_with(irreversible="- the column `name` is dropped"), {("boss",)}),
+    ],
+    ids=["nothing", "data", "another-word", "irreversible"],
+)
+async def test_what_a_spec_declares_counts_once_the_change_is_measured(
+    scene: Scene, spec: Spec, asked: set[tuple[str, ...]]
+) -> None:
+    base = committed(scene.user, {".mohist/deliver.toml": RISKY})
+    folder = ".mohist/deliveries/d"
+    change = committed(scene.user, {"pay.py": "z\n", f"{folder}/spec.md": spec.text, f"{folder}/checks/a.sh": "true\n"})
+    delivery = dataclasses.replace(scene.delivery, base_commit=base, commit=change)
+    await scene.rulings.know(delivery, scene.ground)
+    gates = scene.rulings.known(Facts(delivery, spec=spec))["merge"]
+    assert {group for gate in gates for group in gate.needs} == asked
+    merge = [gate for gate in gates if gate.kind == "merge"]
+    if asked:
+        assert merge[0].facts["risk"] == "high"
+    else:
+        assert merge == [], "a change of one line is one of low risk, though its spec lies below .mohist"
+
+
+async def test_the_spec_of_another_delivery_and_the_rules_are_no_part_of_its_own(scene: Scene) -> None:
+    base = committed(scene.user, {".mohist/deliver.toml": RISKY})
+    change = committed(scene.user, {".mohist/deliveries/d2/spec.md": "x\n"})
+    delivery = dataclasses.replace(scene.delivery, base_commit=base, commit=change)
+    await scene.rulings.know(delivery, scene.ground)
+    gates = scene.rulings.known(Facts(delivery))["merge"]
+    assert {group for gate in gates for group in gate.needs} == {("boss",)}

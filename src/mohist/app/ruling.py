@@ -7,6 +7,7 @@ $MOHIST_HOME/deliver.toml                 the user's, which only tightens
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import threading
 import tomllib
@@ -17,13 +18,15 @@ from typing import Final
 
 import anyio
 
+from mohist.delivery.check.diff import split_diff
 from mohist.delivery.environment import DELIVER_FILE, DeployPlan, load_environments
 from mohist.delivery.errors import RuleError
-from mohist.delivery.gate import Change, Place, Ruling, required
+from mohist.delivery.gate import Change, Place, Ruling, required, touched
 from mohist.delivery.ground import GitGround
 from mohist.delivery.machine import OVER, Required
 from mohist.delivery.owner import PLACES, first_owners
 from mohist.delivery.rule import TABLES, Rules, load_rules, tighten
+from mohist.delivery.spec import folder_of, parse
 from mohist.delivery.state import Delivery, Facts
 
 COMPANY_FILE: Final = Path("/etc/mohist/deliver.toml")
@@ -73,7 +76,12 @@ class Rulings:
     def known(self, facts: Facts) -> Required:
         """As `required`, where `know` was awaited before."""
         delivery = facts.delivery
-        return required(facts, self._changes.get(_span(delivery)), self._rulings[delivery.delivery_id].ruling)
+        change, ruling = self._changes.get(_span(delivery)), self._rulings[delivery.delivery_id].ruling
+        if change is not None and facts.spec is not None:
+            draft = parse(facts.spec.text)
+            data = touched(draft.data_touched, ruling.rules)
+            change = dataclasses.replace(change, data=data, irreversible=draft.irreversible)
+        return required(facts, change, ruling)
 
     async def know(self, delivery: Delivery, ground: GitGround) -> Ruling:
         """Reads what is not known yet, or was read from another base or from files that have changed since.
@@ -92,11 +100,9 @@ class Rulings:
             with self._guard:
                 self._rulings[name] = _Known(stamp, ruling, plan)
         if delivery.commit and _span(delivery) not in self._changes:
-            paths = await ground.changed(delivery.base_commit, delivery.commit)
-            lines = (await ground.diff(delivery.base_commit, delivery.commit)).splitlines()
-            count = sum(line[:1] in "+-" and not line.startswith(("+++ ", "--- ")) for line in lines if line)
+            change = await _measured(delivery, ground)
             with self._guard:
-                self._changes[_span(delivery)] = Change(tuple(paths), count)
+                self._changes[_span(delivery)] = change
         return self._rulings[name].ruling
 
     def teams(self, facts: Facts, person: str) -> tuple[str, ...]:
@@ -132,6 +138,21 @@ class Rulings:
 def _span(delivery: Delivery) -> tuple[str, str, str]:
     """What a change is measured over: the same commit on another base changes other lines."""
     return delivery.delivery_id, delivery.base_commit, delivery.commit
+
+
+async def _measured(delivery: Delivery, ground: GitGround) -> Change:
+    """What a change touches beside the delivery's own spec and checks: those were agreed on at the spec's gate, and would
+    make any change one of high risk, for they lie below `.mohist/`. Verification tells where they are not as agreed."""
+    own = f"{folder_of(delivery.delivery_id)}/"
+    entries = await ground.renamed(delivery.base_commit, delivery.commit)
+    text = await ground.diff(delivery.base_commit, delivery.commit)
+    paths: set[str] = set()
+    count = 0
+    for (_, before, after), (came, went) in zip(entries, split_diff(text, entries), strict=True):
+        if not (before.startswith(own) and after.startswith(own)):
+            paths.update((before, after))
+            count += len(came) + len(went)
+    return Change(tuple(sorted(paths)), count)
 
 
 def _state(path: Path) -> tuple[int, int, int]:

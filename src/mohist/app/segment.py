@@ -54,7 +54,7 @@ async def _walk(
             step = next_step(facts, office.rulings.known(facts))
             if not isinstance(step, Start) or step.segment != segment:
                 return {"stages": number}
-            why = why_skip(step.stage, facts, None, ruling)
+            why = why_skip(step.stage, ruling)
             try:
                 if why:
                     await ask(book.move, delivery_id, partial(_skipped, stage=step.stage, why=why, office=office))

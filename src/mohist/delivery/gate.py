@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -122,6 +122,13 @@ def risk_of(change: Change, rules: Rules) -> tuple[Risk, tuple[str, ...]]:
     return "medium", (f"{len(change.paths)} files, {change.lines} lines",)
 
 
+def touched(items: Iterable[str], rules: Rules) -> tuple[str, ...]:
+    """The data classes that the rules speak of and a spec's `Data touched` names: as words, in any case of letters."""
+    text = "\n".join(items).casefold()
+    known = dict.fromkeys((*rules.high_data, *(name for rule in rules.gates for name in rule.data)))
+    return tuple(name for name in known if re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", text))
+
+
 def required(facts: Facts, change: Change | None, ruling: Ruling) -> Required:
     """All gates that must be approved before each stage, as `machine.next_step` takes them.
 
@@ -167,20 +174,9 @@ def is_production(environment: str) -> bool:
     return _PRODUCTION.fullmatch(environment) is not None
 
 
-def why_skip(stage: StageName, facts: Facts, expected: Change | None, ruling: Ruling) -> str:
-    """Why a stage adds nothing; empty: it does, or nothing is known. A plan adds nothing to one file of low risk or to
-    documents alone; a deploy where no environment is named."""
-    if facts.delivery.options.get("short") is False:
-        return ""
-    if stage == "deploy" and not ruling.places:
-        return "no environment is named"
-    if stage != "plan" or expected is None or not expected.paths:
-        return ""
-    if risk_of(expected, ruling.rules)[0] != "low" or any(rule.kind == "plan" for rule in ruling.rules.gates):
-        return ""
-    if all(_first(_LOW, path) for path in expected.paths):
-        return "documents alone need no plan"
-    return "one file of low risk needs no plan" if len(expected.paths) == 1 else ""
+def why_skip(stage: StageName, ruling: Ruling) -> str:
+    """Why a stage adds nothing, whatever the change is; empty: it does."""
+    return "no environment is named" if stage == "deploy" and not ruling.places else ""
 
 
 class _Asker:
