@@ -14,6 +14,7 @@ from thought_room import GOODBYE, PLANNED, Room, room
 from fakes.mind import stops, writes
 from mohist.delivery import clarify, implement, plan, review, specify
 from mohist.delivery.check.diff import finding
+from mohist.delivery.consent import by_yes
 from mohist.delivery.port import Job
 from mohist.delivery.state import Bound, StageRow
 
@@ -352,6 +353,7 @@ async def test_who_never_agree_are_told_to_a_person_with_both_views(planned: Cal
     await at.stage(implement)
     await at.stage(review, "waiting")
     assert at.gate.digest == at.book.get("d").commit
+    assert by_yes(at.book.facts("d"), "ann", (), 1) == (), "told to go on, it still waives nothing by itself"
     assert at.gate.facts["views"][0]["text"] == "No newline."
     assert at.gate.facts["views"][0]["reply"] == "It has one."
     at.decide("approve")
@@ -375,6 +377,21 @@ async def test_a_licence_that_nobody_knows_is_decided_by_a_person(planned: Calla
     status = {one.finding_id: one.status for one in at.book.findings("d") if one.by == "verify"}
     assert status[told.finding_id] == "waived"
     assert list(status.values()).count("open") == 1
+
+
+async def test_a_secret_that_verification_found_is_decided_by_a_person_and_not_by_yes(
+    planned: Callable[..., Any],
+) -> None:
+    at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2, "review/look/1": CLEAN})
+    await at.stage(implement)
+    told = finding("guard", "blocker", "The change adds what looks like a secret (x): ….", "greet.sh", 1)
+    at.book.put_finding("d", told)
+    assert "looks like a secret" in await at.stage(review, "waiting")
+    assert at.gate.subject == "what verification found"
+    assert by_yes(at.book.facts("d"), "ann", (), 1) == ()
+    at.decide("approve", "It is an example.")
+    await at.stage(review)
+    assert {one.finding_id: one.status for one in at.book.findings("d")}[told.finding_id] == "waived"
 
 
 async def test_a_persons_rejection_is_worked_on_in_the_next_attempt(planned: Callable[..., Any]) -> None:

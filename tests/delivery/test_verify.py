@@ -118,6 +118,31 @@ async def test_a_check_file_of_the_spec_is_tried_on_the_base_too(make: Make) -> 
     assert [row.holds for row in verified.matrix[:2]] == [False, True]
 
 
+async def test_a_change_is_measured_by_the_checks_that_were_agreed_on(make: Make) -> None:
+    """A person who works in the worktree could write others there; then somebody must look."""
+    case = await make()
+    criterion = Criterion(
+        "AC-1", "WHEN asked THE SYSTEM SHALL answer.", f"PYTHONPATH=. {PYTHON} $SPEC/checks/triple.py"
+    )
+    file = CheckFile("checks/triple.py", "import app\napp.triple(1)\n")
+    spec = spec_of(render(Draft("Triple", "Triple it.", (criterion,), files=(file,))).encode(), 1, "d-1")
+    case.store.put_spec("d-1", spec)
+    folder = folder_of("d-1")
+    agreed: dict[str, str | None] = {f"{folder}/spec.md": spec.text, f"{folder}/checks/triple.py": file.content}
+    weak: dict[str, str | None] = {f"{folder}/checks/triple.py": "", f"{folder}/checks/more.py": ""}
+    await case.change({"app.py": f"{CODE}# no\n", **agreed, **weak})
+    verified = await case.verify(spec.criteria, SETTINGS)
+    assert not verified.ok
+    assert verified.matrix[0].holds is False
+    assert {(row.severity, row.path) for row in case.findings if "agreed on" in row.text} == {
+        ("blocker", f"{folder}/checks/triple.py"),
+        ("blocker", f"{folder}/checks/more.py"),
+    }
+    await case.change({"app.py": TRIPLE, **agreed}, "honest")
+    assert (await case.verify(spec.criteria, SETTINGS)).matrix[0].holds is True
+    assert not [row for row in case.findings if row.severity == "blocker"]
+
+
 async def test_a_test_that_passes_without_the_code_is_named(make: Make) -> None:
     case = await make()
     hollow = TESTS.replace(

@@ -19,6 +19,8 @@ from mohist.delivery.state import Decision, Facts, Gate, GateKind
 ANYBODY: Final = "*"
 DELEGATED: Final = "delegated"
 """In a gate's facts: who lets whom decide in their place, and the teams that the first is in."""
+VIEWS: Final = "views"
+"""In a gate's facts: grave findings that nobody mended, which an approval waives."""
 _NEVER_BY_YES: Final[frozenset[GateKind]] = frozenset({"irreversible", "budget", "conflict"})
 
 
@@ -92,7 +94,8 @@ def who_may(gate: Gate, requester: str) -> str:
 def by_yes(facts: Facts, person: str, teams: Collection[str], now_ms: int) -> tuple[tuple[str, Decision], ...]:
     """What `--yes` says at the open gates: recommended answers, and approvals where this person's count.
 
-    Never at gates about what can't be taken back, about money, or in a conflict: these are asked of somebody who looks.
+    Never at gates about what can't be taken back, about money, in a conflict, or with findings to weigh (`views`): these are
+    asked of somebody who looks.
 
     Returns:
         Gate ids with decisions.
@@ -100,6 +103,8 @@ def by_yes(facts: Facts, person: str, teams: Collection[str], now_ms: int) -> tu
     said: list[tuple[str, Decision]] = []
     for gate in facts.gates:
         if gate.status != "open" or gate.closed or gate.kind in _NEVER_BY_YES or stale(gate, facts):
+            continue
+        if gate.facts.get(VIEWS):
             continue
         if not entitled(person, teams, gate, facts.delivery.requested_by):
             continue

@@ -17,6 +17,7 @@ from mohist.delivery import prompt
 from mohist.delivery.answer import Replied, Reply, Reviewed, Said
 from mohist.delivery.build import Build
 from mohist.delivery.check.dependency import is_licence
+from mohist.delivery.consent import VIEWS
 from mohist.delivery.implement import GRAVE, fix, globs_of, mend
 from mohist.delivery.port import Job
 from mohist.delivery.spec import PLACE, folder_of
@@ -68,7 +69,7 @@ async def run(context: Context) -> Ended:
     for number in range(rounds + 1):
         await _look(build, talk, number + 1)
         if not talk.grave:
-            if ended := await _licences(build):
+            if ended := await _doubts(build):
                 return ended
             await build.set_commit()
             left = sum(one.status == "open" for one in talk.findings.values())
@@ -118,10 +119,10 @@ async def _person(build: Build, talk: _Talk) -> Ended:
         for name, one in talk.grave.items()
     ]
     subject = "review: reviewer and implementer do not agree"
-    gate = await opened(context, Gate("", "review", "review", subject, head, (), False, facts={"views": views}))
+    gate = await opened(context, Gate("", "review", "review", subject, head, (), False, facts={VIEWS: views}))
     if gate.status != "approved":
         return Ended("waiting", f"{subject} on {', '.join(talk.grave)}")
-    if ended := await _licences(build):
+    if ended := await _doubts(build):
         return ended
     by = gate.decisions[-1].by
     waived = list(talk.grave)
@@ -131,24 +132,26 @@ async def _person(build: Build, talk: _Talk) -> Ended:
     return Ended("done", f"{len(talk.findings)} findings; {by} waived {', '.join(waived)}")
 
 
-async def _licences(build: Build) -> Ended | None:
-    """Licences of new packages that the rule does not allow, or that nobody knows: a person decides. None: all is decided."""
+async def _doubts(build: Build) -> Ended | None:
+    """What verification found and only a person decides: licences of new packages that the rule does not allow or that
+    nobody knows, and blockers (a secret, other checks than were agreed on). None: all is decided."""
     context = build.context
     rows = await ask(context.book.findings, context.delivery_id)
-    doubts = [one for one in rows if one.by == _VERIFY and one.status == "open" and is_licence(one)]
+    found = [one for one in rows if one.by == _VERIFY and one.status == "open"]
+    doubts = [one for one in found if is_licence(one) or one.severity == "blocker"]
     if not doubts:
         return None
     head = await build.set_commit()
-    subject = "licences of new packages"
+    subject = "licences of new packages" if all(map(is_licence, doubts)) else "what verification found"
     views: list[dict[str, Any]] = [
         {"finding": one.finding_id, **dataclasses.asdict(one), "reply": ""} for one in doubts
     ]
-    gate = await opened(context, Gate("", "review", "review", subject, head, (), False, facts={"views": views}))
+    gate = await opened(context, Gate("", "review", "review", subject, head, (), False, facts={VIEWS: views}))
     if gate.status != "approved":
         return Ended("waiting", f"{subject}: {doubts[0].text}")
     for one in doubts:
         await ask(context.book.put_finding, context.delivery_id, dataclasses.replace(one, status="waived"))
-    await context.note("waived", f"{gate.decisions[-1].by} allowed {len(doubts)} {subject}", gate=gate.gate_id)
+    await context.note("waived", f"{gate.decisions[-1].by} allowed {subject} ({len(doubts)})", gate=gate.gate_id)
     return None
 
 

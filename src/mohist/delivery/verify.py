@@ -34,6 +34,7 @@ from mohist.delivery.check.suite import is_test
 from mohist.delivery.desk import lay_out
 from mohist.delivery.environment import DELIVER_FILE
 from mohist.delivery.port import Ground, Ran
+from mohist.delivery.spec import SPEC_FILE, folder_of, parse
 from mohist.delivery.state import Criterion, Delivery, Evidence, Finding, Spec
 from mohist.delivery.verdict import PROBE, Verified, state_of, verdict_of
 
@@ -216,13 +217,14 @@ class _Bench:
         if name not in self.copies:
             folder = await self.stage.ground.copy(self._key(name), commit)
             self.copies[name] = folder
-            if self.spec is not None and commit == self.delivery.base_commit:
-                # Else every check of the spec would fail there for want of its file, and prove nothing.
-                await anyio.to_thread.run_sync(lay_out, folder, self.delivery.delivery_id, self.spec)
             if overlay:
                 paths = [new for letter, _, new in self._laid_over() if letter != "D"]
                 contents = await self.stage.ground.contents(self.delivery.commit, paths)
                 await anyio.to_thread.run_sync(_lay, folder, self._laid_over(), contents)
+            if self.spec is not None:
+                # The base does not have the checks, so all would fail there and prove nothing. And a change is measured by
+                # the checks that were agreed on, whatever it holds in their place.
+                await anyio.to_thread.run_sync(lay_out, folder, self.delivery.delivery_id, self.spec)
         return self.copies[name]
 
     def _laid_over(self) -> list[tuple[str, str, str]]:
@@ -242,11 +244,28 @@ class _Bench:
         policy = (await ground.contents(delivery.base_commit, [DELIVER_FILE])).get(DELIVER_FILE, b"")
         shelf = dataclasses.replace(self.stage.settings.shelf, vendored=await self._vendored())
         rule = read_rule(policy.decode("utf-8", "replace"))
-        found = await anyio.to_thread.run_sync(inspect, files, await self._others(files), rule, shelf)
+        found = list(await anyio.to_thread.run_sync(inspect, files, await self._others(files), rule, shelf))
+        found += await self._disagreed()
         if self.stage.scan is None:
             words = "The guard is switched off: the diff was not inspected for secrets and data."
             return [*found, finding("guard", "note", words)]
         return [*found, *await anyio.to_thread.run_sync(leak_findings, files, self.stage.scan)]
+
+    async def _disagreed(self) -> list[Finding]:
+        """What lies in the spec's folder of the change and is not what was agreed on: no run may write there, a person can."""
+        if self.spec is None:
+            return []
+        ground, folder = self.stage.ground, folder_of(self.delivery.delivery_id)
+        there = [path for path in await ground.files(self.delivery.commit) if path.startswith(f"{folder}/")]
+        held = await ground.contents(self.delivery.commit, there)
+        agreed = {f"{folder}/{SPEC_FILE}": self.spec.text.encode()}
+        agreed |= {f"{folder}/{file.path}": file.content.encode() for file in parse(self.spec.text).files}
+        words = "The change holds another {} than the spec that was agreed on; it was measured by the agreed one."
+        return [
+            finding("spec", "blocker", words.format(PurePosixPath(path).name), path)
+            for path in sorted({*there, *agreed} if there else ())
+            if held.get(path) != agreed.get(path)
+        ]
 
     async def _vendored(self) -> dict[str, str]:
         """What the change holds of licences of packages that lie in it."""
