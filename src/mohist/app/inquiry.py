@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,8 @@ from mohist.ledger.log import Log
 from mohist.ledger.vault import Vault
 from mohist.report import NoSuchLineError, Traced, Tracer, Write, Writings
 from mohist.report.blame import origins, relative
+from mohist.report.change import changes, commits_of
+from mohist.report.map import Mapped
 from mohist.report.repository import Asker
 from mohist.sandbox import Git, GitError
 
@@ -68,7 +70,8 @@ class Inquiry:
         self._writings.follow(self._log, self._reveal, tell)
         self._git = git
         self._standing: str | None = None
-        self._tracer = Tracer(self._writings, Asker(git))
+        self._asker = Asker(git)
+        self._tracer = Tracer(self._writings, self._asker)
 
     def close(self) -> None:
         """Lets go of everything."""
@@ -90,31 +93,58 @@ class Inquiry:
             self._standing = await self._git.standing()
         return await self._tracer.trace(await origins(self._git, name, self._standing, standing=True))
 
-    async def commit(self, revision: str) -> tuple[str, dict[str, list[Traced]]]:
-        """The lines that a commit brought in, file by file, and its whole id.
+    async def commit(self, revision: str) -> Mapped:
+        """The lines that a commit brought in.
 
         Raises:
             NoSuchLineError: there is no such commit.
         """
         commit = await self._resolved(revision)
-        said = await self._git.read(
-            "diff-tree",
-            "-r",
-            "-z",
-            "--root",
-            "--name-only",
-            "--no-commit-id",
-            "-m",
-            "--first-parent",
-            "--diff-filter=d",
-            commit,
-        )
-        found = {}
-        for path in filter(None, said.split("\0")):
-            lines = [one for one in await self.file(path, commit) if one.origin.commit == commit]
-            if lines:
-                found[path] = lines
-        return commit, found
+        async for mapped in self.mapped([commit]):
+            return mapped
+        raise NoSuchLineError(f"There is no commit {revision!r} here.")
+
+    async def mapped(self, commits: Sequence[str]) -> AsyncIterator[Mapped]:
+        """Each of these commits, with the runs of its lines."""
+        patches = await self._asker.patches(commits)
+        async for change in changes(self._git, commits):
+            places = [(change.commit, path) for path in change.lines]
+            await self._asker.blobs(places)
+            found = {path: await self._tracer.trace(lines) for path, lines in change.lines.items()}
+            yield Mapped(change, patches[change.commit], found)
+
+    async def range(self, text: str = "", most: int = 0) -> list[str]:
+        """The commits of `A..B`, or all that `B` leads to, oldest first.
+
+        Args:
+            text: empty: all of HEAD.
+            most: at most so many, the newest; 0: all.
+
+        Raises:
+            NoSuchLineError: there are no such commits.
+        """
+        older, dots, newer = text.rpartition("..")
+        if not text and self._git.head is None:
+            return []
+        newest = await self._resolved((newer if dots else text) or "HEAD")
+        return await commits_of(self._git, newest, await self._resolved(older or "HEAD") if dots else "", most)
+
+    async def between(self, known: str, newest: str) -> list[str]:
+        """Commits by their ids alone: those that `newest` leads to and `known` does not, oldest first."""
+        return await commits_of(self._git, newest, known)
+
+    @property
+    def root(self) -> Path:
+        """Top of the repository's work tree."""
+        return self._git.root
+
+    def also(self, objects: Path) -> None:
+        """Reads commits from another repository's objects as well."""
+        self._git.also(objects)
+
+    def is_mapped(self, commit: str) -> bool:
+        """Whether any entry maps a commit."""
+        return self._writings.is_mapped(commit)
 
     async def _resolved(self, revision: str) -> str:
         try:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,16 +32,22 @@ examples:
   mohist trace HEAD~3               what a commit brought in
   mohist trace --summary            how much of this repository runs wrote, by model, and how much of it is still there
 
+  mohist trace map main..HEAD       enters which runs those commits come from; for a hook that runs on push
+
+Without A..B, `map` takes the newest commits that are in no map yet. A file that is called like one of these words: ./map
+
 exit codes: 0 done, 2 no such file, line or commit."""
 
 _LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
+VERBS = ("map",)
 PROGRESS_S = 2.0
 PROMPT_LINES = 8
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("what", nargs="?", metavar="FILE[:LINE[-LINE]]|COMMIT", help="what is asked about")
+    parser.add_argument("what", nargs="?", metavar="FILE[:LINE[-LINE]]|COMMIT|VERB", help="what is asked about")
+    parser.add_argument("range", nargs="?", default="", metavar="A..B", help="for a verb: which commits")
     parser.add_argument("--summary", action="store_true", help="of the whole repository, as it is in HEAD")
     parser.add_argument("--at", metavar="COMMIT", help="the file as it was then (default: as it is now)")
     parser.add_argument("--json", action="store_true", help="one JSON value")
@@ -50,6 +56,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     if bool(args.what) == args.summary:
         print("mohist: Name a file, a line or a commit, or say --summary.", file=sys.stderr)
+        return ExitCode.USAGE
+    if args.what in VERBS:
+        from mohist.cli import trace_verb
+
+        return anyio.run(trace_verb.main, args.what, args)
+    if args.range:
+        print(f"mohist: {args.range!r} goes with {', '.join(VERBS)} only.", file=sys.stderr)
         return ExitCode.USAGE
     return anyio.run(_main, args)
 
@@ -60,7 +73,7 @@ async def _main(args: argparse.Namespace) -> int:
     from mohist.app.ledger import LedgerHome
 
     home = LedgerHome(StatePaths.from_env(os.environ).home / "ledger", owner_config(os.environ).ledger, os.environ)
-    async with inquiry(home, Path.cwd(), _Progress("entries read")) as asked:
+    async with inquiry(home, Path.cwd(), Progress("entries read")) as asked:
         if args.summary:
             return await _summary(asked, as_json=args.json)
         place = _LINE.fullmatch(args.what)
@@ -74,11 +87,11 @@ async def _main(args: argparse.Namespace) -> int:
                     return ExitCode.USAGE
                 return _lines(asked, found[first - 1 : last], as_json=args.json)
             return _file(found, as_json=args.json)
-        commit, files = await asked.commit(args.what)
-        return _commit(commit, files, as_json=args.json)
+        mapped = await asked.commit(args.what)
+        return _commit(mapped.change.commit, mapped.lines, as_json=args.json)
 
 
-class _Progress:
+class Progress:
     """Says how far something is, on a terminal, once it takes long."""
 
     def __init__(self, word: str) -> None:
@@ -206,7 +219,7 @@ def _file(found: Sequence[Traced], *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def _commit(commit: str, files: dict[str, list[Traced]], *, as_json: bool) -> int:
+def _commit(commit: str, files: Mapping[str, Sequence[Traced]], *, as_json: bool) -> int:
     from mohist.terminal import plain
 
     if as_json:
@@ -226,7 +239,7 @@ def _commit(commit: str, files: dict[str, list[Traced]], *, as_json: bool) -> in
 async def _summary(asked: Inquiry, *, as_json: bool) -> int:
     from mohist.terminal import plain
 
-    share = await asked.summary(_Progress("files traced"))
+    share = await asked.summary(Progress("files traced"))
     written = asked.written()
     if as_json:
         value = {

@@ -189,14 +189,20 @@ class Writings:
     def runs_of_commit(self, commit: str, patch_id: str = "") -> set[str]:
         """The runs that a map entry names for a commit, or for another commit of the same patch."""
         rows = self._db.execute(
-            "SELECT run FROM mapped WHERE commit_id = ? OR (patch_id != '' AND patch_id = ?)", (commit, patch_id)
+            "SELECT run FROM mapped WHERE run != '' AND (commit_id = ? OR (patch_id != '' AND patch_id = ?))",
+            (commit, patch_id),
         )
         return {run for (run,) in rows}
+
+    def is_mapped(self, commit: str) -> bool:
+        """Whether a map entry speaks of a commit."""
+        return self._db.execute("SELECT 1 FROM mapped WHERE commit_id = ?", (commit,)).fetchone() is not None
 
     def _take(self, index: int, entry: dict[str, Any], reveal: Reveal) -> None:
         data, about = entry.get("data", {}), entry.get("about", {})
         if entry["kind"] == "attribution.map":
-            rows = [(data["commit"], data.get("patch_id", ""), run) for run in data.get("runs", ())]
+            # Without a run as well: that it was looked at is known by it.
+            rows = [(data["commit"], data.get("patch_id", ""), run) for run in data.get("runs") or [""]]
             self._db.executemany("INSERT OR IGNORE INTO mapped VALUES (?, ?, ?)", rows)
             return
         if "path" not in data or data.get("deleted"):

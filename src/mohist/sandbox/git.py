@@ -234,6 +234,25 @@ class Git:
         )
         return done.stdout
 
+    def also(self, objects: Path) -> None:
+        """Reads from another repository's objects as well, such as a delivery's own before they are the user's."""
+        with open(
+            self._private / "objects" / "info" / "alternates", "a", encoding="utf-8", errors="surrogateescape"
+        ) as f:
+            f.write(f"{objects}\n")
+
+    async def take_in(self, stream: bytes) -> None:
+        """Writes what a `git fast-import` stream holds into the user's repository. Only where the user asked for it.
+
+        Raises GitError: a ref moved meanwhile, or a commit that is named is not there; no ref is changed then.
+        """
+        if _identity(self.repository.git_dir) != self._identity:
+            raise GitError(
+                f"{str(self.repository.git_dir)!r} was replaced since it was captured.", "Look at it by hand."
+            )
+        where = [f"--git-dir={self.repository.git_dir}"]
+        await self._hardened.run("fast-import", "--quiet", cwd=self._private, where=where, given=stream)
+
     def close(self) -> None:
         """Deletes the private repository; snapshots are gone with it."""
         shutil.rmtree(self._private, ignore_errors=True)

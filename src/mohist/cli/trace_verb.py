@@ -1,0 +1,70 @@
+"""`mohist trace map|…`: what is entered of commits, and what is made of the ledger for others to read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mohist.base import ExitCode, StatePaths
+from mohist.cli.trace import Progress
+
+if TYPE_CHECKING:
+    from mohist.app.evidence import Evidence
+    from mohist.app.inquiry import Inquiry
+
+
+async def main(verb: str, args: argparse.Namespace) -> int:
+    """Does what the verb says."""
+    from mohist.app.database import owner_config
+    from mohist.app.evidence import open_evidence
+    from mohist.app.inquiry import inquiry
+    from mohist.app.ledger import LedgerHome
+
+    home, settings = StatePaths.from_env(os.environ).home, owner_config(os.environ).ledger
+    evidence = open_evidence(home, settings, os.environ)
+    if evidence is None:
+        print("mohist: The ledger is off: ledger.on = false.", file=sys.stderr)
+        return ExitCode.USAGE
+    try:
+        async with inquiry(
+            LedgerHome(home / "ledger", settings, os.environ), Path.cwd(), Progress("entries read")
+        ) as asked:
+            return await _VERBS[verb](asked, evidence, args)
+    finally:
+        evidence.close()
+
+
+async def _map(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> int:
+    from mohist.app.mapping import MAX_COMMITS, enter_maps
+
+    commits = await asked.range(args.range, 0 if args.range else MAX_COMMITS)
+    if not args.range:
+        commits = [one for one in commits if not asked.is_mapped(one)]
+    values = []
+    async for mapped, index in enter_maps(asked, evidence, commits):
+        values.append(
+            {
+                "commit": mapped.change.commit,
+                "tree": mapped.change.tree,
+                "patch_id": mapped.patch_id,
+                "runs": dict(mapped.runs),
+                "methods": dict(mapped.methods),
+                "confidence": mapped.confidence,
+                "entry": index,
+            }
+        )
+        if not args.json:
+            runs = ", ".join(f"{run} ({count} lines)" for run, count in mapped.runs.most_common()) or "no known run"
+            print(f"{mapped.change.commit[:12]}  {mapped.confidence:<6}  entry {index}  {runs}")
+    if args.json:
+        print(json.dumps(values, indent=2))
+    elif not values:
+        print("There is no commit to be mapped.")
+    return ExitCode.DONE
+
+
+_VERBS = {"map": _map}
