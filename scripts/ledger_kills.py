@@ -182,7 +182,7 @@ def judged(home: Path, slots: list[Slot]) -> tuple[int, list[str]]:
     for slot in slots:
         numbers = [value["data"]["number"] for _, value in entries if value["stream"] == f"run:{slot.name}"]
         if numbers != list(range(len(numbers))):
-            wrong.append(f"{slot.name}: its numbers are not 0 to {len(numbers) - 1}, each once")
+            wrong.append(f"{slot.name}: its numbers are not 0 to {len(numbers) - 1} in order, each once")
         for number, (index, leaf) in slot.told.items():
             if index >= len(entries) or entries[index][0] != leaf or entries[index][1]["data"]["number"] != number:
                 wrong.append(f"{slot.name}/{number} was acknowledged as entry {index} and is not there")

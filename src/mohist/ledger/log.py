@@ -122,7 +122,8 @@ class Log:
                 self._db.executescript(_SCHEMA)
             self.origin = self._identity(origin, read_only)
             self.edge = self._load()
-        except sqlite3.Error as error:
+        # SQLite's own messages quote what is in the file; flipped bits in that need not be text.
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise LedgerError(
                 f"The ledger at {path} can't be opened: {error}.", "Check that it is a ledger, and whose it is."
             ) from error
@@ -146,10 +147,10 @@ class Log:
         Raises:
             SealedError: it is not the one that was stored with them.
         """
-        (count,) = self._db.execute("SELECT coalesce(max(position) + 1, 0) FROM entry").fetchone()
         try:
+            (count,) = self._db.execute("SELECT coalesce(max(position) + 1, 0) FROM entry").fetchone()
             root = self._root_of_tiles(count)
-        except ValueError as error:
+        except (ValueError, sqlite3.Error) as error:
             raise SealedError(f"The ledger at {self.path} lacks part of its tree: {error}.", _LOOK) from error
         if count != self.edge.size or root != self.edge.root():
             raise SealedError(f"The right edge of the ledger at {self.path} is not that of its {count} entries.", _LOOK)
@@ -160,6 +161,12 @@ class Log:
         Raises:
             SealedError: names the first entry or tile that is not what it was.
         """
+        try:
+            self._scrub(tell)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise SealedError(f"The ledger at {self.path} can't be read: {error}.", _LOOK) from error
+
+    def _scrub(self, tell: Callable[[int, int], None] | None) -> None:
         edge = Edge()
         for position, leaf in self._db.execute("SELECT position, leaf FROM entry ORDER BY position"):
             if position != edge.size:

@@ -128,8 +128,13 @@ class SharedLedger:
             if self._writer is not None:
                 _into(self._writer, handed)
                 return
-            if self._link is not None and self._link.hand(handed):
-                return
+            if self._link is not None:
+                if self._link.hand(handed):
+                    return
+                # It broke. What was on its way goes first: a stream is in the order in which it was handed in.
+                lost, self._link = self._link.take(), None
+                self._resend(lost)
+                continue
             if self._lead() or self._connect():
                 continue
             if time.monotonic() > until:
@@ -158,8 +163,6 @@ class SharedLedger:
         return True
 
     def _connect(self) -> bool:
-        # A link that is left here has broken; its own thread is on its way to send what was lost with it.
-        self._link = None
         link = socket.socket(socket.AF_UNIX)
         try:
             link.connect(str(self._folder / "writer.sock"))
@@ -169,14 +172,26 @@ class SharedLedger:
         self._link = _Link(link, self._again)
         return True
 
-    def _again(self, lost: list[_Handed]) -> None:
-        """What a link that broke had not acknowledged; called from the link's own thread."""
+    def _again(self, link: _Link) -> None:
+        """Sends what a link that broke had not acknowledged, where nobody has; called from the link's own thread."""
+        with self._guard:
+            if self._link is link:
+                self._link = None
+            self._resend(link.take())
+
+    def _resend(self, lost: list[_Handed]) -> None:
+        nobody: LedgerBusyError | None = None
         for handed in lost:
-            with self._guard:
-                try:
-                    self._hand(handed)
-                except LedgerError as error:
-                    handed.done.set_exception(error)
+            try:
+                if nobody is not None:
+                    # Where nobody came for the first, the others don't wait again.
+                    raise nobody
+                self._hand(handed)
+            except LedgerBusyError as error:
+                nobody = error
+                handed.done.set_exception(error)
+            except LedgerError as error:
+                handed.done.set_exception(error)
 
 
 class _Handed:
@@ -213,7 +228,7 @@ def _into(writer: Writer, handed: _Handed) -> None:
 class _Link:
     """To the process that writes."""
 
-    def __init__(self, link: socket.socket, again: Callable[[list[_Handed]], None]) -> None:
+    def __init__(self, link: socket.socket, again: Callable[[_Link], None]) -> None:
         self._socket = link
         self._again = again
         self._lock = threading.Lock()
@@ -238,6 +253,13 @@ class _Link:
                 self._socket.close()
             return True
 
+    def take(self) -> list[_Handed]:
+        """What is not acknowledged, in its order; once."""
+        with self._lock:
+            lost = list(self._waiting.values())
+            self._waiting.clear()
+        return lost
+
     def close(self) -> None:
         """Breaks the link; what waits is sent again by whoever made it, unless that is closed."""
         with contextlib.suppress(OSError):
@@ -257,10 +279,8 @@ class _Link:
                 handed.done.set_result([Receipt(r[0], bytes.fromhex(r[1]), *r[2:]) for r in answer["receipts"]])
         with self._lock:
             self._broken = True
-            lost = list(self._waiting.values())
-            self._waiting.clear()
             self._socket.close()
-        self._again(lost)
+        self._again(self)
 
 
 class _Server:

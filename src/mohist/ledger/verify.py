@@ -10,13 +10,14 @@ The steps, in order; the first thing that is wrong ends them:
 3. witnesses   as many witnesses of the auditor's policy as its quorum asks for have cosigned; none asked for is said
 4. tree        each entry hashes to its place in the tiles, each tile to its place in the next, all to the checkpoint's root
 5. history     each earlier checkpoint in `checkpoints/` is signed, and the tree had that root at that size
-6. entries     each is in form and of this log; each stream is numbered without gaps and chained to its own past
+6. entries     each is in form and of this log; each stream is numbered without gaps and chained to its own past; where the owner
+               shows some streams only (a file `subset` in place of tile/entries), each of these is whole as far as it was closed
 7. time        no entry is older than a checkpoint that was cosigned before it or than an entry before it, none newer than a checkpoint
                that holds it, clocks allowed for
 8. contents    each that is shown is what its entry commits to
 9. intents     what was begun and never closed is counted and named: not a fault of the log, but a question to its owner
 
-Usage: python verify.py BUNDLE --key NAME+ID+KEY [--policy FILE] [--skew SECONDS] [--json]
+Usage: python verify.py BUNDLE --key NAME+ID+KEY [--policy FILE] [--stream NAME …] [--skew SECONDS] [--json]
 Exit code 0: all holds. 1: something does not. 2: it could not be asked.
 """
 
@@ -33,10 +34,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mohist.ledger.trust import HASH_BYTES, Checkpoint, Key, Policy, WrongError
+from mohist.ledger.trust import HASH_BYTES, WIDTH, Checkpoint, Key, Policy, WrongError, moment, read_subset, tile_path
 
 STEPS = ("key", "checkpoint", "witnesses", "tree", "history", "entries", "time", "contents", "intents")
-WIDTH = 256
 MAX_ENTRY_BYTES = 65_535
 DEFAULT_SKEW_S = 300
 """How far the clock of whoever wrote an entry may be from a witness's."""
@@ -60,6 +60,9 @@ class Verdict:
     """When each cosigned, in seconds since 1970."""
     earlier_checkpoints: int = 0
     streams: int = 0
+    entries_shown: int = 0
+    closed: list[str] = field(default_factory=list)
+    """Of a subset: the streams whose last entry says how many came before it; nothing of these is withheld."""
     contents: int = 0
     open_intents: list[str] = field(default_factory=list)
     open_intents_in_all: int = 0
@@ -101,26 +104,13 @@ def folded(hashes: bytes) -> bytes:
     return nodes[0]
 
 
-def tile_path(level: int | str, index: int, size: int) -> str:
-    """Where a tile lies in the bundle; `size` is how many hashes its level has."""
-    width = min(WIDTH, size - index * WIDTH)
-    parts = [f"{index % 1000:03d}"]
-    while index >= 1000:
-        index //= 1000
-        parts.append(f"x{index % 1000:03d}")
-    return f"tile/{level}/" + "/".join(reversed(parts)) + ("" if width == WIDTH else f".p/{width}")
-
-
-def moment(at_us: int) -> str:
-    """For people."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_us / 1_000_000))
-
-
 class Audit:
     """Goes through the steps; each is a method of its name and returns what is told when it holds."""
 
-    def __init__(self, root: Path, key_text: str, policy_text: str, skew_us: int) -> None:
-        self.root = root
+    def __init__(self, root: Path, key_text: str, policy_text: str, skew_us: int, streams: Sequence[str]) -> None:
+        self.root, self.streams = root, streams
+        self.subset: dict[int, list[tuple[int, bytes]]] | None = None
+        self.ended: set[str] = set()
         self.key_text, self.policy_text, self.skew_us = key_text, policy_text, skew_us
         self.verdict = Verdict()
         self.last: dict[str, tuple[int, str]] = {}
@@ -130,6 +120,7 @@ class Audit:
         self.bounds: list[tuple[int, int]] = []
         self.bound = 0
         self.newest = (0, 0)
+        self.signed = 0
         self.wrong_entry: WrongError | None = None
 
     def key(self) -> str:
@@ -160,6 +151,8 @@ class Audit:
 
     def tree(self) -> str:
         """Reads everything once; what it finds for later steps waits for them, since a broken tree is the plainer finding."""
+        if (self.root / "subset").exists() and not (self.root / "tile" / "entries").exists():
+            self.subset = read_subset(self.read("subset"), self.head.size)
         earlier = self.earlier()
         self.bounds = sorted(
             (one.size, min(times) * 1_000_000)
@@ -170,7 +163,12 @@ class Audit:
         self.held(earlier, tree)
         for index in range((self.head.size + WIDTH - 1) // WIDTH):
             hashes = self.tile(0, index, self.head.size)
-            self.entries_of_tile(index, hashes)
+            if self.subset is None:
+                self.entries_of_tile(index, hashes)
+            else:
+                for number, entry in self.subset.get(index, ()):
+                    place = (number - index * WIDTH) * HASH_BYTES
+                    self.entry(number, entry, hashes[place : place + HASH_BYTES])
             last = tree.size + len(hashes) // HASH_BYTES
             whole = last - tree.size == WIDTH
             if whole:
@@ -184,10 +182,12 @@ class Audit:
                     self.held(earlier, tree)
         self.upper_tiles(folds)
         if tree.root() != self.head.root:
-            raise WrongError(
-                "checkpoint", "its root is not that of the entries: one was changed, put in, left out or moved"
-            )
-        return f"{self.head.size} entries under the signed root"
+            what = f"one from entry {self.signed} on was changed, put in, left out or moved"
+            raise WrongError("checkpoint", f"its root is not that of the entries: {what}")
+        shown = self.verdict.entries_shown = sum(count for count, _ in self.last.values())
+        if self.subset is None:
+            return f"{self.head.size} entries under the signed root"
+        return f"hashes of {self.head.size} entries under the signed root, {shown} of them shown"
 
     def history(self) -> str:
         return f"{self.verdict.earlier_checkpoints} earlier checkpoints"
@@ -196,7 +196,21 @@ class Audit:
         if self.wrong_entry is not None:
             raise self.wrong_entry
         self.verdict.streams = len(self.last)
-        return f"{len(self.last)} streams without gaps"
+        for stream in self.streams:
+            if stream not in self.last:
+                raise WrongError(stream, "no entry of it is shown")
+            if self.subset is not None and stream not in self.ended:
+                raise WrongError(stream, "its last entry that is shown does not close it: later ones may be withheld")
+        if self.subset is None:
+            return f"{len(self.last)} streams without gaps"
+        self.verdict.closed = sorted(self.ended)
+        what = f"Only {self.verdict.entries_shown} of {self.head.size} entries are shown"
+        self.verdict.warnings.append(f"{what}: of other streams nothing is established but that they can't be changed.")
+        for stream in sorted(self.last.keys() - self.ended)[:MAX_NAMED]:
+            self.verdict.warnings.append(
+                f"{stream} is not closed: entries after the last that is shown may be withheld."
+            )
+        return f"{len(self.last)} streams without gaps, {len(self.ended)} of them closed"
 
     def time(self) -> str:
         return f"{moment(self.verdict.first_at_us)} to {moment(self.verdict.last_at_us)}"
@@ -249,9 +263,12 @@ class Audit:
 
     def held(self, earlier: dict[int, Checkpoint], tree: Tree) -> None:
         one = earlier.get(tree.size)
-        if one is not None and one.root != tree.root():
-            why = f"the first {tree.size} entries are not those that were signed then: the past was rewritten"
-            raise WrongError(one.where, why, "history")
+        if one is None:
+            return
+        if one.root != tree.root():
+            what = f"entries {self.signed} to {tree.size - 1} are not those that were signed then"
+            raise WrongError(one.where, f"{what}: the past was rewritten", "history")
+        self.signed = tree.size
 
     def entries_of_tile(self, index: int, hashes: bytes) -> None:
         """Holds each entry against its hash, and follows it."""
@@ -262,18 +279,21 @@ class Audit:
             entry = data[at + 2 : at + 2 + length]
             if len(entry) != length:
                 raise WrongError(f"entry {number} in {where}", "the bundle ends within it, or before it")
-            leaf = hashlib.sha256(b"\x00" + entry).digest()
-            if leaf != hashes[place : place + HASH_BYTES]:
-                tile = tile_path(0, index, self.head.size)
-                raise WrongError(f"entry {number}", f"its bytes are not those of {tile}")
-            if self.wrong_entry is None:
-                try:
-                    self.follow(number, entry, leaf)
-                except WrongError as wrong:
-                    self.wrong_entry = wrong
+            self.entry(number, entry, hashes[place : place + HASH_BYTES])
             at, number = at + 2 + length, number + 1
         if at != len(data):
             raise WrongError(where, f"{len(data) - at} bytes follow its last entry")
+
+    def entry(self, number: int, entry: bytes, due: bytes) -> None:
+        leaf = hashlib.sha256(b"\x00" + entry).digest()
+        if leaf != due:
+            tile = tile_path(0, number // WIDTH, self.head.size)
+            raise WrongError(f"entry {number}", f"its bytes are not those of {tile}")
+        if self.wrong_entry is None:
+            try:
+                self.follow(number, entry, leaf)
+            except WrongError as wrong:
+                self.wrong_entry = wrong
 
     def upper_tiles(self, folds: list[bytes]) -> None:
         """Each tile above the lowest holds the hashes of the full tiles below it."""
@@ -310,6 +330,12 @@ class Audit:
         if previous != chained:
             raise WrongError(where, f"stream {stream} is not chained to its entry before")
         self.last[stream] = (count + 1, leaf.hex())
+        if kind == "stream.close":
+            if (said := value.get("data", {}).get("entries")) != count:
+                raise WrongError(where, f"it closes {stream} after {said} entries, and {count} came before it")
+            self.ended.add(stream)
+        elif stream in self.ended:
+            self.ended.discard(stream)
         self.dated(where, number, at_us)
         if kind in CLOSES.values() and value.get("key"):
             self.intent[value["key"]] = where
@@ -361,6 +387,7 @@ def verify(
     *,
     policy_text: str = "",
     skew_s: int = DEFAULT_SKEW_S,
+    streams: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Goes through the steps.
@@ -370,12 +397,13 @@ def verify(
         key_text: the log's verifier key, from somewhere else than the bundle.
         policy_text: the auditor's policy; empty: no witness is asked for.
         skew_s: allowed between clocks.
+        streams: have to be there, and of a subset to be complete.
         tell: is told each step that holds.
 
     Returns:
         The verdict; `holds` is false with `step`, `where` and `why` of the first thing that is wrong.
     """
-    audit = Audit(folder, key_text, policy_text, skew_s * 1_000_000)
+    audit = Audit(folder, key_text, policy_text, skew_s * 1_000_000, streams)
     verdict = audit.verdict
     for step in STEPS:
         try:
@@ -395,6 +423,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--key", required=True, help="the log's verifier key, from a source other than the bundle")
     parser.add_argument("--policy", type=Path, help="the witnesses you believe, as a C2SP tlog-policy file")
+    parser.add_argument(
+        "--stream", action="append", default=[], metavar="NAME", help="has to be there, complete; repeat"
+    )
     parser.add_argument("--skew", type=int, default=DEFAULT_SKEW_S, metavar="SECONDS")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
@@ -404,7 +435,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{asked.policy}: {error.strerror}", file=sys.stderr)
         return 2
     tell = (lambda _: None) if asked.json else lambda line: print(f"ok  {line}")
-    verdict = verify(asked.bundle, asked.key, policy_text=policy_text, skew_s=asked.skew, tell=tell)
+    verdict = verify(
+        asked.bundle, asked.key, policy_text=policy_text, skew_s=asked.skew, streams=asked.stream, tell=tell
+    )
     if asked.json:
         print(json.dumps(asdict(verdict), indent=2))
     elif not verdict.holds:
