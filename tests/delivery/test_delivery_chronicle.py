@@ -62,10 +62,19 @@ def test_a_delivery_is_entered_step_by_step(store: ChronicledStore, ledger: Ledg
     approval = entries[4]
     assert (approval["data"]["verdict"], approval["data"]["digest"]) == ("approve", "c" * 40)
     assert ledger.names.name(approval["actor"]) == "bob"
+    assert approval["about"] == {"delivery": "delivery-1", "commit": "c" * 40, "tree": "t" * 40}
     assert json.loads(ledger.content(approval))["because"] == "looks right"
     assert entries[6]["about"]["intent"] == entries[5]["key"]
     assert entries[7]["data"]["previous"] == "rel-0"
     assert b"bob" not in json.dumps(entries).encode()
+
+
+def test_a_finding_names_the_commit_and_the_tree_that_were_reviewed(store: ChronicledStore, ledger: Ledger) -> None:
+    store.create(dataclasses.replace(delivery(), commit="c" * 40))
+    store.put_evidence("delivery-1", EVIDENCE)
+    store.put_finding("delivery-1", Finding("f1", "major", "It greets nobody.", by="reviewer"))
+    (entry,) = (entry for entry in ledger.entries() if entry["kind"] == "finding")
+    assert entry["about"] == {"delivery": "delivery-1", "commit": "c" * 40, "tree": "t" * 40}
 
 
 def test_stages_that_are_over_are_entered_as_they_are_moved(store: ChronicledStore, ledger: Ledger) -> None:

@@ -90,6 +90,13 @@ class Evidence:
             beat=lambda: ledger.append(Draft("heartbeat", "heartbeat", "system:notary")),
         )
 
+    @property
+    def home(self) -> LedgerHome:
+        """Where the ledger's files are, for reading what was entered."""
+        from mohist.app.ledger import LedgerHome
+
+        return LedgerHome(self._home / "ledger", self.settings, self._env)
+
     def close(self) -> None:
         """Enters what is queued."""
         with self._lock:

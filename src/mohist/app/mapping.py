@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from mohist.app.evidence import Evidence
 from mohist.app.inquiry import Inquiry, inquiry
+from mohist.base import MohistError
+from mohist.delivery.state import Delivery
 from mohist.report.map import Mapped
-
-if TYPE_CHECKING:
-    from mohist.app.ledger import LedgerHome
 
 MAX_COMMITS = 1000
 """Looked at where no range is named: the newest."""
@@ -31,26 +29,23 @@ async def enter_maps(asked: Inquiry, evidence: Evidence, commits: Sequence[str])
         yield mapped, receipt.index
 
 
-async def map_merge(
-    home: LedgerHome, evidence: Evidence, repository: Path, objects: Path, base: str, merged: str
-) -> int:
+async def map_delivery(evidence: Evidence, delivery: Delivery, objects: Path) -> str:
     """Maps what a delivery brought in.
 
     Args:
-        home: the ledger, for reading.
-        evidence: the same, for entering.
-        repository: that it was merged into.
-        objects: of the delivery's own repository, which may be the only one that has the commits.
-        base: what it was built on.
-        merged: what holds it now.
+        evidence: the ledger.
+        delivery: that is merged.
+        objects: of its own repository, which may be the only one here that has the commits.
 
     Returns:
-        How many commits were mapped.
-
-    Raises:
-        MohistError: some were not.
+        What could not be done; empty: it is done.
     """
-    async with inquiry(home, repository) as asked:
-        asked.also(objects)
-        commits = await asked.between(base, merged)
-        return len([one async for one in enter_maps(asked, evidence, commits)])
+    try:
+        async with inquiry(evidence.home, Path(delivery.repository)) as asked:
+            asked.also(objects)
+            commits = await asked.between(delivery.base_commit, delivery.merged)
+            async for _ in enter_maps(asked, evidence, commits):
+                pass
+    except MohistError as error:
+        return f"its commits are not mapped to runs ({error.what} `mohist trace map` does it)"
+    return ""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from mohist.app.mapping import map_delivery
 from mohist.app.office import Office, Study
 from mohist.delivery import clarify, implement, landing, plan, report, review, specify
 from mohist.delivery.book import Book
@@ -46,7 +47,7 @@ async def _walk(
         # Whoever was killed between a row and its entry left the entry to us.
         await ask(book.reconcile, delivery_id)
     async with office.study(delivery, book) as study:
-        stages = _stages(study)
+        stages = _stages(office, study)
         for number in range(MOST_STEPS):
             await steps.guard()
             facts = await ask(book.facts, delivery_id)
@@ -103,10 +104,15 @@ def _nothing() -> bool:
     return True
 
 
-def _stages(study: Study) -> Mapping[StageName, Stage]:
+def _stages(office: Office, study: Study) -> Mapping[StageName, Stage]:
     async def merge(context: Context) -> Ended:
         harbour, forge = study.shore()
-        return await landing.run(context, study.ground, harbour, forge)
+        ended = await landing.run(context, study.ground, harbour, forge)
+        if ended.status != "done" or office.evidence is None:
+            return ended
+        # It is merged, whatever comes of its map: that can be made at any time, and is said when it was not.
+        told = await map_delivery(office.evidence, (await context.facts()).delivery, study.ground.objects)
+        return dataclasses.replace(ended, detail=f"{ended.detail}; {told}") if told else ended
 
     return {
         "clarify": clarify.run,

@@ -22,7 +22,6 @@ async def main(verb: str, args: argparse.Namespace) -> int:
     from mohist.app.database import owner_config
     from mohist.app.evidence import open_evidence
     from mohist.app.inquiry import inquiry
-    from mohist.app.ledger import LedgerHome
 
     home, settings = StatePaths.from_env(os.environ).home, owner_config(os.environ).ledger
     evidence = open_evidence(home, settings, os.environ)
@@ -30,9 +29,7 @@ async def main(verb: str, args: argparse.Namespace) -> int:
         print("mohist: The ledger is off: ledger.on = false.", file=sys.stderr)
         return ExitCode.USAGE
     try:
-        async with inquiry(
-            LedgerHome(home / "ledger", settings, os.environ), Path.cwd(), Progress("entries read")
-        ) as asked:
+        async with inquiry(evidence.home, Path.cwd(), Progress("entries read")) as asked:
             return await _VERBS[verb](asked, evidence, args)
     finally:
         evidence.close()

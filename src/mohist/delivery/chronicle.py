@@ -9,8 +9,9 @@ key, so entering it again changes nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from mohist.delivery import machine
@@ -148,8 +149,8 @@ class DeliveryChronicle:
         }
         self._enter("verdict", delivery_id, f"evidence/{evidence.evidence_id}", "system:delivery", data)
 
-    def found(self, delivery_id: str, finding: Finding) -> None:
-        """What a reviewer said, and what became of it."""
+    def found(self, delivery_id: str, finding: Finding, seen: Mapping[str, str] = MappingProxyType({})) -> None:
+        """What a reviewer said, and what became of it; `seen` is the commit and tree that it is about, as far as known."""
         data: dict[str, Value] = {
             "severity": finding.severity,
             "path": finding.path,
@@ -165,10 +166,13 @@ class DeliveryChronicle:
             f"model:{finding.by or 'reviewer'}",
             data,
             self._text("finding", finding.text, "delivery"),
+            about=seen,
         )
 
-    def decided(self, gate: Gate, number: int, decision: Decision) -> None:
-        """What a person said at a gate, bound to the digest of what they saw."""
+    def decided(
+        self, gate: Gate, number: int, decision: Decision, seen: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """What a person said at a gate, bound to the digest of what they saw; where that is a commit, `seen` has its tree."""
         delivery_id = gate.gate_id.rpartition(".")[0]
         person = self.name("person", decision.by)
         data: dict[str, Value] = {
@@ -188,6 +192,7 @@ class DeliveryChronicle:
             person,
             data,
             self._text("reason", words, person),
+            about=seen,
         )
 
     def released(self, delivery_id: str, release: Release) -> None:
@@ -226,14 +231,14 @@ class DeliveryChronicle:
         actor: str,
         data: dict[str, Value],
         *contents: Content,
-        about: dict[str, str] | None = None,
+        about: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         stream = f"delivery:{delivery_id}"
         draft = Draft(
             kind,
             stream,
             actor,
-            about={"delivery": delivery_id, **(about or {})},
+            about={"delivery": delivery_id, **about},
             data=data,
             contents=contents,
             key=f"{stream}/{key}",
@@ -280,7 +285,7 @@ class ChronicledStore(Store):
     def put_finding(self, delivery_id: str, finding: Finding) -> None:
         super().put_finding(delivery_id, finding)
         if self.chronicle is not None:
-            self.chronicle.found(delivery_id, finding)
+            self.chronicle.found(delivery_id, finding, self._seen(delivery_id, self.get(delivery_id).commit))
 
     def move(self, delivery_id: str, transition: Callable[[Facts], Move]) -> Delivery:
         rows: list[StageRow] = []
@@ -300,9 +305,9 @@ class ChronicledStore(Store):
         rows: list[StageRow] = []
         gate = super().decide(gate_id, decision, then and _watched(then, rows))
         if self.chronicle is not None:
-            for number, one in enumerate(gate.decisions, 1):
-                self.chronicle.decided(gate, number, one)
             delivery_id = gate.gate_id.rpartition(".")[0]
+            for number, one in enumerate(gate.decisions, 1):
+                self.chronicle.decided(gate, number, one, self._seen(delivery_id, gate.digest))
             for row in rows:
                 self.chronicle.staged(delivery_id, row)
             if then is not None:
@@ -351,13 +356,19 @@ class ChronicledStore(Store):
         for evidence in self.evidence(delivery_id):
             chronicle.proved(delivery_id, evidence)
         for finding in self.findings(delivery_id):
+            # Which commit it was about is not in the row, and the delivery may have gone on since.
             chronicle.found(delivery_id, finding)
         for gate in self.gates(delivery_id):
             for number, decision in enumerate(gate.decisions, 1):
-                chronicle.decided(gate, number, decision)
+                chronicle.decided(gate, number, decision, self._seen(delivery_id, gate.digest))
         for release in self.releases(delivery_id):
             chronicle.released(delivery_id, release)
         self._close(self.get(delivery_id))
+
+    def _seen(self, delivery_id: str, commit: str) -> Mapping[str, str]:
+        """The commit with its tree, which stays when the commit is squashed; empty: it is none that was verified."""
+        rows = (row for row in self.evidence(delivery_id) if commit and row.commit == commit and row.tree)
+        return next(({"commit": commit, "tree": row.tree} for row in rows), {})
 
     def _close(self, delivery: Delivery) -> None:
         if self.chronicle is not None and delivery.status in machine.OVER:

@@ -100,6 +100,11 @@ class GitGround:
         return (self._store.private, self._store.repository.common_dir / "objects")
 
     @property
+    def objects(self) -> Path:
+        """Where git's objects of this delivery are, beside the user's own."""
+        return self._store.private / "objects"
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """What the last commit left out: new files beyond 50 MB, and repositories inside the tree."""
         return self._store.left_out
