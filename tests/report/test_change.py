@@ -6,7 +6,7 @@ from pathlib import Path
 
 from history import History
 from judge import index
-from test_trace import begun, wrote
+from test_line_trace import begun, wrote
 
 from mohist.ledger.vault import Vault
 from mohist.ledger.writer import Writer

@@ -1,4 +1,4 @@
-"""The same as the few histories of `test_trace`, a thousand times."""
+"""The same as the few histories of `test_line_trace`, a thousand times."""
 
 from __future__ import annotations
 
