@@ -290,6 +290,7 @@ def export_all(
     folder: Path,
     *,
     streams: Sequence[str] = (),
+    only: Sequence[str] = (),
     tell: Callable[[int, int], None] | None = None,
     gone: Callable[[list[str]], None] = lambda _: None,
 ) -> tuple[int, str]:
@@ -299,6 +300,7 @@ def export_all(
         home: the ledger.
         folder: written to.
         streams: whose contents are shown, with their keys.
+        only: the streams whose entries are shown, of all others only hashes; empty: all.
         tell: is told how far it is.
         gone: is told the digests of contents that are not there any more.
 
@@ -332,6 +334,7 @@ def export_all(
                 policy=home.policy(),
                 vault=vault,
                 contents=wanted,
+                streams=only,
                 tell=tell,
             )
         )

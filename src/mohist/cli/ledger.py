@@ -52,10 +52,20 @@ def declare(parser: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--contents", action="append", default=[], metavar="STREAM", help="show this stream's contents, with their keys"
     )
+    export.add_argument(
+        "--stream",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show this stream's entries and no others: one run, whole, beside all hashes; repeat",
+    )
     verify = verbs.add_parser("verify", help="verify a bundle; needs no state and no network")
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     verify.add_argument("--key", required=True, metavar="KEY", help="the log's verifier key, or a file that holds it")
     verify.add_argument("--policy", type=Path, metavar="FILE", help="the witnesses that you believe (C2SP tlog-policy)")
+    verify.add_argument(
+        "--stream", action="append", default=[], metavar="NAME", help="has to be there, complete; repeat"
+    )
     prove = verbs.add_parser("prove", help="print a proof that an entry is in the log (C2SP tlog-proof)")
     prove.add_argument("index", type=int, metavar="INDEX")
     verbs.add_parser("key", help="print the log's verifier key")
@@ -226,11 +236,13 @@ def _export(args: argparse.Namespace) -> int:
     from mohist.app.ledger import export_all
 
     gone: list[str] = []
-    size, key = export_all(_home(), args.folder, streams=args.contents, tell=_Progress("written"), gone=gone.extend)
+    size, key = export_all(
+        _home(), args.folder, streams=args.contents, only=args.stream, tell=_Progress("written"), gone=gone.extend
+    )
     if args.json:
         print(json.dumps({"folder": str(args.folder), "size": size, "key": key, "missing_contents": gone}, indent=2))
         return ExitCode.DONE
-    print(f"{size} entries in {args.folder}")
+    print(f"{size} entries in {args.folder}" + (f", shown of {', '.join(args.stream)} only" if args.stream else ""))
     if gone:
         print(f"{len(gone)} contents are not there any more: erased, or never kept.")
     print(f"Verify it anywhere:  python {args.folder}/verify.py {args.folder} --key '{key}'")
@@ -260,6 +272,8 @@ def _verify(args: argparse.Namespace) -> int:
     arguments = [str(args.bundle), "--key", key]
     if args.policy:
         arguments += ["--policy", str(args.policy)]
+    for stream in args.stream:
+        arguments += ["--stream", stream]
     return verify.main([*arguments, "--json"] if args.json else arguments)
 
 

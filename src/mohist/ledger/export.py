@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def export(
     policy: str = "",
     vault: Vault | None = None,
     contents: Iterable[str] = (),
+    streams: Sequence[str] = (),
     tell: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Writes a bundle.
@@ -50,13 +51,15 @@ def export(
         policy: the log's own proposal of whom to believe.
         vault: the contents' keys.
         contents: digests of contents to be shown with their keys.
+        streams: only these streams' entries are written, of all others only hashes; empty: all entries.
         tell: is told how many entries of how many are written.
 
     Returns:
         Digests of the contents that were asked for and are gone.
 
     Raises:
-        LedgerError: the folder can't be written or holds another log; the log is shorter than the checkpoint.
+        LedgerError: the folder can't be written, holds another log, or shows more than these streams; the log is shorter than
+            the checkpoint, or has no such stream.
     """
     size = checkpoint.checkpoint.size
     if log.size < size or log.root(size) != checkpoint.checkpoint.root:
@@ -64,10 +67,13 @@ def export(
             f"The log {log.origin} does not have the tree that was signed at {size} entries.",
             "It was cut or rewritten; look at `mohist ledger check`.",
         )
+    subset = _subset(log, streams, size)
+    if streams and (folder / "tile" / "entries").exists():
+        raise LedgerError(f"{folder} shows all entries already.", "Export single streams to a new folder.")
     writer = _Folder(folder)
     for level, index, width in places(size):
         writer.put(tile.path(level, index, width), log.tile(level, index)[: width * HASH_BYTES])
-        if level == 0:
+        if level == 0 and not streams:
             start = index * tile.WIDTH
             leaves = log.leaves(start, start + width)
             writer.put(
@@ -75,6 +81,8 @@ def export(
             )
             if tell is not None:
                 tell(start + width, size)
+    if streams:
+        writer.put("subset", subset, may_change=True)
     gone = []
     for digest in contents:
         kept = log.payload(digest)
@@ -98,6 +106,17 @@ def export(
     writer.put("README.txt", _README.format(origin=log.origin, size=size).encode(), may_change=True)
     writer.put("checkpoint", str(checkpoint).encode(), may_change=True)
     return gone
+
+
+def _subset(log: Log, streams: Sequence[str], size: int) -> bytes:
+    """A line for each of their entries, in the log's order."""
+    lines: dict[int, bytes] = {}
+    for stream in streams:
+        found = {index: leaf for index, leaf in log.stream(stream) if index < size}
+        if not found:
+            raise LedgerError(f"The log has no stream {stream}.", "`mohist ledger show` names the streams of entries.")
+        lines |= found
+    return b"".join(b"%d %s\n" % (index, lines[index]) for index in sorted(lines))
 
 
 def verifier() -> str:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from dataclasses import dataclass
 
 HASH_BYTES = 32
+WIDTH = 256
+"""Hashes in a full tile."""
 CHECKPOINT_FORM = "it is not in the form of a checkpoint"
 
 
@@ -133,3 +136,32 @@ class Policy:
     def met(self, name: str, seen: dict[str, int]) -> bool:
         need, members = self.groups.get(name, (0, []))
         return sum(self.met(one, seen) for one in members) >= need if name in self.groups else name in seen
+
+
+def tile_path(level: int | str, index: int, size: int) -> str:
+    """Where a tile lies in the bundle; `size` is how many hashes its level has."""
+    width = min(WIDTH, size - index * WIDTH)
+    parts = [f"{index % 1000:03d}"]
+    while index >= 1000:
+        index //= 1000
+        parts.append(f"x{index % 1000:03d}")
+    return f"tile/{level}/" + "/".join(reversed(parts)) + ("" if width == WIDTH else f".p/{width}")
+
+
+def moment(at_us: int) -> str:
+    """For people."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_us / 1_000_000))
+
+
+def read_subset(data: bytes, size: int) -> dict[int, list[tuple[int, bytes]]]:
+    """The entries of a bundle that shows some streams only: a line each, "INDEX ENTRY", in order; by tile."""
+    found: dict[int, list[tuple[int, bytes]]] = {}
+    before = -1
+    for line in data.splitlines():
+        text, _, entry = line.partition(b" ")
+        number = int(text) if text.isdigit() and len(text) < 19 else size
+        if not before < number < size or not entry:
+            raise WrongError("subset", f"the line after entry {before} is not one of an entry further on")
+        found.setdefault(number // WIDTH, []).append((number, entry))
+        before = number
+    return found

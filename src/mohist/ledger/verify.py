@@ -28,7 +28,6 @@ import hashlib
 import hmac
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -334,7 +333,7 @@ class Audit:
             if (said := value.get("data", {}).get("entries")) != count:
                 raise WrongError(where, f"it closes {stream} after {said} entries, and {count} came before it")
             self.ended.add(stream)
-        elif stream in self.ended:
+        else:
             self.ended.discard(stream)
         self.dated(where, number, at_us)
         if kind in CLOSES.values() and value.get("key"):
