@@ -142,6 +142,35 @@ class Inquiry:
         """Reads commits from another repository's objects as well."""
         self._git.also(objects)
 
+    @property
+    def git(self) -> Git:
+        """The repository."""
+        return self._git
+
+    @property
+    def origin(self) -> str:
+        """The ledger's name."""
+        return self._log.origin
+
+    def extent(self) -> dict[str, Any]:
+        """Size and root of the ledger now: from them on what it holds can be proved."""
+        size = self._log.size
+        return {"size": size, "root": self._log.root(size).hex()}
+
+    def entry(self, index: int) -> dict[str, Any]:
+        """One entry.
+
+        Raises:
+            LedgerError: there is none.
+        """
+        return self._entry(index)
+
+    def behind(self, mapped: Mapped) -> list[dict[str, Any]]:
+        """What was decided in the deliveries that a commit's lines come from, in the ledger's order."""
+        deliveries = {write.delivery: write for write in mapped.writes.values() if write.delivery}
+        found = {entry["index"]: entry for write in deliveries.values() for entry in self.why(write).behind}
+        return [found[index] for index in sorted(found)]
+
     def is_mapped(self, commit: str) -> bool:
         """Whether any entry maps a commit."""
         return self._writings.is_mapped(commit)

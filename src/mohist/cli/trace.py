@@ -34,12 +34,16 @@ examples:
 
   mohist trace map main..HEAD       enters which runs those commits come from; for a hook that runs on push
 
+  mohist trace notes                writes what is known into refs/notes/ai (Git AI 3.0.0) and refs/notes/agent-trace
+  mohist trace attest HEAD          a signed in-toto statement about a commit (DSSE); its digest goes into the ledger
+  mohist trace bom v1.2..v1.3       the models, prompts and runs behind a release, as CycloneDX
+
 Without A..B, `map` takes the newest commits that are in no map yet. A file that is called like one of these words: ./map
 
 exit codes: 0 done, 2 no such file, line or commit."""
 
 _LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
-VERBS = ("map",)
+VERBS = ("map", "notes", "attest", "bom")
 PROGRESS_S = 2.0
 PROMPT_LINES = 8
 

@@ -64,4 +64,36 @@ async def _map(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> 
     return ExitCode.DONE
 
 
-_VERBS = {"map": _map}
+async def _notes(asked: Inquiry, _: Evidence, args: argparse.Namespace) -> int:
+    from mohist.app.mapping import MAX_COMMITS
+    from mohist.app.projection import write_notes
+
+    done = await write_notes(asked, await asked.range(args.range, 0 if args.range else MAX_COMMITS))
+    if args.json:
+        print(json.dumps([{"ref": one.ref, "written": one.written, "others": one.others} for one in done], indent=2))
+        return ExitCode.DONE
+    for one in done:
+        kept = f"; {len(one.others)} commits have another program's note, which stays" if one.others else ""
+        print(f"{one.ref}: {one.written} notes written{kept}")
+    return ExitCode.DONE
+
+
+async def _attest(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> int:
+    from mohist.app.projection import PUBLIC_KEY, attest
+
+    envelope, index = await attest(asked, evidence, args.range or "HEAD")
+    print(json.dumps(envelope, indent=2))
+    key = evidence.home.folder / PUBLIC_KEY
+    print(f"Its digest is in entry {index}; it is verified with {key}", file=sys.stderr)
+    return ExitCode.DONE
+
+
+async def _bom(asked: Inquiry, _: Evidence, args: argparse.Namespace) -> int:
+    from mohist.app.projection import bill
+
+    version = args.range.rpartition("..")[2]
+    print(json.dumps(await bill(asked, await asked.range(args.range), version), indent=2, ensure_ascii=False))
+    return ExitCode.DONE
+
+
+_VERBS = {"map": _map, "notes": _notes, "attest": _attest, "bom": _bom}

@@ -11,6 +11,7 @@ from typing import Literal
 from mohist.ledger import Draft
 from mohist.report.change import Change
 from mohist.report.trace import Traced
+from mohist.report.writing import Write
 
 Confidence = Literal["exact", "likely", "none"]
 """exact: each line of a run stands in a file just as that run left it. likely: at least one was found by its own hash. none: no line of
@@ -37,6 +38,17 @@ class Mapped:
     def models(self) -> Counter[str]:
         """Lines by model."""
         return Counter(one.write.model for lines in self.lines.values() for one in lines if one.write is not None)
+
+    @property
+    def writes(self) -> dict[int, Write]:
+        """The writes that its lines are from, by their entries."""
+        found = {one.write.entry: one.write for lines in self.lines.values() for one in lines if one.write is not None}
+        return dict(sorted(found.items()))
+
+    @property
+    def entries(self) -> list[int]:
+        """The entries of those writes."""
+        return list(self.writes)
 
     @property
     def methods(self) -> Counter[str]:

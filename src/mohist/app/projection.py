@@ -1,0 +1,128 @@
+"""What is made of the ledger for others to read: notes, statements, bills of materials. All of it can be made again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from mohist.app.evidence import Evidence
+from mohist.app.inquiry import Inquiry
+from mohist.ledger import Draft, LedgerError
+from mohist.report import material, note, statement
+
+KEY = "attestation.key"
+"""In the ledger's folder: P-256, PEM. Made once; its public part stands beside it."""
+PUBLIC_KEY = "attestation.pub"
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What came of writing notes."""
+
+    ref: str
+    written: int
+    others: list[str]
+    """Commits that carry another program's note, which stays."""
+
+
+async def write_notes(asked: Inquiry, commits: Sequence[str]) -> list[Noted]:
+    """Notes for `git-ai` and in Agent Trace's form, in the user's repository.
+
+    Raises:
+        GitError: they could not be written.
+    """
+    texts: dict[str, dict[str, str]] = {note.GIT_AI_REF: {}, note.TRACE_REF: {}}
+    async for mapped in asked.mapped(commits):
+        if text := note.git_ai(mapped, asked.origin):
+            texts[note.GIT_AI_REF][mapped.change.commit] = text
+        if text := note.agent_trace(mapped, asked.origin):
+            texts[note.TRACE_REF][mapped.change.commit] = text
+    at_s = int(time.time())
+    return [Noted(ref, *await note.write_notes(asked.git, ref, notes, at_s)) for ref, notes in texts.items()]
+
+
+async def attest(asked: Inquiry, evidence: Evidence, revision: str) -> tuple[dict[str, Any], int]:
+    """A signed statement about a commit, and the index of the entry that holds its digest.
+
+    Raises:
+        NoSuchLineError: there is no such commit.
+        LedgerError: its digest is not entered.
+    """
+    mapped = await asked.commit(revision)
+    made = statement.authorship(mapped, asked.origin, asked.extent(), asked.behind(mapped))
+    payload = statement.encoded(made)
+    envelope = statement.sealed(payload, signing_key(evidence.home.folder))
+    change = mapped.change
+    draft = Draft(
+        "export",
+        evidence.name("repository", str(asked.root)),
+        "system:trace",
+        about={"commit": change.commit, "tree": change.tree},
+        data={
+            "what": "attestation",
+            "predicate": made["predicateType"],
+            "sha256": sha256(payload).hexdigest(),
+            "keyid": envelope["signatures"][0]["keyid"],
+        },
+    )
+    receipt = await to_thread.run_sync(evidence.append, draft)
+    return envelope, receipt.index
+
+
+async def bill(asked: Inquiry, commits: Sequence[str], version: str = "") -> dict[str, Any]:
+    """The bill of materials of these commits."""
+    mapped = [one async for one in asked.mapped(commits)]
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    version = version or (commits[-1] if commits else "")
+    return material.bill(
+        mapped, name=asked.root.name, version=version, origin=asked.origin, at=at, entry_of=asked.entry
+    )
+
+
+def signing_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+    """The key of statements; made at the first one.
+
+    Raises:
+        LedgerError: it can't be read or kept, or others may read it.
+    """
+    path = folder / KEY
+    try:
+        if not path.exists():
+            made = ec.generate_private_key(ec.SECP256R1())
+            aside = folder / f"{KEY}.{os.getpid()}"
+            with open(aside, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                file.write(
+                    made.private_bytes(
+                        serialization.Encoding.PEM,
+                        serialization.PrivateFormat.PKCS8,
+                        serialization.NoEncryption(),
+                    )
+                )
+            try:
+                path.hardlink_to(aside)
+            except FileExistsError:
+                pass
+            finally:
+                aside.unlink()
+        if path.stat().st_mode & 0o077:
+            raise LedgerError(f"Others may read the key {path}.", f"chmod 600 {path}")
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise LedgerError(f"{path} is no P-256 key.", "Restore it, or remove it: a new one is made.")
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        (folder / PUBLIC_KEY).write_bytes(public)
+    except (OSError, ValueError) as error:
+        raise LedgerError(f"The key of statements {path} can't be used: {error}.") from error
+    return key
