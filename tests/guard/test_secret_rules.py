@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import random
 import re._constants as sre
@@ -205,13 +206,51 @@ def test_validators_know_a_value_of_their_form() -> None:
         ("jwt", filled("eyJhbGciOiJIUzI1NiJ9.{b64url:40}.{b64url:43}"), None),
         ("jwt", filled("eyJhbGci{b64url:20}.{b64url:40}.{b64url:43}"), False),
         ("basic", filled("{basic}"), None),
-        ("basic", filled("{b64:24}"), False),
+        ("basic", filled("{b64:24}"), "not one"),
+        ("basic", "login_and_password_removed", "not one"),
+        ("basic", base64.b64encode(b"user:password").decode(), "doubtful"),
+        ("basic", base64.b64encode(b"robot:robot").decode(), "doubtful"),
         ("aws-id", "AKIA" + "7" * 16, False),
         ("aws-id", "AKIA" + "A" * 16, None),
-        ("pem", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n-----END", None),
+        ("pem", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n-----END", "not one"),
+        (
+            "pem",
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----\n" + base64.b64encode(b"\x95" * 60).decode() + "\n-----END",
+            None,
+        ),
+        ("pem", filled("-----BEGIN RSA PRIVATE KEY-----\\n{der:300}\\n-----END"), True),
+        ("pem", filled("-----BEGIN RSA PRIVATE KEY-----\n{b64:200}\n-----END"), False),
+        ("pem", "-----BEGIN PRIVATE KEY-----\n' + chunk_split(encode($key), 64) + '-----END", "not one"),
+        ("cut-key", filled("-----BEGIN RSA PRIVATE KEY-----\n{der:300}"), None),
+        ("cut-key", filled("-----BEGIN RSA PRIVATE KEY-----\n{der:300}")[:100], False),
+        ("cut-key", filled("{der:300}")[:60], False),
         ("nkey", "SU" + "A" * 56, False),
     ):
-        assert VALIDATORS[name](value) is verdict, (name, verdict)
+        assert VALIDATORS[name](value) == verdict, (name, value[:8], verdict)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:5432"])
+@pytest.mark.parametrize(
+    ("password", "masked"),
+    [("q7Vz2mKw", True), ("mzqxslj", True), ("my_password", False), ("${DB_PASSWORD}", False), ("postgres", False), ("123456", False)],
+)  # fmt: skip
+def test_a_password_in_an_address_counts_wherever_it_leads_unless_it_is_made_of_words(
+    host: str, password: str, masked: bool
+) -> None:
+    found = [hit.confidence for hit in hits(f"DB='myql://app:{password}@{host}/x'")]
+    assert any(confidence >= 0.5 for confidence in found) is masked
+
+
+def test_a_header_without_name_and_password_is_not_even_masked() -> None:
+    (wrong,) = hits("Authorization: Basic login_and_password_removed")
+    (right,) = hits(f"Authorization: Basic {filled('{basic}')}")
+    assert wrong.confidence < 0.5
+    assert right.confidence >= 0.9
+
+
+def test_the_parts_of_a_key_in_javascript_are_found_without_quotes() -> None:
+    text = filled("const key = {\n  kty: 'RSA',\n  n: '{b64url:342}',\n  d: '{b64url:341}',\n  p: '{b64url:171}',\n}")
+    assert [hit.rule for hit in hits(text)] == ["mohist.jwk-private"] * 2
 
 
 def test_half_of_a_pair_counts_only_beside_the_other() -> None:
@@ -239,9 +278,9 @@ def test_a_rule_for_a_kind_of_file_knows_the_path_and_is_less_sure_without() -> 
 def test_examples_hosts_make_a_finding_weak() -> None:
     password = filled("{alnum:14}")
     (strong,) = hits(f"postgres://app:{password}@db.corp.net/x")
-    weak = hits(f"postgres://app:{password}@localhost/x")
-    assert strong.confidence > 0.7
-    assert [hit.confidence < 0.5 for hit in weak] == [True]
+    (near,) = hits(f"postgres://app:{password}@localhost/x")
+    (word,) = hits("postgres://app:correct-password@localhost/x")
+    assert strong.confidence > 0.7 > near.confidence > 0.5 > word.confidence
 
 
 @pytest.mark.parametrize(

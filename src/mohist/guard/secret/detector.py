@@ -13,14 +13,19 @@ from mohist.guard.detector import CERTAIN, Hit, Match, Pattern
 from mohist.guard.errors import GuardRuleError
 from mohist.guard.secret.predicate import Candidate
 from mohist.guard.secret.public import is_public
-from mohist.guard.secret.rule import Rule
-from mohist.guard.secret.validator import VALIDATORS
+from mohist.guard.secret.rule import MEDIUM, Rule
+from mohist.guard.secret.validator import DOUBTFUL, NOT_ONE, VALIDATORS
 from mohist.guard.view import View
 
 WEAK = 0.35
 """A match that its rule itself calls doubtful: an example's host, a test's name."""
 FAILED = 0.5
 """A value of an unmistakable shape that fails its own check: cut, altered, or made up. Masked, not blocked."""
+_SPOKEN_AGAINST: Mapping[bool | str, tuple[float, str]] = {
+    False: (FAILED, "its checksum or structure is wrong"),
+    DOUBTFUL: (MEDIUM, "what it holds looks made up"),
+    NOT_ONE: (WEAK, "it holds nothing of the kind"),
+}
 UNKNOWN_PATH = 0.5
 """Factor for a rule that asks for a kind of file, in a text that has no path: its words alone say little."""
 BESIDE_CHARS = 400
@@ -116,12 +121,13 @@ def _judged(rule: Rule, text: str, match: Match, path: str, factor: float) -> Hi
     confidence, note = rule.confidence * factor, ""
     if rule.validator:
         verdict = VALIDATORS[rule.validator](candidate.value)
-        if rule.strict and not verdict:
+        if rule.strict and verdict is not True:
             return None
-        if verdict:
+        if verdict is True:
             confidence, note = max(confidence, CERTAIN), "its checksum is right"
-        elif verdict is False:
-            confidence, note = min(confidence, FAILED), "its checksum or structure is wrong"
+        elif verdict is not None:
+            most, note = _SPOKEN_AGAINST[verdict]
+            confidence = min(confidence, most)
     if _in_blob(text, match.start):
         confidence, note = min(confidence, WEAK), "it stands within a longer run of base64"
     if rule.weak(candidate):

@@ -13,6 +13,10 @@ _DIGESTS = frozenset(
         "78314b11be2e581549ac1c4f616563fa",  # secret key in AWS's manuals
         "2cafc0970149a84f3b9e62eaf169f36f",  # key in Stripe's manuals
         "f2d6ca16515033e5dce14eba840b979d",  # key in Stripe's older manuals
+        "cf4d418ed3de92d71f767db5391d5a2d",  # example of RFC 7617, a name and a password
+        "687da00b09c83361bf3a2853b3a0c7d6",  # the other one there
+        "ca7459e2b26776de081b9a07e40227fd",  # example of RFC 6749, a client and its secret
+        "584b27d64ebc1b3341f7fc9a9c3f1a54",  # example of RFC 6749, the other secret
     }
 )
 

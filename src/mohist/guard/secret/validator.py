@@ -1,7 +1,6 @@
 """Proofs that need no network: checksums and structures that a format carries in itself.
 
-Each looks at a value and says what follows: `True`, it is one by construction; `False`, it has the shape and fails its own
-check, so that it is an example, altered, or cut; `None`, nothing can be said.
+Each looks at a value and says what follows (`Verdict`).
 """
 
 from __future__ import annotations
@@ -13,9 +12,20 @@ import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from string import ascii_lowercase, ascii_uppercase, digits
+from typing import Final, Literal
 from zlib import crc32
 
-Validator = Callable[[str], bool | None]
+from mohist.guard.secret.word import wordlike
+
+DOUBTFUL: Final = "doubtful"
+"""It has its form, and what it holds is rather made for show: masked, not blocked."""
+NOT_ONE: Final = "not one"
+"""It has nothing of what makes it a secret: neither."""
+Verdict = bool | Literal["doubtful", "not one"] | None
+"""True: proved. None: nothing speaks against it. False: its form is unmistakable, and its own check fails."""
+Validator = Callable[[str], Verdict]
+_WORDED = 2.0
+"""Characters to a piece (see `word.wordlike`) from which on a password is made of words."""
 
 _BASE62 = digits + ascii_uppercase + ascii_lowercase
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -82,38 +92,72 @@ def jwt(value: str) -> bool | None:
     return None if isinstance(fields, dict) and isinstance(fields.get("alg"), str) else False
 
 
-_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*)-----(.*?)-----END", re.DOTALL)
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*)-----(.*?)(?:-----END|-----BEGIN|\Z)", re.DOTALL)
 _PEM_NOISE = re.compile(r"\\[nrt]|[^A-Za-z0-9+/=]")
+_PEM_HEADER = re.compile(r"(?:Proc-Type|DEK-Info|Version|Comment|Hash): ?[^\\\n\r]*")
+_OPENSSH = b"openssh-key-v1\0"
+_KEY_MIN_BYTES = 32
+"""The least that a private key takes: the curve 25519's, without any frame."""
+_PGP_SECRET_TAGS = frozenset({0x94, 0x95, 0x96, 0xC5})
+"""First byte of a secret key's packet, old and new form (RFC 9580 section 4.2, tag 5)."""
 
 
-def pem(value: str) -> bool | None:
-    """RFC 7468 and OpenSSH's own: the body is base64, and of DER or of "openssh-key-v1"; line ends may be escaped or gone."""
+def pem(value: str) -> Verdict:
+    """RFC 7468 and OpenSSH's own: the body is base64, and of DER or of "openssh-key-v1"; line ends may be escaped or gone.
+
+    What is between the lines and is no key at all (dots, a variable, code that makes one) is `NOT_ONE`.
+    """
     found = _PEM.search(value)
     if not found:
         return None
     label, body = found.groups()
-    if "PGP" in label or "Proc-Type" in body:  # armour headers come first; encrypted keys have no DER
+    data = _decoded(_PEM_HEADER.sub("", body))
+    if data is None or len(data) < _KEY_MIN_BYTES:
+        return NOT_ONE
+    if "PGP" in label:
+        return None if data[0] in _PGP_SECRET_TAGS else False
+    if "Proc-Type" in body:  # encrypted as a whole, so there is no DER
         return None
+    return True if data.startswith(_OPENSSH) else _der_share(data) == 1
+
+
+def cut_key(value: str) -> Verdict:
+    """A private key that may be cut short, with or without its PEM lines: half of what its first bytes promise must be there.
+
+    Manuals show a key's first line, and there is no way from it to the key.
+    """
+    found = _PEM.search(value)
+    data = _decoded(_PEM_HEADER.sub("", found[2]) if found else value)
+    if data is None or len(data) < _KEY_MIN_BYTES:
+        return NOT_ONE if found else False
+    if found and "Proc-Type" in found[2]:
+        return None
+    if data.startswith(_OPENSSH) or data[0] in _PGP_SECRET_TAGS:
+        return None if len(data) >= 4 * _KEY_MIN_BYTES else False
+    return None if _der_share(data) >= 0.5 else False
+
+
+def _decoded(body: str) -> bytes | None:
     text = _PEM_NOISE.sub("", body)
     try:
-        data = base64.b64decode(text[: len(text) // 4 * 4])
+        return base64.b64decode(text[: len(text) // 4 * 4])
     except (binascii.Error, ValueError):
-        return False
-    if data.startswith(b"openssh-key-v1\0"):
-        return True
-    return _der_length(data) if len(data) >= 32 else False
+        return None
 
 
-def _der_length(data: bytes) -> bool:
-    """A sequence (X.690) whose length is that of the data, give or take what a cut last line loses."""
+def _der_share(data: bytes) -> float:
+    """How much there is of a sequence (X.690), by the length that it states: 1 for all, give or take what a cut last line loses; 0 if it
+    is none."""
     if data[0] != 0x30:
-        return False
+        return 0.0
     if data[1] < 0x80:
         size, head = data[1], 2
     else:
         count = data[1] & 0x7F
         size, head = int.from_bytes(data[2 : 2 + count], "big"), 2 + count
-    return 1 <= head <= 6 and abs(head + size - len(data)) <= 3
+    if head + size < 3 or head > 6:
+        return 0.0
+    return 1.0 if abs(head + size - len(data)) <= 3 else min(len(data) / (head + size), 0.99)
 
 
 def bech32(value: str) -> bool | None:
@@ -158,14 +202,20 @@ def luhn(value: str) -> bool | None:
     return sum(doubled) % 10 == 0
 
 
-def base64_pair(value: str) -> bool | None:
-    """Basic authentication (RFC 7617): base64 of "name:password", both there, and readable."""
+def base64_pair(value: str) -> Verdict:
+    """Basic authentication (RFC 7617): base64 of "name:password", both there, and readable.
+
+    Any word is of that alphabet, so what does not decode is `NOT_ONE`; a password made of words, or the name again, is `DOUBTFUL`.
+    """
     data = _unpadded(value.rstrip("=").replace("+", "-").replace("/", "_"))
     try:
         name, colon, password = (data or b"").decode("utf-8").partition(":")
     except UnicodeDecodeError:
-        return False
-    return None if colon and len(password) >= 4 and (name + password).isprintable() else False
+        return NOT_ONE
+    if not colon or len(password) < 4 or not (name + password).isprintable():
+        return NOT_ONE
+    worded = password.isascii() and (password.isalpha() or wordlike(password) >= _WORDED)
+    return DOUBTFUL if password == name or worded or len(set(password)) < 4 else None
 
 
 def discord(value: str) -> bool | None:
@@ -196,6 +246,7 @@ VALIDATORS: Mapping[str, Validator] = {
     "nkey": nkey,
     "luhn": luhn,
     "basic": base64_pair,
+    "cut-key": cut_key,
     "discord": discord,
     "base58check": base58check,
 }
