@@ -16,7 +16,7 @@ from mohist.delivery import clarify, implement, plan, review, specify
 from mohist.delivery.check.diff import finding
 from mohist.delivery.consent import by_yes
 from mohist.delivery.port import Job
-from mohist.delivery.state import Bound, StageRow
+from mohist.delivery.state import Bound, Gate, StageRow
 
 T1 = writes({"greet.sh": GOODBYE})
 T2 = writes({"bye.sh": "echo bye\n"})
@@ -313,6 +313,25 @@ async def test_a_persons_change_of_the_plan_counts_until_the_task_begins(planned
     assert any("Bye, politely" in job.task for job in at.mind.jobs)
     path.write_text(path.read_text(encoding="utf-8").replace('title = "Goodbye"', 'title = "Other"'), encoding="utf-8")
     assert "T1 has begun" in await at.stage(implement, "failed")
+
+
+async def test_a_plan_that_was_edited_after_its_approval_is_asked_about_before_anything_is_done_by_it(
+    planned: Callable[..., Any],
+) -> None:
+    at = await planned({"implement/T1/C1": T1, "implement/T2/C1": T2})
+    first = at.book.facts("d").plan
+    at.book.open_gate("d", Gate("", "plan", "implement", "plan v1", first.digest, (), False))
+    at.decide("approve")
+    path = at.context.desk / "plan.toml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('title = "Bye"', 'title = "Bye, politely"'), encoding="utf-8"
+    )
+    before = len(at.mind.jobs)
+    assert "plan v2 was edited" in await at.stage(implement, "pending")
+    assert len(at.mind.jobs) == before
+    assert at.book.facts("d").plan.version == 2
+    await at.stage(implement)
+    assert any("Bye, politely" in job.task for job in at.mind.jobs)
 
 
 async def test_findings_are_mended_and_looked_at_again(planned: Callable[..., Any]) -> None:

@@ -37,10 +37,16 @@ async def run(context: Context) -> Ended:
         raise PlanError(
             f"Spec v{edited.version} was edited after it was planned for.", "`mohist deliver retry plan` plans for it."
         )
-    build = await Build.open(context, await context.facts())
+    facts = await context.facts()
+    build = await Build.open(context, facts)
+    asked = any(gate.kind == "plan" and not gate.closed for gate in facts.gates)
+    known = facts.plan.version if facts.plan else 0
     await _take_handed_back(build)
     while True:
         plan = await build.plan()
+        if asked and plan.version != known:
+            # Somebody approved the one before; this one is asked about before anything is done by it.
+            return Ended("pending", f"plan v{plan.version} was edited after it was approved")
         merged = await build.merged(plan.tasks)
         ready = [task for task in plan.tasks if task.task_id not in merged and merged.issuperset(task.needs)]
         if not ready:
