@@ -107,12 +107,17 @@ def _thread_cpu_s(pid: int) -> float:
 
 
 class Mohist:
-    """This project, with a key, its budgets, a policy and usage, from the environment that runs the benchmark."""
+    """This project, with a key, its budgets, a policy and usage, from the environment that runs the benchmark.
+
+    Args:
+        settings: of the user's `mohist.toml`.
+    """
 
     name = "mohist"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: str = "") -> None:
         self.key = ""
+        self.settings = settings
 
     def start(self, room: Path, upstream_port: int) -> Running:
         room.mkdir()
@@ -124,6 +129,9 @@ class Mohist:
         )
         (room / "routes.toml").write_text(f'[[routes]]\nmodel = "bench"\n{ends}')
         (room / "policy.toml").write_text(POLICY)
+        if self.settings:
+            (room / "state").mkdir()
+            (room / "state" / "mohist.toml").write_text(self.settings)
         program = [sys.executable, "-m", "mohist"]
         create = ["keys", "create", "--user", "bench", "--team", "core", "--rpm", "100000000", "--tpm", "100000000000"]
         made = subprocess.run([*program, *create], env=env, capture_output=True, text=True, check=True)

@@ -328,8 +328,10 @@ class Log:
 
     def _enter(self, ready: Ready, edge: Edge, streams: dict[str, tuple[int, int, bytes]]) -> Receipt:
         draft = ready.draft
-        marks = {_mark(key) for key in (draft.key, ready.retry_key) if key}
-        for mark in marks:
+        # Who sends again sends the same draft: its own key is enough where it has one.
+        key = draft.key or ready.retry_key
+        mark = _mark(key) if key else None
+        if mark is not None:
             row = self._db.execute("SELECT position FROM mark WHERE key = ?", (mark,)).fetchone()
             if row is not None:
                 return self._again(row[0])
@@ -355,7 +357,7 @@ class Log:
                     content.ciphertext or None,
                 ),
             )
-        for mark in marks:
+        if mark is not None:
             self._db.execute("INSERT INTO mark VALUES (?, ?)", (mark, position))
         for level, index, whole in edge.append(node):
             if level and level % HEIGHT == 0:
