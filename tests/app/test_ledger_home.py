@@ -73,7 +73,7 @@ def test_an_erased_person_is_unreadable_and_the_log_still_holds(
     entered(home)
     assert said(capsys, "erase", "person:7", "--because", "asked for it")[0] == ExitCode.USAGE
     code, out = said(capsys, "erase", "person:7", "--because", "asked for it", "--yes", "--json")
-    assert (code, json.loads(out)) == (0, {"subject": "person:7", "keys": 1, "entry": 13})
+    assert (code, json.loads(out)) == (0, {"subject": "person:7", "keys": 1, "name": False, "entry": 13})
     assert json.loads(said(capsys, "show", "3", "--json")[1])["contents"] == {"prompt": "(erased)"}
     assert said(capsys, "check")[0] == 0
     out = said(capsys, "export", str(tmp_path / "out"), "--contents", "run:a", "--json")[1]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -80,7 +81,10 @@ class Evidence:
         """
         ledger, _ = self._opened()
         ledger.append(draft)
+        from mohist.app.keeping import prune
+
         assert self._ledger_home is not None
+        home = self._ledger_home
         self._notary = self._ledger_home.notary(lambda error: self._tell(f"The ledger is SEALED: {error}"))
         # Of several processes the one that writes signs, too.
         self._notary.start(
@@ -88,6 +92,7 @@ class Evidence:
             self.settings.heartbeat_s,
             active=lambda: ledger.writes,
             beat=lambda: ledger.append(Draft("heartbeat", "heartbeat", "system:notary")),
+            daily=partial(prune, home, ledger.append),
         )
 
     @property

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from mohist.app.ledger_setting import LedgerSettings
 from mohist.ledger import Draft, LedgerError, SealedError, decode, note
+from mohist.ledger.errors import RootKeyError
 from mohist.ledger.export import export
 from mohist.ledger.log import Log
 from mohist.ledger.name import Names
 from mohist.ledger.notary import Archive, Notary, examine
+from mohist.ledger.retention import erased_keys
 from mohist.ledger.share import SharedLedger
 from mohist.ledger.signer import RemoteSigner
 from mohist.ledger.signing import PUBLIC_KEY, SOCKET
@@ -24,6 +26,8 @@ from mohist.ledger.writer import Writer
 SIGNER_START_S = 20.0
 """How long a signer that was started here may take to answer."""
 POLL_S = 0.05
+PSEUDONYMS = "pseudonyms"
+"""Under this name the key of pseudonyms outlives the root key that it was derived from."""
 
 
 class LedgerHome:
@@ -41,9 +45,19 @@ class LedgerHome:
         self._env = env
 
     @property
+    def log_path(self) -> Path:
+        """The log's file."""
+        return self.folder / "log.db"
+
+    @property
+    def root_key_path(self) -> Path:
+        """The file of the root key."""
+        return self.settings.root_key_file or self.folder / "root.key"
+
+    @property
     def exists(self) -> bool:
         """Whether anything was ever entered."""
-        return self._log_path.exists()
+        return self.log_path.exists()
 
     @property
     def sealed(self) -> str:
@@ -63,7 +77,7 @@ class LedgerHome:
         """
         if not self.exists:
             raise LedgerError(f"There is no ledger in {self.folder}.", "It begins with the first run or call.")
-        return Log(self._log_path, read_only=True)
+        return Log(self.log_path, read_only=True)
 
     def archive(self) -> Archive:
         """The checkpoints."""
@@ -75,7 +89,17 @@ class LedgerHome:
         Raises:
             LedgerError: the root key can't be read, or is another's.
         """
-        return Vault(self.folder / "keys.db", self._root_key())
+        root_key, path = self._root_key(), self.root_key_path
+        aside = path.with_name(f"{path.name}.next")
+        try:
+            return Vault(self.folder / "keys.db", root_key)
+        except RootKeyError:
+            # Whoever changed the root key was killed between the key file and the root key's own.
+            if not aside.exists():
+                raise
+            vault = Vault(self.folder / "keys.db", aside.read_bytes())
+            aside.replace(path)
+            return vault
 
     def names(self) -> Names:
         """Pseudonyms, and who they are.
@@ -83,7 +107,12 @@ class LedgerHome:
         Raises:
             LedgerError: the root key can't be read.
         """
-        return Names(self.folder / "names.db", self._root_key())
+        vault = self.vault()
+        try:
+            key = vault.kept(PSEUDONYMS)
+        finally:
+            vault.close()
+        return Names(self.folder / "names.db", self._root_key(), key)
 
     def log_key(self) -> note.VerifierKey:
         """What the log's checkpoints are verified with.
@@ -169,6 +198,33 @@ class LedgerHome:
             archive.close()
             log.close()
 
+    def replay(self) -> int:
+        """Erases again what a restored backup brought back of subjects who were erased; how many keys it was.
+
+        Raises:
+            LedgerError: the log can't be read, or the key file not written.
+        """
+        log = self.read()
+        erasures = list(erased_keys(log))
+        log.close()
+        if not erasures:
+            return 0
+        vault, names = self.vault(), self.names()
+        count = 0
+        try:
+            for subject, key_ids in erasures:
+                back = [kid for kid in key_ids if vault.subject(kid) is not None]
+                if back:
+                    vault.forget(back)
+                    count += len(back)
+                # Somebody who came back since has a key again, and a name.
+                if subject and not vault.key_ids(subject):
+                    names.forget(subject)
+        finally:
+            names.close()
+            vault.close()
+        return count
+
     def seal(self, error: SealedError) -> None:
         """Nothing is entered from now on, by any process, until a person removes the file."""
         (self.folder / "sealed").write_text(f"{error}\n", encoding="utf-8")
@@ -180,10 +236,6 @@ class LedgerHome:
 
     def _signer(self) -> RemoteSigner:
         return RemoteSigner(self._signer_socket, self._start_signer if self.settings.signer_socket is None else None)
-
-    @property
-    def _log_path(self) -> Path:
-        return self.folder / "log.db"
 
     @property
     def _signer_socket(self) -> Path:
@@ -199,7 +251,8 @@ class LedgerHome:
         begins = not self.exists
         if not begins:
             self.examine()
-        log = Log(self._log_path, self._origin())
+            self.replay()
+        log = Log(self.log_path, self._origin())
         writer = Writer(log, self.vault())
         if begins:
             writer.append(Draft("log.open", "log", "system:mohist", data={"origin": log.origin}))
@@ -220,7 +273,7 @@ class LedgerHome:
         return known
 
     def _root_key(self) -> bytes:
-        path = self.settings.root_key_file or self.folder / "root.key"
+        path = self.root_key_path
         try:
             if self.settings.root_key_file is None and not path.exists():
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

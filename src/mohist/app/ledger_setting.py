@@ -20,6 +20,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "ledger.checkpoint_s": 10.0,
         "ledger.heartbeat_s": 60.0,
         "ledger.keep_contents": True,
+        "ledger.people_statistics": False,
+        "ledger.retention": [],
     }
 )
 
@@ -37,6 +39,9 @@ class LedgerSettings:
     checkpoint_s: float
     heartbeat_s: float
     keep_contents: bool
+    people_statistics: bool
+    retention: Mapping[str, int]
+    """Days by kind of entry, `*` for all others."""
 
 
 def ledger_settings(values: Mapping[str, Any], home: Path) -> LedgerSettings:
@@ -58,6 +63,8 @@ def ledger_settings(values: Mapping[str, Any], home: Path) -> LedgerSettings:
         checkpoint_s=float(values["ledger.checkpoint_s"]),
         heartbeat_s=float(values["ledger.heartbeat_s"]),
         keep_contents=values["ledger.keep_contents"],
+        people_statistics=values["ledger.people_statistics"],
+        retention=MappingProxyType({kind: int(days) for kind, days in map(str.split, values["ledger.retention"])}),
     )
 
 

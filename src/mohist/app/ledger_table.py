@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mohist.base import MohistError
 
+MAX_DAYS = 36_500
+
 
 def _file(value: str) -> str:
     if not value.startswith(("/", "~/")) or ".." in value.split("/"):
@@ -33,6 +35,17 @@ def _witness(value: str) -> str:
         raise ValueError(error.what) from None
     if key.kind != note.COSIGNATURE:
         raise ValueError(f"names the key of {key.name}, which is not a witness's")
+    return value
+
+
+def _retention(value: str) -> str:
+    from mohist.ledger import KINDS
+
+    words = value.split()
+    if len(words) != 2 or not words[1].isdigit() or not 0 < int(words[1]) <= MAX_DAYS:
+        raise ValueError(f"has the form `KIND DAYS`, or `* DAYS` for all other kinds, with 1 to {MAX_DAYS} days")
+    if words[0] != "*" and words[0] not in KINDS:
+        raise ValueError(f"names the kind {words[0][:40]!r}, which no entry has")
     return value
 
 
@@ -71,4 +84,13 @@ class LedgerTable(BaseModel):
     keep_contents: bool = Field(
         True,
         description="Prompts, arguments and changes are kept, encrypted. `false`: entries only commit to them.",
+    )
+    people_statistics: bool = Field(
+        False,
+        description="`mohist trace --summary --people` counts lines by person. In many places their representatives have a say in it.",
+    )
+    retention: list[Annotated[str, AfterValidator(_retention)]] = Field(
+        default_factory=list,
+        description="How many days contents are kept, by kind of entry: `run.prompt 90`, `* 730` for all others. They are dropped "
+        "once a day while a server runs, and by `mohist ledger prune`; never under a legal hold. A kind without any: for good.",
     )

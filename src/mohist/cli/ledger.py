@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mohist.base import ExitCode, MohistError, StatePaths
+from mohist.cli import ledger_keep
 
 if TYPE_CHECKING:
     from mohist.app.ledger import LedgerHome
@@ -29,7 +30,9 @@ examples:
   mohist ledger verify audit/ --key "$(cat log.key)" --policy witnesses.policy
   mohist ledger prove 1234 > entry.tlog-proof          that one entry is in the log
   mohist ledger check                                  compares the log with its checkpoints and witnesses; hashes everything again
-  mohist ledger erase person:4f2a… --because "left on 2026-11-01"
+  mohist ledger export audit/ --stream run:01J…        one run, whole, and of all others nothing but hashes
+  mohist ledger erase "ann" --because "asked for it"   a person's name, or the pseudonym in entries: person:4f2a…
+  mohist ledger hold run:01J… --because "case 17"      keeps its contents until: mohist ledger hold --lift
 
 exit codes: 0 all holds, 1 something does not, 2 wrong usage."""
 
@@ -70,14 +73,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
     prove.add_argument("index", type=int, metavar="INDEX")
     verbs.add_parser("key", help="print the log's verifier key")
     check = verbs.add_parser("check", help="compare the log with all that is known of it, and hash it again")
-    erase = verbs.add_parser("erase", help="make all that was kept of a person unreadable, for good")
-    erase.add_argument("subject", metavar="SUBJECT", help="as entries name it: person:…")
-    erase.add_argument("--because", required=True, metavar="REASON", help="entered with it")
-    erase.add_argument("--yes", action="store_true", help="don't ask")
+    kept = ledger_keep.declare(verbs)
     signer = verbs.add_parser("signer", help="run the signer on its own, as another user, until it is stopped")
     signer.add_argument("folder", type=Path, metavar="FOLDER", help="of its key, memory and socket")
     signer.add_argument("--origin", required=True, metavar="NAME", help="the log that it signs for")
-    for verb in (show, status, checkpoint, export, verify, check, erase):
+    for verb in (show, status, checkpoint, export, verify, check, *kept):
         verb.add_argument("--json", action="store_true", help="one JSON value")
 
 
@@ -85,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         return _main(args)
     finally:
-        if args.verb in ("checkpoint", "prove", "key", "check", "erase"):
+        if args.verb in ("checkpoint", "prove", "key", "check", *ledger_keep.VERBS):
             _home().rest()
 
 
@@ -99,7 +99,10 @@ def _main(args: argparse.Namespace) -> int:
         "prove": _prove,
         "key": _key,
         "check": _check,
-        "erase": _erase,
+        "erase": lambda args: ledger_keep.erase(_home(), args),
+        "hold": lambda args: ledger_keep.hold(_home(), args),
+        "prune": lambda args: ledger_keep.prune(_home(), args),
+        "rotate-root": lambda args: ledger_keep.rotate_root(_home(), args),
         "signer": _signer,
     }[args.verb](args)
 
@@ -169,7 +172,10 @@ def _one(home: LedgerHome, log: Log, index: int, *, as_json: bool) -> int:
     for named in entry.get("payload", ()):
         kept = log.payload(named.get("digest") or named["commitment"])
         if kept is None or kept[2] is None:
-            shown[named["name"]] = "(committed to, not kept)"
+            # A key that is gone was dropped with its content.
+            shown[named["name"]] = (
+                "(dropped: its time was over)" if kept and not kept[1] else "(committed to, not kept)"
+            )
             continue
         try:
             shown[named["name"]] = vault.open(kept[0], kept[1], kept[2], named["commitment"]).decode("utf-8", "replace")
@@ -310,6 +316,10 @@ def _check(args: argparse.Namespace) -> int:
     faults, left_out = [home.sealed] if home.sealed else [], []
     try:
         left_out = home.examine()
+        if back := home.replay():
+            left_out.append(
+                f"{back} keys of erased subjects had come back, as with a restored backup; they are gone again"
+            )
         log = home.read()
         try:
             log.scrub(_Progress("hashed"))
@@ -326,44 +336,6 @@ def _check(args: argparse.Namespace) -> int:
             print(f"not compared: {said}")
         print("\n".join(f"NO  {fault}" for fault in faults) or f"ok  {size} entries are what they were.")
     return ExitCode.FAILED if faults else ExitCode.DONE
-
-
-def _erase(args: argparse.Namespace) -> int:
-    from mohist.ledger import Draft
-
-    home = _home()
-    home.read().close()
-    vault = home.vault()
-    key_ids = vault.key_ids(args.subject)
-    if not key_ids:
-        print(f"mohist: Nothing is kept of {args.subject}.", file=sys.stderr)
-        return ExitCode.FAILED
-    if not args.yes:
-        if not sys.stdin.isatty():
-            print("mohist: This can't be undone.\n  Say --yes.", file=sys.stderr)
-            return ExitCode.USAGE
-        if input(f"Everything kept of {args.subject} becomes unreadable for good. Type yes: ").strip() != "yes":
-            return ExitCode.CANCELLED
-    # The entry first: an erasure that nobody can account for would be worse than one that has to be asked for twice.
-    ledger = home.share()
-    try:
-        receipt = ledger.append(
-            Draft(
-                "erasure",
-                "log",
-                "system:mohist",
-                data={"keys": list(key_ids), "because": args.because[:500]},
-            )
-        )
-        vault.erase(args.subject)
-    finally:
-        ledger.close()
-        vault.close()
-    value = {"subject": args.subject, "keys": len(key_ids), "entry": receipt.index}
-    print(
-        json.dumps(value) if args.json else f"{len(key_ids)} keys of {args.subject} are gone (entry {receipt.index})."
-    )
-    return ExitCode.DONE
 
 
 def _signer(args: argparse.Namespace) -> int:

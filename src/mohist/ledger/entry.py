@@ -40,6 +40,7 @@ Kind = Literal[
     "register",
     "sign-in",
     "erasure",
+    "hold",
     "export",
     "stream.close",
     "heartbeat",

@@ -4,6 +4,7 @@ LedgerError            something was not entered, or can't be shown to have been
 ├── EntryError         a draft can't become an entry: unknown kind, too large, a value that has no one spelling
 ├── SealedError        the log is read-only: it contradicts what was signed or witnessed before
 ├── LedgerBusyError    another process has the log, or it can't keep up
+├── RootKeyError       the key file is under another root key
 ├── ErasedError        a payload's key was deleted; the content is gone, its entry stays
 └── ProofError         a proof, a signature or a tile does not hold; names the first thing that is wrong
 """
@@ -30,6 +31,10 @@ class SealedError(LedgerError):
 
 class LedgerBusyError(LedgerError):
     """Not now; nothing was written."""
+
+
+class RootKeyError(LedgerError):
+    """The key file is under another root key than the one that was given."""
 
 
 class ErasedError(LedgerError):

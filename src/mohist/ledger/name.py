@@ -17,19 +17,25 @@ ID_DIGITS = 16
 _SCHEMA = "CREATE TABLE IF NOT EXISTS name (pseudonym TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID"
 
 
+def pseudonym_key(root_key: bytes) -> bytes:
+    """What pseudonyms are made with."""
+    return derived(root_key, _PURPOSE)
+
+
 class Names:
     """People and other names, by pseudonym.
 
     Args:
         path: of the table; made where it is not.
         root_key: 32 bytes; nobody without it can try names.
+        key: what is derived from the root key, where that was changed since: pseudonyms stay what they are.
 
     Raises:
         LedgerError: the table can't be opened.
     """
 
-    def __init__(self, path: Path, root_key: bytes) -> None:
-        self._key = derived(root_key, _PURPOSE)
+    def __init__(self, path: Path, root_key: bytes, key: bytes | None = None) -> None:
+        self._key = key or pseudonym_key(root_key)
         self._known: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         try:

@@ -22,6 +22,7 @@ DEFAULT_INTERVAL_S = 10.0
 """Between two checkpoints while entries come; each costs one request a witness."""
 DEFAULT_HEARTBEAT_S = 60.0
 """Between two cosignatures while nothing comes: silence has to be visible as such."""
+DAY_S = 86_400.0
 MAX_TRIES = 3
 """Of one checkpoint at one witness in a row, where the witness knew another size than we believed."""
 
@@ -151,6 +152,8 @@ class Notary:
         self._tried_s = 0.0
         self._active: Callable[[], bool] = lambda: True
         self._beat: Callable[[], object] | None = None
+        self._daily: Callable[[], object] | None = None
+        self._daily_s = 0.0
 
     def checkpoint(self) -> note.SignedCheckpoint:
         """Signs the log as it is now, and asks every witness once.
@@ -192,6 +195,7 @@ class Notary:
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
         active: Callable[[], bool] = lambda: True,
         beat: Callable[[], object] | None = None,
+        daily: Callable[[], object] | None = None,
     ) -> None:
         """Goes on by itself, in a thread, until `close`.
 
@@ -199,10 +203,12 @@ class Notary:
             interval_s: between two looks at the log.
             heartbeat_s: between two cosignatures where nothing comes.
             active: whether it is this one's turn; asked each time.
+            daily: what is due once a day; an error of the ledger is noted, and it is tried again the next day.
             beat: enters that the log is alive, where nothing came for `heartbeat_s`; None: nothing is entered then.
         """
         self._active = active
         self._beat = beat
+        self._daily = daily
         self._thread = threading.Thread(
             target=self._work, args=(interval_s, heartbeat_s), name="mohist-notary", daemon=True
         )
@@ -224,6 +230,7 @@ class Notary:
         while not self._stop.wait(interval_s):
             if not self._active():
                 continue
+            self._day()
             standing = self.standing()
             behind = standing.signed_size < standing.size or any(
                 size < standing.size for size in standing.witnessed.values()
@@ -233,6 +240,15 @@ class Notary:
                 self._alive()
             if (behind or idle) and not self._once():
                 return
+
+    def _day(self) -> None:
+        if self._daily is None or self._clock() - self._daily_s < DAY_S:
+            return
+        self._daily_s = self._clock()
+        try:
+            self._daily()
+        except LedgerError as error:
+            _log.error("what is due once a day was not done: %s", error)
 
     def _alive(self) -> None:
         """That nothing happened is entered as well: else silence and a cut-off end look alike."""

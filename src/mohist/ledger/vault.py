@@ -16,10 +16,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from mohist.ledger.entry import Content, Sealed
-from mohist.ledger.errors import ErasedError, LedgerError, ProofError
+from mohist.ledger.errors import ErasedError, LedgerError, ProofError, RootKeyError
 from mohist.ledger.log import SealedContent
 
 KEY_BYTES = 32
@@ -47,6 +48,7 @@ CREATE TABLE IF NOT EXISTS wrapping (
     wrapped BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS wrapping_of_subject ON wrapping (subject, period);
+CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, wrapped BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS erased (kid TEXT PRIMARY KEY, at_us INTEGER NOT NULL) STRICT;
 """
 
@@ -111,6 +113,7 @@ class Vault:
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, str], tuple[str, bytes]] = {}
+        self._version = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
@@ -120,7 +123,7 @@ class Vault:
             self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = EXTRA")
             self._db.executescript(_SCHEMA)
-            row = self._db.execute("SELECT wrapped FROM wrapping LIMIT 1").fetchone()
+            row = self._db.execute("SELECT wrapped FROM wrapping UNION ALL SELECT wrapped FROM kept LIMIT 1").fetchone()
         except sqlite3.Error as error:
             raise LedgerError(f"The key file {path} can't be opened: {error}.") from error
         if row is not None:
@@ -192,6 +195,18 @@ class Vault:
                 for (kid,) in self._db.execute("SELECT kid FROM wrapping WHERE subject = ? ORDER BY period", (subject,))
             ]
 
+    def subject(self, key_id: str) -> str | None:
+        """Whose a key is; None: it is not here, or not any more."""
+        with self._lock:
+            row = self._db.execute("SELECT subject FROM wrapping WHERE kid = ?", (key_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def kept(self, name: str) -> bytes | None:
+        """A secret that was handed over to `change_root`."""
+        with self._lock:
+            row = self._db.execute("SELECT wrapped FROM kept WHERE name = ?", (name,)).fetchone()
+        return None if row is None else self._unwrapped(row[0])
+
     def erase(self, subject: str) -> Erasure:
         """Deletes a subject's keys for good. Enter that it will be done first; doing it again does nothing.
 
@@ -223,8 +238,12 @@ class Vault:
             gone = set(key_ids)
             self._kept = {place: kept for place, kept in self._kept.items() if kept[0] not in gone}
 
-    def change_root(self, root_key: bytes) -> None:
+    def change_root(self, root_key: bytes, keep: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Encrypts all keys under another root key; the old one is worth nothing for this file afterwards.
+
+        Args:
+            root_key: 32 bytes.
+            keep: secrets of 32 bytes that were derived from the first root key and must outlive it; `kept` gives them back.
 
         Raises:
             LedgerError: the file could not be written; it is as it was.
@@ -232,9 +251,14 @@ class Vault:
         with self._lock:
             rows = self._db.execute("SELECT kid, wrapped FROM wrapping").fetchall()
             fresh = [(aes_key_wrap(root_key, self._unwrapped(wrapped)), kid) for kid, wrapped in rows]
+            secrets = dict(keep)
+            for name, wrapped in self._db.execute("SELECT name, wrapped FROM kept").fetchall():
+                secrets[name] = self._unwrapped(wrapped)
+            others = [(name, aes_key_wrap(root_key, secret)) for name, secret in secrets.items()]
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.executemany("UPDATE wrapping SET wrapped = ? WHERE kid = ?", fresh)
+                self._db.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", others)
                 self._db.execute("COMMIT")
                 self._db.execute("VACUUM")
             except sqlite3.Error as error:
@@ -246,6 +270,11 @@ class Vault:
     def _wrapping(self, subject: str) -> tuple[str, bytes]:
         place = (subject, quarter(self._clock()))
         with self._lock:
+            # Another process may have erased the subject since: nothing more is sealed under a key that is gone.
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            if version != self._version:
+                self._version = version
+                self._kept.clear()
             if (kept := self._kept.get(place)) is not None:
                 return kept
             try:
@@ -270,6 +299,6 @@ class Vault:
         try:
             return aes_key_unwrap(self._root, wrapped)
         except InvalidUnwrap as error:
-            raise LedgerError(
+            raise RootKeyError(
                 "The key file is under another root key.", "Give the root key that it was made with."
             ) from error
