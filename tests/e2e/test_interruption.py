@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from developer import Developer, Endpoint, Scripted, call, says, shell, until
+from developer import Developer, Endpoint, Said, Scripted, call, says, shell, until
 
 from fakes.upstream import Reply, chat_wire
 
@@ -135,6 +135,31 @@ def test_a_run_killed_before_its_first_record_is_listed_and_refused_clearly(dev:
 
 def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(dev: Developer, upstream: Start) -> None:
     """A bound on file size stands for the full disk: it needs no root, and the kernel refuses at the same place."""
+    # The ledger is left out: its own file would be the first to hit the bound, which the next test is about.
+    dev.home.mkdir(parents=True, exist_ok=True)
+    (dev.home / "mohist.toml").write_text("[ledger]\non = false\n", "utf-8")
+    said = _limited(dev, upstream)
+    assert said.code == 1, said.out
+    assert "Can't write the log of 'run-" in said.err
+    assert "Make room, then: mohist runs resume" in said.err
+    assert dev.kinds()[-1] in ("outcome", "assistant", "intent")
+    made = sorted(path.name for path in dev.repo.glob("f*.txt"))
+    assert made
+    with Endpoint([says("All done.")]) as rest:
+        assert dev.mohist("runs", "resume", "last", "--model", rest.model).code == 0
+    assert dev.mohist("runs", "undo", "last").code == 0
+    assert dev.git("status", "--porcelain") == ""
+
+
+def test_a_disk_that_is_full_for_the_ledger_lets_nothing_be_done(dev: Developer, upstream: Start) -> None:
+    said = _limited(dev, upstream)
+    assert said.code == 1, said.out
+    assert "ledger" in said.err
+    assert sorted(dev.repo.glob("f*.txt")) == []
+
+
+def _limited(dev: Developer, upstream: Start) -> Said:
+    """A run that writes again and again, under a bound on file size."""
     writes = [says("", call("write", path=f"f{n}.txt", content="y" * 8000)) for n in range(12)]
     endpoint = upstream(*writes)
     limited = (
@@ -153,17 +178,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(dev: Developer, ups
         start_new_session=True,
     )
     dev.started.append(child)
-    said = dev.ended(child)
-    assert said.code == 1, said.out
-    assert "Can't write the log of 'run-" in said.err
-    assert "Make room, then: mohist runs resume" in said.err
-    assert dev.kinds()[-1] in ("outcome", "assistant", "intent")
-    made = sorted(path.name for path in dev.repo.glob("f*.txt"))
-    assert made
-    with Endpoint([says("All done.")]) as rest:
-        assert dev.mohist("runs", "resume", "last", "--model", rest.model).code == 0
-    assert dev.mohist("runs", "undo", "last").code == 0
-    assert dev.git("status", "--porcelain") == ""
+    return dev.ended(child)
 
 
 def test_a_damaged_log_is_refused_and_left_as_it_is(dev: Developer, upstream: Start) -> None:
