@@ -246,3 +246,17 @@ def author_of(text: str) -> str | None:
     """Who truly wrote a line; None: it does not say."""
     found = AUTHOR.search(text)
     return found[1] if found else None
+
+
+def begun(folder: Path, writer: Writer) -> History:
+    history = History(folder / "repository", writer, random.Random(1), tag=1)
+    history.begin()
+    history.base = history.git("rev-parse", "HEAD").strip()
+    return history
+
+
+def wrote(history: History, run: str, name: str, text: str) -> None:
+    path = history.root / name
+    before = path.read_bytes() if path.exists() else None
+    path.write_text(text, encoding="utf-8")
+    history.enter(run, name, before, text.encode())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from history import History
+from history import History, begun, wrote
 from judge import index
-from test_line_trace import begun, wrote
 
 from mohist.ledger.vault import Vault
 from mohist.ledger.writer import Writer

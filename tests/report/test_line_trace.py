@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
-from history import History
+from history import begun, wrote
 from judge import assert_good, index, judged_all
 
 from mohist.ledger.vault import Vault
@@ -38,20 +37,6 @@ async def traced(folder: Path, root: Path, vault: Vault, path: str) -> list[tupl
         git.close()
         writings.close()
     return [(line.origin.text, line.write.run if line.write else "", line.method) for line in lines]
-
-
-def begun(folder: Path, writer: Writer) -> History:
-    history = History(folder / "repository", writer, random.Random(1), tag=1)
-    history.begin()
-    history.base = history.git("rev-parse", "HEAD").strip()
-    return history
-
-
-def wrote(history: History, run: str, name: str, text: str) -> None:
-    path = history.root / name
-    before = path.read_bytes() if path.exists() else None
-    path.write_text(text, encoding="utf-8")
-    history.enter(run, name, before, text.encode())
 
 
 async def test_a_run_of_another_repository_wrote_nothing_here(tmp_path: Path, store: tuple[Writer, Vault]) -> None:

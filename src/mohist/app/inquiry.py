@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import anyio
 
 from mohist.app.ledger import LedgerHome
 from mohist.ledger import ErasedError, LedgerError, decode
@@ -19,10 +21,12 @@ from mohist.report.blame import origins, relative
 from mohist.report.change import changes, commits_of
 from mohist.report.map import Mapped
 from mohist.report.repository import Asker
+from mohist.report.share import Share
 from mohist.sandbox import Git, GitError
 
 _SUMMED = (".lock", ".min.js", ".svg", ".png", ".jpg", ".ico", ".pdf", ".woff2", ".zip", ".gz")
 """Not counted in a summary: written by programs, or no text."""
+BLAMES_AT_ONCE = max(2, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +43,6 @@ class Why:
     """Entries of its delivery that decided: reviews, approvals, merges, deploys."""
     people: Mapping[str, str]
     """Names by pseudonym, as far as they are known."""
-
-
-@dataclass(slots=True)
-class Share:
-    """How much of something was written by runs."""
-
-    lines: int = 0
-    by_runs: int = 0
-    models: Counter[str] = field(default_factory=Counter)
-    runs: Counter[str] = field(default_factory=Counter)
-    files: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """(by runs, all) for each file."""
 
 
 class Inquiry:
@@ -171,6 +163,10 @@ class Inquiry:
         found = {entry["index"]: entry for write in deliveries.values() for entry in self.why(write).behind}
         return [found[index] for index in sorted(found)]
 
+    def person(self, pseudonym: str) -> str:
+        """Who it is, where that is known; else the pseudonym."""
+        return self._person(pseudonym)
+
     def is_mapped(self, commit: str) -> bool:
         """Whether any entry maps a commit."""
         return self._writings.is_mapped(commit)
@@ -181,37 +177,57 @@ class Inquiry:
         except GitError as error:
             raise NoSuchLineError(f"There is no file and no commit {revision!r} here.", "Name one of them.") from error
 
-    async def summary(self, tell: Callable[[int, int], None] | None = None) -> Share:
-        """How much of what is in HEAD was written by runs, and how much of what they wrote is still there."""
-        share = Share()
-        if self._git.head is None:
+    async def summary(
+        self, now_us: int, tell: Callable[[int, int], None] | None = None, *, people: bool = False
+    ) -> Share:
+        """How much of what is in HEAD was written by runs, and how much of what they wrote is still there.
+
+        Args:
+            now_us: what ages are counted from, microseconds since 1970.
+            tell: is told how many files of how many are traced.
+            people: counts by person as well.
+        """
+        share = Share(now_us)
+        head = self._git.head
+        if head is None:
             return share
-        paths = [
-            path
-            for path in (await self._git.read("ls-tree", "-r", "-z", "--name-only", self._git.head)).split("\0")
-            if path
-        ]
-        for number, path in enumerate(paths):
+        paths = await self._texts(head)
+        done = 0
+        limiter = anyio.CapacityLimiter(BLAMES_AT_ONCE)
+
+        async def look(path: str) -> None:
+            nonlocal done
+            async with limiter:
+                lines = await self._tracer.trace(await origins(self._git, path, head))
+            share.add_file(path, lines, people=people)
+            done += 1
             if tell is not None:
-                tell(number, len(paths))
-            if path.endswith(_SUMMED):
-                continue
-            content = await self._git.content(path, self._git.head)
-            if content is None or b"\0" in content[:8192] or not content.strip():
-                continue
-            lines = await self.file(path, self._git.head)
-            ours = [one.write for one in lines if one.write is not None]
-            share.lines += len(lines)
-            share.by_runs += len(ours)
-            share.models.update(write.model for write in ours)
-            share.runs.update(write.run for write in ours)
-            if ours:
-                share.files[path] = (len(ours), len(lines))
+                tell(done, len(paths))
+
+        async with anyio.create_task_group() as group:
+            for path in paths:
+                group.start_soon(look, path)
+        written = self._writings.written()
+        # What a run wrote down beside the repository's files, such as an answer, was never to be part of it.
+        named = await self._git.read(
+            "log", "--format=", "--name-only", "-z", "--no-renames", "-m", "--no-show-signature", head
+        )
+        ever = set(named.replace("\n", "").split("\0"))
+        here = await self._asker.here({write.base for write, _ in written})
+        for write, lines in written:
+            if write.path in ever and (not write.base or write.base in here):
+                share.add_written(write, lines, people=people)
         return share
 
-    def written(self) -> Counter[str]:
-        """How many lines each model wrote, whether they are still there or not."""
-        return self._writings.lines_by_model()
+    async def _texts(self, head: str) -> list[str]:
+        """The files of a commit that are text and that people or runs write: one question, by which git tells binary ones."""
+        empty = (await self._git.read("mktree")).strip()
+        rows = await self._git.read(
+            "diff-tree", "-r", "-z", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv",
+            "--ignore-submodules=all", empty, head,
+        )  # fmt: skip
+        parts = (row.split("\t", 2) for row in rows.split("\0") if row)
+        return sorted(path for added, _, path in parts if added not in ("-", "0") and not path.endswith(_SUMMED))
 
     def why(self, write: Write) -> Why:
         """What is known behind a write."""

@@ -21,6 +21,7 @@ from mohist.base import ExitCode, StatePaths
 if TYPE_CHECKING:
     from mohist.app.inquiry import Inquiry, Why
     from mohist.report import Traced
+    from mohist.report.share import Group
 
 EPILOG = """\
 Lines are found again after rebase, squash, cherry-pick, amend, merge and formatting: by the file's exact content, else by the
@@ -46,6 +47,7 @@ _LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
 VERBS = ("map", "notes", "attest", "bom")
 PROGRESS_S = 2.0
 PROMPT_LINES = 8
+FILES_SHOWN = 20
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +55,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", metavar="FILE[:LINE[-LINE]]|COMMIT|VERB", help="what is asked about")
     parser.add_argument("range", nargs="?", default="", metavar="A..B", help="for a verb: which commits")
     parser.add_argument("--summary", action="store_true", help="of the whole repository, as it is in HEAD")
+    parser.add_argument(
+        "--people", action="store_true", help="with --summary: by person as well, where ledger.people_statistics is on"
+    )
     parser.add_argument("--at", metavar="COMMIT", help="the file as it was then (default: as it is now)")
     parser.add_argument("--json", action="store_true", help="one JSON value")
 
@@ -76,10 +81,15 @@ async def _main(args: argparse.Namespace) -> int:
     from mohist.app.inquiry import inquiry
     from mohist.app.ledger import LedgerHome
 
-    home = LedgerHome(StatePaths.from_env(os.environ).home / "ledger", owner_config(os.environ).ledger, os.environ)
+    settings = owner_config(os.environ).ledger
+    if args.people and not settings.people_statistics:
+        print("mohist: Lines are not counted by person here.", file=sys.stderr)
+        print("  Who may decide that can set ledger.people_statistics = true.", file=sys.stderr)
+        return ExitCode.USAGE
+    home = LedgerHome(StatePaths.from_env(os.environ).home / "ledger", settings, os.environ)
     async with inquiry(home, Path.cwd(), Progress("entries read")) as asked:
         if args.summary:
-            return await _summary(asked, as_json=args.json)
+            return await _summary(asked, as_json=args.json, people=args.people)
         place = _LINE.fullmatch(args.what)
         path = Path(place["path"] if place and not Path(args.what).exists() else args.what)
         if path.is_file() or args.at:
@@ -240,29 +250,42 @@ def _commit(commit: str, files: Mapping[str, Sequence[Traced]], *, as_json: bool
     return ExitCode.DONE
 
 
-async def _summary(asked: Inquiry, *, as_json: bool) -> int:
+async def _summary(asked: Inquiry, *, as_json: bool, people: bool) -> int:
     from mohist.terminal import plain
 
-    share = await asked.summary(Progress("files traced"))
-    written = asked.written()
+    share = await asked.summary(time.time_ns() // 1000, Progress("files traced"), people=people)
+    models = sorted(share.models.items(), key=lambda item: (-item[1].there, item[0]))
+    persons = sorted((asked.person(who), group) for who, group in share.people.items())
     if as_json:
-        value = {
+        value: dict[str, Any] = {
             "lines": share.lines,
             "by_runs": share.by_runs,
-            "models": {
-                model: {"lines": count, "ever_written": written[model]} for model, count in share.models.items()
-            },
+            "models": {model: _group(group) for model, group in models},
+            "ages": {age: _group(group) for age, group in share.ages.items()},
             "runs": dict(share.runs),
             "files": {path: {"by_runs": ours, "lines": lines} for path, (ours, lines) in share.files.items()},
         }
+        if people:
+            value["people"] = {person: _group(group) for person, group in persons}
         print(json.dumps(value, indent=2, ensure_ascii=False))
         return ExitCode.DONE
     part = f" ({share.by_runs / share.lines:.0%})" if share.lines else ""
     print(
         f"{share.by_runs} of {share.lines} lines were written by {len(share.runs)} known runs{part}; of the others nothing is known."
     )
-    for model, count in share.models.most_common():
-        print(plain(f"  {model}: {count} lines, of {written[model]} that it ever wrote here or elsewhere"))
-    for path, (ours, lines) in sorted(share.files.items(), key=lambda item: -item[1][0])[:20]:
-        print(plain(f"  {ours:>6} of {lines:>6}  {path}"))
+    for title, groups in (("model", models), ("age", list(share.ages.items())), ("person", persons)):
+        shown = [(name, group) for name, group in groups if group.there or group.written]
+        if shown:
+            print(f"\n{'there':>8} {'written':>8} {'still':>6}  by {title}")
+        for name, group in shown:
+            kept = group.survival_percent
+            print(plain(f"{group.there:>8} {group.written:>8} {'-' if kept is None else f'{kept}%':>6}  {name}"))
+    if share.files:
+        print(f"\n{'by runs':>8} {'of':>8}  file")
+    for path, (ours, lines) in sorted(share.files.items(), key=lambda item: (-item[1][0], item[0]))[:FILES_SHOWN]:
+        print(plain(f"{ours:>8} {lines:>8}  {path}"))
     return ExitCode.DONE
+
+
+def _group(group: Group) -> dict[str, int | None]:
+    return {"lines": group.there, "ever_written": group.written, "survival_percent": group.survival_percent}

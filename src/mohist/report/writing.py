@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from mohist.ledger import LedgerError, decode
 from mohist.ledger.log import Log
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 OWN = "dev.mohist"
 MAX_PARAMETERS = 500
 """In one SQL statement."""
@@ -33,7 +32,8 @@ CREATE TABLE IF NOT EXISTS write (
     after TEXT NOT NULL,
     at_us INTEGER NOT NULL,
     whole INTEGER NOT NULL,
-    base TEXT NOT NULL
+    base TEXT NOT NULL,
+    person TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS write_after ON write (after);
 CREATE INDEX IF NOT EXISTS write_run ON write (run, path);
@@ -76,6 +76,8 @@ class Write:
     whole: bool
     base: str = ""
     """The commit that its run began from; empty: none, or not known."""
+    person: str = ""
+    """Whom it was written for, as a pseudonym."""
 
 
 class Writings:
@@ -143,10 +145,12 @@ class Writings:
         """Every write."""
         return self._writes("1", ())
 
-    def lines_by_model(self) -> Counter[str]:
-        """How many lines each model ever wrote."""
-        rows = self._db.execute("SELECT model, count(*) FROM line JOIN write USING (entry) GROUP BY model")
-        return Counter(dict(rows.fetchall()))
+    def written(self) -> list[tuple[Write, int]]:
+        """Every write, with the number of its lines."""
+        rows = self._db.execute(
+            f"SELECT count(line.entry), {_COLUMNS} FROM write LEFT JOIN line USING (entry) GROUP BY entry ORDER BY entry"  # noqa: S608
+        )
+        return [(_write(row), count) for count, *row in rows]
 
     def by_line(self, hashes: Iterable[str], *, bare: bool = False) -> dict[str, list[tuple[Write, int]]]:
         """Writes that wrote lines of these hashes, each with the line's number then."""
@@ -217,8 +221,8 @@ class Writings:
         content = reveal(payload) if payload else None
         record = json.loads(content) if content is not None else {"vcs": {}, "metadata": {OWN: {"lines": []}}}
         base = record["vcs"].get("revision", "")
-        marks = ",".join("?" * (len(row) + 1))
-        self._db.execute(f"INSERT OR REPLACE INTO write VALUES ({marks})", (*row, base))  # noqa: S608 - question marks
+        marks = ",".join("?" * (len(row) + 2))
+        self._db.execute(f"INSERT OR REPLACE INTO write VALUES ({marks})", (*row, base, entry.get("for", "")))  # noqa: S608 - question marks
         lines = record["metadata"][OWN]["lines"]
         self._db.executemany("INSERT INTO line VALUES (?, ?, ?, ?)", [(index, *line) for line in lines])
 
@@ -243,9 +247,11 @@ class Writings:
         return [_write(row) for row in rows]
 
 
-_COLUMNS = "entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole, base"
+_COLUMNS = "entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole, base, person"
 
 
 def _write(row: Sequence[Any]) -> Write:
-    entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole, base = row
-    return Write(entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, bool(whole), base)
+    entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, whole, base, person = row
+    return Write(
+        entry, run, delivery, model, tool, prompt, intent, path, before, after, at_us, bool(whole), base, person
+    )
