@@ -12,8 +12,11 @@ from test_book import delivery, spec
 
 from fakes.clock import FakeClock
 from fakes.ledger import Ledger, opened
+from mohist.delivery.account import gather
 from mohist.delivery.chronicle import ChronicledStore, DeliveryChronicle
 from mohist.delivery.errors import NotEntitledError, OutdatedError
+from mohist.delivery.page import render_page
+from mohist.delivery.report import markdown
 from mohist.delivery.state import Decision, Evidence, Facts, Finding, Gate, Move, Release, StageRow
 from mohist.delivery.store import delivery_address
 from mohist.ledger import LedgerError
@@ -102,6 +105,16 @@ def test_a_delivery_that_is_over_is_closed_with_the_count_of_its_entries(
     assert [entry["kind"] for entry in entries[before:]] == ["stream.close"]
     assert entries[-1]["data"]["entries"] == entries[-1]["seq"] == before
     assert entries[-1]["data"]["status"] == "done"
+
+
+async def test_the_report_says_where_a_delivery_stands_in_the_ledger(store: ChronicledStore, ledger: Ledger) -> None:
+    lived(store)
+    assert "Evidence" not in markdown(await gather(store, None, "delivery-1"))
+    assert store.chronicle is not None
+    store.chronicle = dataclasses.replace(store.chronicle, place=lambda name: f"ledger: entries 0 to 7 of {name}")
+    made = await gather(store, None, "delivery-1")
+    assert markdown(made).endswith("## Evidence\n\nledger: entries 0 to 7 of delivery-1\n")
+    assert "ledger: entries 0 to 7 of delivery-1" in render_page(made)
 
 
 def test_nothing_goes_live_that_is_not_entered(store: ChronicledStore, ledger: Ledger) -> None:

@@ -67,6 +67,7 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
     finally:
         machine.close()
     findings.append(await to_thread.run_sync(_gateway_policy, machine.paths.home))
+    findings.append(await to_thread.run_sync(_ledger, machine.paths.home, env))
     findings += [
         Finding(
             "not there yet",
@@ -75,7 +76,6 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
             "the network of commands is off or open, no allow-list",
             needed=False,
         ),
-        Finding("not there yet", "ledger", "weak", "runs are logged, the log is not tamper-evident", needed=False),
     ]
     return findings
 
@@ -87,6 +87,21 @@ def _gateway_policy(home: Path) -> Finding:
     except RuleError as error:
         return Finding("gateway", "policy", "no", str(error), needed=False)
     return Finding("gateway", "policy", "yes" if rulebook else "weak", describe(rulebook), needed=False)
+
+
+def _ledger(home: Path, env: Mapping[str, str]) -> Finding:
+    from mohist.app.database import owner_config
+    from mohist.app.ledger import LedgerHome
+    from mohist.app.stretch import in_force
+
+    try:
+        settings = owner_config(env).ledger
+        line, taken = in_force(LedgerHome(home / "ledger", settings, env))
+    except MohistError as error:
+        return Finding("evidence", "ledger", "no", str(error))
+    if not taken:
+        return Finding("evidence", "ledger", "no", line)
+    return Finding("evidence", "ledger", "yes" if settings.on and settings.witnesses else "weak", line, needed=False)
 
 
 def _pipeline(config: Config) -> Finding:

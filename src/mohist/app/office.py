@@ -28,7 +28,7 @@ from mohist.app.launch import settings
 from mohist.app.machine import Machine
 from mohist.app.mind import AgentMind
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, Rulings, read_text
-from mohist.base import Clock, IdSource, RandomIds, StatePaths, SystemClock
+from mohist.base import Clock, IdSource, MohistError, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
 from mohist.delivery.check.leak import Scan
 from mohist.delivery.check.shelf import Shelf, caches
@@ -137,8 +137,20 @@ class Office:
         """Tables that enter what is evidence in the ledger, where there is one."""
         if self.evidence is not None:
             keep = self.evidence.settings.keep_contents
-            store.chronicle = DeliveryChronicle(self.evidence, self.evidence.name, keep)
+            store.chronicle = DeliveryChronicle(self.evidence, self.evidence.name, keep, self._place)
         return store
+
+    def _place(self, delivery_id: str) -> str:
+        """Where a delivery stands in the ledger, in words."""
+        from mohist.app.ledger import LedgerHome
+        from mohist.app.stretch import stretch
+
+        assert self.evidence is not None
+        home = LedgerHome(self.paths.home / "ledger", self.evidence.settings, self.env)
+        try:
+            return str(stretch(home, f"delivery:{delivery_id}") or "")
+        except MohistError as error:
+            return f"ledger: {error.what}"
 
     def notifier(self, back_ms: int) -> Notifier:
         """Tells hooks of the company and of the user what was noted in the last `back_ms` and from now on.

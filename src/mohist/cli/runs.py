@@ -142,7 +142,25 @@ def _show(paths: StatePaths, args: argparse.Namespace) -> int:
 
     for line in tell(entries):
         print(plain(line))
+    if line := _evidence(paths, args):
+        print(plain(line))
     return ExitCode.DONE
+
+
+def _evidence(paths: StatePaths, args: argparse.Namespace) -> str:
+    """Where the run stands in the ledger; empty: nothing of it was entered."""
+    from mohist.app.connect import find_run
+    from mohist.app.database import owner_config
+    from mohist.app.ledger import LedgerHome
+    from mohist.app.stretch import stretch
+    from mohist.base import MohistError
+
+    home = LedgerHome(paths.home / "ledger", owner_config(os.environ).ledger, os.environ)
+    try:
+        found = stretch(home, f"run:{find_run(paths, args.run).name}")
+    except MohistError as error:
+        return f"ledger: {error.what}"
+    return str(found) if found else ""
 
 
 def _resume(args: argparse.Namespace) -> int:

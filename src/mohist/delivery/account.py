@@ -1,6 +1,6 @@
 """Everything that a report shows, put together from the book and the diff: values and their words, no markup.
 
-Nothing is said that is not a row in the book or a line of the diff.
+Nothing is said that is not a row in the book or a line of the diff, but where all of it stands in the ledger.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mohist.base import MohistError
 from mohist.delivery.book import Book
+from mohist.delivery.chronicle import ChronicledStore
 from mohist.delivery.machine import state_of
 from mohist.delivery.owner import path_matches
 from mohist.delivery.port import Ground
@@ -97,6 +98,9 @@ class Report:
     held_microusd: int = 0
     """What those counted against the bound."""
 
+    ledger: str = ""
+    """Where its entries stand in the ledger; empty: there is none."""
+
     orders: tuple[Note, ...] = ()
     """What people said and ordered beside their decisions at gates, and what waited too long."""
 
@@ -142,7 +146,9 @@ async def gather(book: Book, ground: Ground | None, delivery_id: str, as_of: str
     findings = await ask(book.findings, delivery_id)
     notes = await ask(book.notes, delivery_id)
     orders = tuple(note for note in notes if note.kind in ORDERS)
-    return replace(report_of(facts, evidence, findings, diff, as_of, carried), orders=orders)
+    made = replace(report_of(facts, evidence, findings, diff, as_of, carried), orders=orders)
+    place = book.chronicle.place if isinstance(book, ChronicledStore) and book.chronicle is not None else None
+    return made if place is None else replace(made, ledger=await ask(place, delivery_id))
 
 
 def report_of(

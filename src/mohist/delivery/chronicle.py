@@ -52,11 +52,13 @@ class DeliveryChronicle:
         ledger: takes them.
         name: (sort, name) -> pseudonym.
         keep: whether requirements, specs and reasons are kept, or only committed to.
+        place: says for people where a delivery's entries stand, by its id; None: nobody knows.
     """
 
     ledger: Witness
     name: Callable[[str, str], str]
     keep: bool = True
+    place: Callable[[str], str] | None = None
 
     def begun(self, delivery: Delivery) -> None:
         """A delivery was asked for."""

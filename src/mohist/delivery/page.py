@@ -74,6 +74,7 @@ def render_page(report: Report) -> str:
         _section("Checks of the project", _checks(report.checks)),
         _section("Cost", _cost(report)),
         _section("Files", _files(report.files)),
+        _section("Evidence", f"<p>{_text(report.ledger)}</p>") if report.ledger else "",
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -131,6 +131,8 @@ def markdown(report: Report) -> str:
             ("file", "added", "removed", "lines"),
             [(one.path, str(one.added), str(one.removed), ", ".join(one.hunks)) for one in report.files],
         ),
+        "## Evidence" if report.ledger else "",
+        safe(report.ledger),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
