@@ -85,7 +85,8 @@ class Evidence:
 
         assert self._ledger_home is not None
         home = self._ledger_home
-        self._notary = self._ledger_home.notary(lambda error: self._tell(f"The ledger is SEALED: {error}"))
+        # The signer is started by the notary's own thread, with the first checkpoint: nobody waits for it.
+        self._notary = self._ledger_home.notary(lambda error: self._tell(f"The ledger is SEALED: {error}"), signs=False)
         # Of several processes the one that writes signs, too.
         self._notary.start(
             self.settings.checkpoint_s,
@@ -109,6 +110,8 @@ class Evidence:
             self._notary = self._ledger = self._names = None
         if notary is not None:
             notary.close()
+            if self._ledger_home is not None:
+                self._ledger_home.rest()
         if ledger is not None:
             ledger.close()
         if names is not None:
