@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from mohist.guard.detector import Pattern
 
-NET_VERSION = "1"
+NET_VERSION = "2"
 
 _WORDS = "(?:pass|pwd|psw|secret|token|ticket|key|auth|cred|api|session|cookie|sid|otp|seed|signature)"
 _QUOTE = r"""[\\]{0,3}(?:["'`]|&quot;|&#[0-9]{2};)"""
-# What may stand between a word and its operator: the rest of the key, further words, closing quotes and brackets.
-_REST = r"""[\w\-.$@]{0,40}(?: [\w\-.]{1,16}){0,2}(?:[\\"'`\])}*?!]{0,4}|&quot;|&#[0-9]{2};)[ \t]{0,24}"""
-_OPERATOR = rf"""(?:[+?|]?[:=]|[(,\[{{][ \t\r\n]{{0,16}}[a-zA-Z@$.(]{{0,20}}{_QUOTE}|[\\]{{0,3}}["'`]|>[^\s<>]|\|[ \t]{{0,16}}[^\s|])"""
+# What may stand between a word and its operator: the rest of the key, further words, closing quotes and brackets. No counts: the
+# width bounds it as well, and RE2 has a fifth of the states.
+_REST = r"""[\w\-.$@]*(?: [\w\-.]+){0,2}(?:[\\"'`\])}*?!]{0,4}|&quot;|&#[0-9]{2};)[ \t]*"""
+_OPERATOR = rf"""(?:[+?|]?[:=]|[(,\[{{][ \t\r\n]*[a-zA-Z@$.(]*{_QUOTE}|[\\]{{0,3}}["'`]|>[^\s<>]|\|[ \t]*[^\s|])"""
 
 PATTERNS = (
     Pattern("assign", _WORDS + _REST + _OPERATOR, ignore_case=True, width_bytes=192),
