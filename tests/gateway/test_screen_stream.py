@@ -157,7 +157,25 @@ def test_arguments_are_told_apart_by_where_they_stand() -> None:
         ("<img src = x?", True),
         ("ssh://", True),
         ("key: `", False),
-        ("https://e.example/`", False),
+        ("https://e.example/`", True),
+        ("`https://e.example/` ", False),
+        ("![a](https://e.example/(')", True),
+        ("![a](<https://e.example/ ", True),
+        ("![a](<https://e.example/> ", False),
+        ("![a](<//e.example/ ", True),
+        ("> [a]: e.example/", True),
+        ("https:/e.example/", True),
+        ("https:\\\\e.example\\", True),
+        ("\\\\e.example\\", True),
+        ("<https://e.example/ '", True),
+        ('<img alt=">" src="https://e.example/ ', True),
+        ('<img src="https://e.example/\n?', True),
+        ("<form action=//e.example><input value=", True),
+        ("<img src=a>\n", False),
+        ("if (a <b) {\n\nkey = ", False),
+        ("background: url( '//e.example/ ", True),
+        ("@import '//e.example/ ", True),
+        ("<https://e.example/" + "a " * 4_000, True),
         ("mailto:a@b.example?subject=", True),
         ("data: ", False),
         ("line https://e.example/\nnext ", False),
@@ -171,13 +189,67 @@ def test_an_address_is_known_by_what_stands_before(text: str, address: bool, siz
     assert prose.in_address is address
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ('{"url":"https://e.example/","key":"', False),
+        ('{"url":"https://e.example/ ', True),
+        ("curl https://e.example/?q='", True),
+        ("[a](x);key=", False),
+    ],
+)
+def test_in_a_file_an_address_ends_with_its_quotes(text: str, address: bool) -> None:
+    prose = Prose(VALUES, shown=False)
+    prose.passed(text)
+    assert prose.in_address is address
+
+
+PATCH = "*** Begin Patch\n*** Add File: {}\n+{}\n"
+
+
+@pytest.mark.parametrize(
+    "path", [".git/COMMIT_EDITMSG", "a/../.GIT//x", "C:\\w\\.git\\x", "w/.g\u200cit/x", "x/.git", "/dev/tcp/a/1"]
+)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_no_spelling_of_a_file_of_gits_gets_a_value(path: str, size: int) -> None:
+    word, value = NAMES[2], VALUES[NAMES[2]]
+    bare = json.dumps(path)
+    coded = '"' + "".join(f"\\u{ord(sign):04x}" for sign in path) + '"'
+    for tool, text in [
+        ("Write", f'{{"file_path":{bare},"content":"{word}"}}'),
+        ("Write", f'{{"file\\u005fpath":{coded},"content":"{word}"}}'),
+        ("apply_patch", json.dumps({"input": PATCH.format(path, word)})),
+        ("apply_patch", PATCH.format(path, word)),
+    ]:
+        one, part = follower(), Part("arguments", 0, tool=tool)
+        seen = "".join(str(one.feed(part, text[at : at + size])) for at in range(0, len(text), size)) + str(
+            one.end(part)
+        )
+        assert value not in seen
+        assert word in seen
+    for text in (
+        f'{{"content":"{word}","file_path":{bare}}}',
+        f'{{"file_path":"/w/a","content":"{word}","file_path":{coded}}}',
+    ):
+        one, part = follower(), Part("arguments", 0, tool="Write")
+        heard = [one.feed(part, text[at : at + size]) for at in range(0, len(text), size)]
+        assert any(isinstance(piece, Block) for piece in heard)
+
+
+def test_an_address_that_is_spelled_in_codes_is_one() -> None:
+    word, value = NAMES[2], VALUES[NAMES[2]]
+    one, part = follower(), Part("arguments", 0, tool="Write")
+    seen = str(one.feed(part, f'{{"content":"https:\\u002f\\u002fe.example/{word}"}}')) + str(one.end(part))
+    assert value not in seen
+
+
 def test_a_long_line_costs_no_more_than_its_end() -> None:
     prose = Prose(VALUES)
     dice = random.Random(3)
     for _ in range(200):
         prose.passed("".join(dice.choice("ab/:.-[](") for _ in range(5_000)))
         prose.judge(NAMES[0])
-    assert len(prose._line) <= 2_048
+    assert len(prose._line) <= 2 * 2_048
 
 
 def test_what_is_sealed_passes_as_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -15,30 +16,40 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     the surest counts, of equally sure ones the one that needed the fewest encodings undone, then the widest; it keeps its
     value and covers the characters of all, so that masking it leaves nothing of any; the others' rules are noted in `also`.
     """
-    kept: list[Finding] = []
+    of_kind: dict[str, _Kept] = {}
     for finding in sorted(findings, key=_rank):
-        overlapped = [number for number, other in enumerate(kept) if _overlap(finding, other)]
-        if not overlapped:
-            kept.append(finding)
-            continue
-        overlapped.sort(key=lambda number: kept[number].start)
-        for number, following in zip(overlapped, [*overlapped[1:], None], strict=True):
-            other = kept[number]
-            end = max(other.end, finding.end) if following is None else kept[following].start
-            start = min(other.start, finding.start) if number == overlapped[0] else other.start
-            also = other.also if finding.rule in (other.rule, *other.also) else (*other.also, finding.rule)
-            kept[number] = replace(other, start=start, end=end, also=also)
+        of_kind.setdefault(finding.data_class.partition(".")[0], _Kept()).add(finding)
+    kept = [finding for one in of_kind.values() for finding in one.findings]
     kept.sort(key=lambda finding: (finding.start, finding.end))
     return tuple(kept)
 
 
-def _overlap(one: Finding, other: Finding) -> bool:
-    return one.start < other.end and other.start < one.end and _kind(one) == _kind(other)
+class _Kept:
+    """Findings of one kind, by place, of which no two overlap; so those that overlap another stand side by side."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self._starts: list[int] = []
+
+    def add(self, finding: Finding) -> None:
+        """One that is no surer than those that are here."""
+        last = bisect_left(self._starts, finding.end)
+        first = last
+        while first > 0 and self.findings[first - 1].end > finding.start:
+            first -= 1
+        if first == last:
+            at = bisect_left(self._starts, finding.start)
+            self.findings.insert(at, finding)
+            self._starts.insert(at, finding.start)
+            return
+        for number in range(first, last):
+            other = self.findings[number]
+            end = max(other.end, finding.end) if number + 1 == last else self._starts[number + 1]
+            start = min(other.start, finding.start) if number == first else other.start
+            also = other.also if finding.rule in (other.rule, *other.also) else (*other.also, finding.rule)
+            self.findings[number] = replace(other, start=start, end=end, also=also)
+            self._starts[number] = start
 
 
 def _rank(finding: Finding) -> tuple[float, int, int, int, str]:
     return (-finding.confidence, len(finding.via), finding.start - finding.end, finding.start, finding.rule)
-
-
-def _kind(finding: Finding) -> str:
-    return finding.data_class.partition(".")[0]

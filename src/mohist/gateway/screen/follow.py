@@ -29,6 +29,10 @@ MAX_WATCHED: Final = 64
 """Values that must not stand in an address; more are not watched for."""
 WATCHED_CHARS: Final = (8, 128)
 """A shorter value may stand there by chance; of a longer one the beginning is watched for."""
+SPOILED: Final = (
+    "Mohist's guard broke off this answer: a tool call writes a withheld value into a file of git's or of the system's, and "
+    "says so only behind the value. Ask for it in another way, without the value."
+)
 _STOPPING: Final = ("ask", "block")
 
 
@@ -91,7 +95,7 @@ class Follower:
         seen = track.restorer.feed(text)
         if track.prose is not None and track.prose.withheld and (stop := self._leave(part, track.prose)):
             return stop
-        return seen
+        return Stop(SPOILED) if track.spoiled else seen
 
     def end(self, part: Part) -> str | Stop:
         """A part is over."""
@@ -101,7 +105,7 @@ class Follower:
         tail = track.restorer.end() if track.restorer is not None else ""
         if track.prose is not None and track.prose.withheld and (stop := self._leave(part, track.prose)):
             return stop
-        return self._look(part, track, last=True) or tail
+        return self._look(part, track, last=True) or (Stop(SPOILED) if track.spoiled else tail)
 
     def _track(self, part: Part) -> _Track:
         if part.sealed or not self._enforce or part.kind not in ("text", "arguments"):
@@ -114,7 +118,8 @@ class Follower:
         words = self._memory.words
         if not words.values:
             return _Track()
-        return _Track(Restorer(words, Arguments(words.values, SINKS.get(part.tool))))
+        arguments = Arguments(words.values, SINKS.get(part.tool))
+        return _Track(Restorer(words, arguments), arguments=arguments)
 
     def _look(self, part: Part, track: _Track, *, last: bool) -> Stop | None:
         """Has what was said looked at; what stops the answer."""
@@ -166,8 +171,14 @@ class _Track:
 
     restorer: Restorer | None = None
     prose: Prose | None = None
+    arguments: Arguments | None = None
     said: list[str] = field(default_factory=list)
     size_chars: int = 0
+
+    @property
+    def spoiled(self) -> bool:
+        """A value stands where none may, so the call must not be whole."""
+        return self.arguments is not None and self.arguments.spoiled
 
 
 def _forms(values: Iterable[str]) -> dict[str, str]:

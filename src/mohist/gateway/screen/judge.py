@@ -10,7 +10,7 @@ from typing import Final
 from mohist.base import light_dataclass
 from mohist.gateway.guard import Outbound
 from mohist.gateway.screen.note import Noted, Released
-from mohist.gateway.screen.place import words
+from mohist.gateway.screen.place import Places
 from mohist.guard import Block, Finding, Found
 from mohist.guard.placeholder import WORD
 from mohist.guard.ruling import Decision, Direction, Flow, Mode, Rulebook
@@ -89,6 +89,7 @@ class Judge:
     def noted(self, judged: Sequence[Judged], at_ms: int) -> list[Noted]:
         """What is written down of them."""
         request, to, who = self._request, self._request.destination, self._request.principal
+        places = Places()
         return [
             Noted(
                 call_id=request.call_id,
@@ -104,7 +105,7 @@ class Judge:
                 data_class=one.finding.data_class,
                 confidence=one.finding.confidence,
                 digest=one.finding.value_digest,
-                place=words(one.block, one.finding.start),
+                place=places.words(one.block, one.finding.start),
                 via=",".join(one.finding.via),
                 dialect=request.dialect,
                 client=request.client,

@@ -33,12 +33,30 @@ def words(block: Block, offset: int) -> str:
         block: a text.
         offset: of a character in it.
     """
-    said = _OF[block.source].replace("{}", tool_name(block.name)).removesuffix(" ")
-    number = message_number(block)
-    if number is not None:
-        said += f", message {number}"
-    line = block.text.count("\n", 0, offset) + 1
-    return said if "\n" not in block.text else f"{said}, line {line}"
+    return Places().words(block, offset)
+
+
+class Places:
+    """Says of many offsets where they are: those of one text, in order, cost no more than one reading of it."""
+
+    def __init__(self) -> None:
+        self._block: Block | None = None
+        self._offset = 0
+        self._line = 1
+
+    def words(self, block: Block, offset: int) -> str:
+        """As `words`."""
+        said = _OF[block.source].replace("{}", tool_name(block.name)).removesuffix(" ")
+        number = message_number(block)
+        if number is not None:
+            said += f", message {number}"
+        if "\n" not in block.text:
+            return said
+        if block is not self._block or offset < self._offset:
+            self._block, self._offset, self._line = block, 0, 1
+        self._line += block.text.count("\n", self._offset, offset)
+        self._offset = offset
+        return f"{said}, line {self._line}"
 
 
 def message_number(block: Block) -> int | None:

@@ -6,6 +6,7 @@ Data as of 2026-11, from the tools that the clients declare in their requests.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -73,9 +74,14 @@ SINKS: Final[Mapping[str, Sink]] = MappingProxyType(
 PATHS: Final = frozenset({"file_path", "path", "filePath", "target_file", "filepath", "notebook_path", "filename"})
 """Arguments that say which file."""
 
-_NOT_FILES: Final = ("://", "/.git/", "/dev/", "/proc/", "COMMIT_EDITMSG", "MERGE_MSG", "TAG_EDITMSG")
+_NOT_FILES: Final = frozenset({".git", "commit_editmsg", "merge_msg", "tag_editmsg", "squash_msg"})
+_NOT_UNDER: Final = ("/dev/", "/proc/")
 
 
 def is_file(path: str) -> bool:
     """Whether what is written there stays a file of the workspace's, as far as its name tells."""
-    return not path.startswith(("//", "\\\\", ".git/")) and not any(part in path for part in _NOT_FILES)
+    # As the file systems that are kindest about names see it: no case, no ignorable signs, no dots and blanks at the end.
+    plain = "".join(sign for sign in path if unicodedata.category(sign) != "Cf").replace("\\", "/").casefold()
+    if plain.startswith("//") or "://" in plain or any(part in plain for part in _NOT_UNDER):
+        return False
+    return not _NOT_FILES.intersection(part.split(":")[0].rstrip(" .") for part in plain.split("/"))
