@@ -25,6 +25,7 @@ IDLE_S = 120.0
 """Longer than the time between two checkpoints of a log that is in use."""
 SOCKET = "signer.sock"
 PUBLIC_KEY = "key.pub"
+MEMORY = "memory"
 _KEY_BYTES = 32
 
 
@@ -37,6 +38,10 @@ def key_of(folder: Path, origin: str) -> Ed25519PrivateKey:
     path = folder / "key"
     try:
         if not path.exists():
+            if (folder / MEMORY).exists():
+                raise LedgerError(
+                    f"The signing key {path} is gone.", "Restore it; under a new one this would be another log."
+                )
             aside = folder / "key.new"
             with open(aside, "wb", opener=_private) as file:
                 file.write(Ed25519PrivateKey.generate().private_bytes_raw())
@@ -79,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.truncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
     try:
-        signer = Signer(asked.origin, key_of(folder, asked.origin), folder / "memory")
+        signer = Signer(asked.origin, key_of(folder, asked.origin), folder / MEMORY)
         with SignerServer(folder / SOCKET, signer, lambda said: print(said, file=sys.stderr, flush=True)) as server:
             server.timeout = 1.0
             while asked.stay or not (server.over or time.monotonic() - server.asked_s >= IDLE_S):
