@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import pickle
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -115,6 +118,22 @@ async def test_two_deployers_at_once_are_told_of_each_other(host: Host) -> None:
         await host.target.rollback(first, "")
     await host.target.rollback(second, "rel-1")
     assert (await host.target.status()).active == "rel-1"
+
+
+async def test_nothing_stays_where_nothing_was_before(host: Host) -> None:
+    first = await host.facts("rel-1", OLD)
+    for _ in range(2):
+        await host.target.prepare(first)
+        await host.target.activate(first)
+        await host.target.rollback(first, "")
+        with anyio.fail_after(20), (host.target.home / "keeper.lock").open("ab") as lock:
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                await anyio.sleep(0.02)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(host.target.listen.rpartition(":")[2])), timeout=5)
 
 
 async def test_an_earlier_release_is_started_again_from_what_is_kept(host: Host) -> None:

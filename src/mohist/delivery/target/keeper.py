@@ -169,6 +169,8 @@ class Keeper:
                     self._owner = ""
                     await self._keep()
                 return self._status()
+            case "end" if order.get("idle") and (self._owner or self._running or self._shares):
+                return self._status()
             case "end":
                 os.kill(os.getpid(), signal.SIGTERM)
                 return {}

@@ -6,6 +6,7 @@ What is kept lies in one folder: `releases/ID` (copies of artefacts), `data` (th
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -105,6 +106,10 @@ class ProcessTarget:
             await self._order({"do": "turn", "owner": release.release_id, "shares": shares})
         await self._settle()
         await self._order({"do": "free", "owner": release.release_id})
+        if not previous:
+            # Nothing was here before, so nothing stays; unless somebody else came meanwhile, which the keeper knows.
+            with contextlib.suppress(UnreachableError):
+                await self._order({"do": "end", "idle": True})
 
     async def status(self) -> Standing:
         standing = await self._order({"do": "status"})
