@@ -99,3 +99,16 @@ async def test_folders_of_what_was_cancelled_from_another_machine_go(office: Off
     assert sorted(path.parent.name for path in office.paths.home.glob("deliveries/*/ground")) == ["dlv-2", "dlv-3"]
     office.book.put_release("dlv-1", Release("r", "staging", "c", "committed", ""))
     office.close()
+
+
+async def test_work_folders_of_what_is_done_go_and_what_its_report_is_made_of_stays(office: Office) -> None:
+    office.book.create(delivery())
+    for name in ("trees/t", "copies/c", "git/objects"):
+        (office.folder("dlv-1") / "ground" / name).mkdir(parents=True)
+    office.book.change("dlv-1", lambda row: dataclasses.replace(row, status="done", segment="ship"))
+    clear_folders(office)
+    assert (office.folder("dlv-1") / "ground" / "trees" / "t").is_dir(), "something of it runs yet"
+    office.book.change("dlv-1", lambda row: dataclasses.replace(row, segment=""))
+    clear_folders(office)
+    assert [path.name for path in (office.folder("dlv-1") / "ground").iterdir()] == ["git"]
+    office.close()

@@ -119,11 +119,16 @@ async def clear_owed(office: Office) -> None:
 
 
 def clear_folders(office: Office) -> None:
-    """Removes folders here of deliveries that were cancelled elsewhere."""
+    """Removes folders here of deliveries that were cancelled elsewhere, and of those that are done: of these the objects
+    stay, which the report is made of."""
     for folder in (office.paths.home / "deliveries").glob("*/ground"):
         try:
             delivery = office.book.get(folder.parent.name)
         except UnknownDeliveryError:
             continue
-        if delivery.status == "cancelled" and not delivery.segment and OWED not in delivery.options:
+        if delivery.segment:
+            continue
+        if delivery.status == "done":
+            office.clear(delivery.delivery_id, objects=True)
+        elif delivery.status == "cancelled" and OWED not in delivery.options:
             office.clear(delivery.delivery_id)
