@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from mohist.gateway.screen import Screen
     from mohist.gateway.screen.archive import Archive
     from mohist.gateway.screen.book import Book
+    from mohist.gateway.screen.lookout import Lookout
     from mohist.gateway.screen.note import Take
 
 KEY_FILE: Final = "guard.key"
+CLIENTS_FILE: Final = "guard-clients.json"
+"""What was observed of how clients' templates vary, in the state folder."""
 KEY_BYTES: Final = 32
 MIN_KEY_BYTES: Final = 16
 _MAX_KEY_BYTES: Final = 4_096
@@ -167,6 +170,7 @@ class Guarding:
         own_models: models on machines of one's own.
         waits: until its patterns are compiled; see `scanner`.
         enter: enters findings in the ledger; None: there is none.
+        clients: keeps what is observed of clients over many sessions; None: nothing is observed.
     """
 
     settings: Screening
@@ -178,6 +182,7 @@ class Guarding:
     own_models: Sequence[str] = ()
     waits: bool = True
     enter: Take | None = None
+    clients: Path | None = None
 
 
 class GatewayGuard:
@@ -190,6 +195,7 @@ class GatewayGuard:
         self._needs = needs
         self._screen: Screen | None = None
         self._book: Book | None = None
+        self._lookout: Lookout | None = None
 
     @property
     def book(self) -> Book | None:
@@ -205,6 +211,7 @@ class GatewayGuard:
         from mohist.app.detector import Allowed
         from mohist.gateway.screen import Screen, ScreenSettings
         from mohist.gateway.screen.book import Book
+        from mohist.gateway.screen.lookout import Lookout, unwatched
 
         needs, settings = self._needs, self._needs.settings
         book = Book(needs.open_archive, needs.clock, file=needs.file, keep_days=settings.keep_days, enter=needs.enter)
@@ -213,21 +220,30 @@ class GatewayGuard:
         def released(digest: str, rule: str) -> str:
             return book.released(digest, rule) or allowed.by(digest, rule)
 
+        names = digest(settings, needs.paths)
+        lookout = None
+        if needs.clients is not None:
+            lookout = Lookout(needs.clients, names, needs.clock, settings.mode, book.take)
         screen = Screen(
             scanner(settings, needs.paths, needs.env, waits=needs.waits),
             rulebook(settings),
             mint(settings, needs.paths),
-            digest(settings, needs.paths),
+            names,
             needs.clock,
             ScreenSettings(settings.mode, settings.hint, settings.answers, tuple(needs.own_models)),
             book.take,
             released,
+            unwatched if lookout is None else lookout.see,
         )
         book.start()
-        self._screen, self._book = screen, book
+        if lookout is not None:
+            lookout.start()
+        self._screen, self._book, self._lookout = screen, book, lookout
 
     def stop(self) -> None:
         """Writes down what waits; blocks."""
+        if self._lookout is not None:
+            self._lookout.stop()
         if self._book is not None:
             self._book.stop()
 

@@ -21,7 +21,7 @@ from mohist.app.database import owner_config
 from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
 from mohist.app.evidence import Evidence, change_entry, open_evidence
-from mohist.app.guard import GatewayGuard, Guarding, own_models
+from mohist.app.guard import CLIENTS_FILE, GatewayGuard, Guarding, own_models
 from mohist.app.guard import describe as describe_guard
 from mohist.app.ledger_setting import describe_ledger
 from mohist.app.observation import Observation, Watch
@@ -191,7 +191,16 @@ def _guard(
         return None
     own = own_models(served.table.routes)
     enter = partial(enter_findings, evidence, evidence.name) if evidence is not None else None
-    needs = Guarding(settings, paths, env, SystemClock(), partial(Archive, address), own_models=own, enter=enter)
+    needs = Guarding(
+        settings,
+        paths,
+        env,
+        SystemClock(),
+        partial(Archive, address),
+        own_models=own,
+        enter=enter,
+        clients=paths.home / CLIENTS_FILE,
+    )
     return GatewayGuard(needs)
 
 

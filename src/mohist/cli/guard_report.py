@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from mohist.cli.guard_release import duration, moment
 
 if TYPE_CHECKING:
     from mohist.gateway.screen.archive import Count, Value
+    from mohist.guard.covert import Suspicion
 
 EPILOG = """\
 A finding is counted once for each session, destination and outcome; a call that was stopped, each time. Lines marked
@@ -39,8 +41,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from mohist.app.database import gateway_settings
+    from mohist.app.guard import CLIENTS_FILE
     from mohist.gateway.address import home_address
     from mohist.gateway.screen.archive import Archive
+    from mohist.gateway.screen.lookout import kept
 
     now_ms = SystemClock().now_ms()
     since_ms = args.since(now_ms)
@@ -48,10 +52,12 @@ def main(args: argparse.Namespace) -> int:
     with Archive(home_address(paths.home, gateway_settings(os.environ).variables)) as archive:
         counts = {by: archive.counts(by, since_ms) for by in args.by or _USUAL}
         values = archive.values(since_ms, args.values)
+    suspicions = kept(paths.home / CLIENTS_FILE).suspicions()
     if args.json:
-        print(json.dumps(_as_json(since_ms, counts, values), indent=2))
+        print(json.dumps(_as_json(since_ms, counts, values, suspicions), indent=2))
     else:
         _print(since_ms, counts, values)
+        _print_suspicions(suspicions)
     return ExitCode.DONE
 
 
@@ -84,7 +90,23 @@ def _print(since_ms: int, counts: dict[str, list[Count]], values: Sequence[Value
             )
 
 
-def _as_json(since_ms: int, counts: dict[str, list[Count]], values: Sequence[Value]) -> dict[str, object]:
+def _print_suspicions(suspicions: Sequence[Suspicion]) -> None:
+    from mohist.terminal import plain
+
+    if suspicions:
+        print("\nclients whose own texts are written differently for different askers, over all sessions so far:")
+    for one in suspicions:
+        print(
+            plain(
+                f"  {one.client} {one.version}, {one.place}: {one.ways} ways by {one.askers} askers in "
+                f"{one.sessions} sessions; they differ in {one.characters}; by chance at most {one.chance:.1g}"
+            )
+        )
+
+
+def _as_json(
+    since_ms: int, counts: dict[str, list[Count]], values: Sequence[Value], suspicions: Sequence[Suspicion]
+) -> dict[str, object]:
     count_names = ("name", "action", "mode", "findings", "values", "sessions", "last_ms")
     value_names = (
         *("digest", "rule", "data_class", "action", "findings", "first_ms", "last_ms", "place"),
@@ -94,6 +116,7 @@ def _as_json(since_ms: int, counts: dict[str, list[Count]], values: Sequence[Val
         "since_ms": since_ms,
         "by": {by: [{name: getattr(row, name) for name in count_names} for row in rows] for by, rows in counts.items()},
         "values": [{name: getattr(value, name) for name in value_names} for value in values],
+        "clients": [asdict(suspicion) for suspicion in suspicions],
     }
 
 

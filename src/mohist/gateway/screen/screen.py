@@ -11,6 +11,7 @@ from mohist.gateway.guard import Block as Stop
 from mohist.gateway.guard import Inbound, Outbound, Pass, Replace
 from mohist.gateway.screen.follow import Follower, Memory
 from mohist.gateway.screen.judge import Judge, Judged
+from mohist.gateway.screen.lookout import Watch, unwatched
 from mohist.gateway.screen.mask import Absences, can_mask, is_sealed, masked
 from mohist.gateway.screen.message import stopped
 from mohist.gateway.screen.note import Released, Take, nobody, nothing
@@ -52,6 +53,7 @@ class Screen:
         settings: how.
         take: gets what was found.
         released: knows what was let pass.
+        watch: is shown what goes out.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Screen:
         settings: ScreenSettings | None = None,
         take: Take = nothing,
         released: Released = nobody,
+        watch: Watch = unwatched,
     ) -> None:
         self._scanner = scanner
         self._rulebook = rulebook
@@ -73,6 +76,7 @@ class Screen:
         self._settings = settings or ScreenSettings()
         self._take = take
         self._released = released
+        self._watch = watch
         self._sessions = Sessions(clock)
         self._absences = Absences()
 
@@ -86,6 +90,7 @@ class Screen:
         if mode == "off":
             return None
         call = Request(request.body, request.dialect, self._settings.limits)
+        self._watch(request, call.blocks)
         founds = self._scanner.scan(call.blocks)
         known = self._sessions.get(request.principal.key_id, request.session_id)
         if not known and not any(found.findings for found in founds):

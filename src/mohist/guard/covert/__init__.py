@@ -7,9 +7,10 @@ then `strip` and `canonical` do it. Never decides what happens.
 from mohist.guard.covert.canonical import canonical, strip
 from mohist.guard.covert.detector import CovertDetector, covert_detector
 from mohist.guard.covert.payload import Payload, payloads
-from mohist.guard.covert.variation import Bounds, Suspicion, Variation
+from mohist.guard.covert.variation import WATCHED, Bounds, Suspicion, Variation
 
 __all__ = [
+    "WATCHED",
     "Bounds",
     "CovertDetector",
     "Payload",
