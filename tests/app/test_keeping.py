@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -145,6 +146,24 @@ def test_contents_whose_time_is_over_are_dropped_to_the_last_byte_and_entries_st
     assert said(capsys, "verify", str(tmp_path / "out"), "--key", key)[0] == 0
 
 
+def test_large_contents_leave_no_byte_in_free_pages_or_the_journal_while_a_server_writes(home: LedgerHome) -> None:
+    writing = home.share()
+    for number in range(4):
+        content = Content("words", "application/octet-stream", os.urandom(40_000), subject="person:1")
+        writing.append(Draft("run.prompt", f"run:{number}", "key:1", contents=(content,)))
+    log = home.read()
+    rows = [log.payload(decode(leaf)["payload"][0]["digest"]) for leaf in log.leaves(1, 5)]
+    now_us = decode(next(log.leaves(1, 2)))["at"]
+    log.close()
+    parts = [row[2][at : at + 64] for row in rows if row and row[2] for at in range(0, 40_000, 4_096)]
+    assert len(parts) == 40
+    assert sum(part in raw(home, "log.db") for part in parts) > 30, "a part may lie across two pages"
+    assert prune(home, writing.append, now_us + 31 * DAY_US) == 4
+    assert not any(part in raw(home, "log.db") for part in parts)
+    writing.append(Draft("heartbeat", "heartbeat", "system:test"))
+    writing.close()
+
+
 def test_nothing_under_a_hold_is_dropped_or_erased(home: LedgerHome, capsys: pytest.CaptureFixture[str]) -> None:
     people = entered(home)
     later_us = SystemClock().now_ms() * 1000 + 400 * DAY_US
@@ -242,14 +261,16 @@ def test_the_root_key_is_not_changed_under_somebody_who_writes(
     entered(home)
     before = home.root_key_path.read_bytes()
     writing = home.share()
-    writing.append(Draft("heartbeat", "heartbeat", "system:test"))
+    names = home.names()
+    ann = names.pseudonym("person", ANN)
+    names.close()
+    writing.append(
+        Draft("run.prompt", "run:c", ann, contents=(Content("words", "text/plain", b"before", subject=ann),))
+    )
     code, out = said(capsys, "rotate-root")
     assert (code, "Another process writes" in out) == (LedgerBusyError.exit_code, True)
     assert home.root_key_path.read_bytes() == before
     # What is sealed after an erasure by another process is sealed under a key that is there.
-    names = home.names()
-    ann = names.pseudonym("person", ANN)
-    names.close()
     assert said(capsys, "erase", ANN, "--because", "asked", "--yes")[0] == 0
     content = Content("words", "text/plain", f"new words of {ANN}".encode(), subject=ann)
     writing.append(Draft("run.prompt", "run:c", ann, contents=(content,)))
