@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mohist.app.errors import ConfigError
 from mohist.app.screening import Screening
 from mohist.base import Clock, MohistError, StatePaths
-from mohist.guard import Digest, Scanner, keyed
+from mohist.guard import Digest, Limits, Scanner, keyed
 from mohist.guard.placeholder import Mint
 from mohist.guard.preset import PRESETS
 from mohist.guard.ruling import Rule, Rulebook
@@ -56,7 +56,13 @@ def scanner(settings: Screening, paths: StatePaths, env: Mapping[str, str], *, w
         found,
         build_matcher(found, cache=cache_folder(paths, env), engine="auto" if waits else "kept"),
         digest(settings, paths),
+        limits(settings),
     )
+
+
+def limits(settings: Screening) -> Limits:
+    """What reading may cost."""
+    return Limits(**settings.limits)
 
 
 def cache_folder(paths: StatePaths, env: Mapping[str, str]) -> Path:
@@ -230,7 +236,7 @@ class GatewayGuard:
             mint(settings, needs.paths),
             names,
             needs.clock,
-            ScreenSettings(settings.mode, settings.hint, settings.answers, tuple(needs.own_models)),
+            ScreenSettings(settings.mode, settings.hint, settings.answers, tuple(needs.own_models), limits(settings)),
             book.take,
             released,
             unwatched if lookout is None else lookout.see,

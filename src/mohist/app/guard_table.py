@@ -34,10 +34,41 @@ def _file(value: str) -> str:
     return value
 
 
+# As in `mohist.guard.Limits`.
+Limit = Literal[
+    "max_depth",
+    "max_leaves",
+    "max_layers",
+    "max_view_bytes",
+    "max_view_times",
+    "cache_entries",
+    "cache_bytes",
+    "window_chars",
+    "overlap_chars",
+    "max_file_bytes",
+    "max_object_bytes",
+    "max_archive_bytes",
+    "max_archive_members",
+    "max_archive_layers",
+]
+
+
+def _limits(value: dict[Limit, int]) -> dict[Limit, int]:
+    window, overlap = value.get("window_chars", WINDOW_CHARS), value.get("overlap_chars", OVERLAP_CHARS)
+    if overlap * 2 > window:
+        raise ValueError(f"window_chars ({window}) must be twice overlap_chars ({overlap}) or more")
+    return value
+
+
 File = Annotated[str, AfterValidator(_file)]
 Marking = Annotated[str, Field(min_length=1, max_length=100)]
 DataClass = Annotated[str, Field(pattern=r"^[a-z][a-z.-]*$")]
 Words = list[Annotated[str, Field(min_length=1, max_length=256)]]
+
+
+WINDOW_CHARS, OVERLAP_CHARS = 4 * 1024 * 1024, 64 * 1024
+"""The defaults of these two."""
+MAX_LIMIT = 2**40
 
 
 class _Table(BaseModel):
@@ -122,5 +153,12 @@ class GuardTable(_Table):
     )
     keep_days: Annotated[int, Field(gt=0)] = Field(
         DEFAULTS["guard.keep_days"], description="Findings are kept so long."
+    )
+    limits: Annotated[dict[Limit, Annotated[int, Field(gt=0, le=MAX_LIMIT)]], AfterValidator(_limits)] = Field(
+        default_factory=dict,
+        description="What reading may cost: `max_depth` of JSON, `max_leaves` (texts in a call), `max_layers` (encodings in one another), "
+        "`max_view_bytes` and `max_view_times` (what is decoded from a text), `cache_entries`, `cache_bytes`; for files `window_chars`, "
+        "`overlap_chars`, `max_file_bytes`, `max_object_bytes`, `max_archive_bytes`, `max_archive_members`, `max_archive_layers`. What is over "
+        "one is an error or told as not looked at. docs/guard.md has the defaults.",
     )
     rules: list[GuardRuleTable] = Field(default_factory=list, description="")

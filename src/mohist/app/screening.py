@@ -34,6 +34,7 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "guard.markings": {},
         "guard.key_file": None,
         "guard.keep_days": 90,
+        "guard.limits": {},
         RULES: [],
     }
 )
@@ -74,6 +75,8 @@ class Screening:
     key_file: Path | None = None
     """None: `guard.key` in the state folder, made when it is first needed."""
     keep_days: int = 90
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Of reading, by name, as in `mohist.guard.Limits`; what is not named is as there."""
     rules: tuple[Mapping[str, Any], ...] = ()
     """The owner's, as they are written; the managed file's come first."""
     tightening: tuple[Mapping[str, Any], ...] = ()

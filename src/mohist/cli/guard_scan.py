@@ -113,9 +113,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _scan(args: argparse.Namespace, progress: _Progress) -> Scan:
     from mohist.app.database import owner_config
-    from mohist.app.guard import digest, scanner
+    from mohist.app.guard import digest, limits, scanner
     from mohist.app.scan import Scan, Wanted
-    from mohist.guard import Limits
 
     settings = owner_config(os.environ).guard
     home = StatePaths.from_env(os.environ)
@@ -123,7 +122,7 @@ def _scan(args: argparse.Namespace, progress: _Progress) -> Scan:
     return Scan(
         scanner(settings, home, os.environ),
         digest(settings, home),
-        Limits(),
+        limits(settings),
         Wanted(() if "all" in classes else classes, args.min_confidence),
         progress,
         _passes(settings.allow_list, honour_marks=args.honour_marks),
@@ -172,12 +171,12 @@ def _print(report: Report, left_out: int) -> None:
     from mohist.terminal import plain
 
     for path, leaks in groupby(sorted(report.leaks, key=_order), key=lambda leak: leak.path):
-        print(plain(path))
+        print(_one_line(path))
         for leak in leaks:
             print(plain("  " + "  ".join(_columns(leak))))
     grave = [unread for unread, _ in report.unread if unread.grave]
     for unread in grave:
-        print(plain(f"{unread.path}\n  not looked at: it {unread.why}"))
+        print(f"{_one_line(unread.path)}\n  not looked at: it {plain(unread.why)}")
     files = len({leak.path for leak in report.leaks})
     words = [f"{len(report.leaks)} finding(s) in {files} file(s)", f"{report.files} looked at"]
     if report.unread:
@@ -238,6 +237,13 @@ def _as_json(report: Report, left_out: int) -> dict[str, Any]:
     }
 
 
+def _one_line(path: str) -> str:
+    """A name may hold a line's end, and what follows it would look like a line of ours."""
+    from mohist.terminal import plain
+
+    return plain(path).replace("\n", "\ufffd").replace("\t", "\ufffd")
+
+
 class _Progress:
     """Says on stderr how far a long scan is."""
 
@@ -249,9 +255,7 @@ class _Progress:
         now_s = time.monotonic()
         if now_s < self._next_s:
             return
-        from mohist.terminal import plain
-
-        text = f"{done_bytes / 1e6:.1f} MB  {plain(path)}"
+        text = f"{done_bytes / 1e6:.1f} MB  {_one_line(path)}"
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text[:100]}", end="", file=sys.stderr, flush=True)
             self._written = True
