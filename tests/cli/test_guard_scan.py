@@ -128,3 +128,11 @@ def test_progress_is_told_only_when_it_takes_long(
     progress(3_000_000, "c")
     progress.end()
     assert capsys.readouterr().err == "2.0 MB  b\n"
+
+
+def test_a_files_name_does_not_write_lines_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a\n0 finding(s)\x1b[31m.py").write_text(f"k = '{TOKEN}'\n", encoding="utf-8")
+    assert main(["guard", "scan"]) == 1
+    out, _ = capsys.readouterr()
+    assert out.splitlines()[0] == "a\ufffd0 finding(s)\ufffd[31m.py"
+    assert len(out.splitlines()) == 2

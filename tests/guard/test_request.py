@@ -167,12 +167,34 @@ def test_arguments_that_are_no_json_are_a_text() -> None:
     assert Block('{"half": "of it', "tool_call", "/messages/0/tool_calls/0/function/arguments", "f") in blocks
 
 
+def test_a_key_in_a_field_called_like_a_vendors_seal_is_looked_at() -> None:
+    key = "sk-" + "/+8A" * 30
+    held = [{"type": "text", "text": "x", "signature": key, "data": key}]
+    call = {
+        "type": "tool_use",
+        "id": "t",
+        "name": "Write",
+        "input": {"signature": key, "data": key, "encrypted_content": key},
+    }
+    body = {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": held},
+            {"role": "assistant", "content": [call]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": held}]},
+        ],
+    }
+    request = Request(json.dumps(body).encode(), "anthropic-messages")
+    assert request.skipped == []
+    assert [block.text for block in request.blocks].count(key) == 7
+
+
 def test_media_and_sealed_data_are_left_out_and_named() -> None:
     sealed = "Ev8BCkYI" + "/+8=".replace("=", "A") * 40
     body = {
         "messages": [
             {
-                "role": "user",
+                "role": "assistant",
                 "content": [
                     {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PICTURE}},
                     {"type": "image_url", "image_url": {"url": "data:image/png;base64," + PICTURE}},

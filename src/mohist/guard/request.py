@@ -140,7 +140,7 @@ class Request:
             self._float(value, path, source, name)
 
     def _text(self, key: str, text: str, path: str, source: Source, name: str, arguments: bool, depth: int) -> None:
-        if what := sort_of_skipped(key, text):
+        if what := sort_of_skipped(key, text, source):
             self.skipped.append(Skipped(path, what, len(text)))
             return
         if arguments and key == "arguments" and text.lstrip()[:1] in ("{", "["):

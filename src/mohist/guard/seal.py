@@ -1,18 +1,30 @@
 """What in a request is not looked at: pictures, sound and documents in base64, and what a vendor sealed. All of it is told.
 
 The rule: a string counts as media where it stands in a field for media and begins as one of the forms in `_MAGIC`, and as
-sealed where it stands in a vendor's field for that and is base64 of something other than text. Text behind a picture's
-first bytes is not found.
+sealed where it stands in a vendor's field for that, in what the vendor said, and is base64 of something other than text: a
+tool's argument or a person's note called "signature" or "data" may be a key. Text behind a picture's first bytes is not found.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from mohist.guard.block import Source
+
 _MEDIA_KEYS = frozenset({"data", "url", "image_url", "file_data", "b64_json", "image", "audio"})
-_SEALED_KEYS = frozenset({"signature", "encrypted_content", "thought_signature", "data", "thinking_signature"})
+# Fields, and in whose words: thinking, redacted thinking (`data`) and reasoning are the model's; results of a vendor's own tools
+# and what it makes of a long history (an item of no other kind) hold `encrypted_content`; Gemini signs calls.
+_MODEL: frozenset[Source] = frozenset({"assistant"})
+_SEALED: Mapping[str, frozenset[Source]] = {
+    "signature": _MODEL,
+    "thinking_signature": _MODEL,
+    "data": _MODEL,
+    "encrypted_content": frozenset({"assistant", "web", "unknown"}),
+    "thought_signature": frozenset({"assistant", "tool_call"}),
+}
 
 # The first bytes of what models take: PNG, JPEG, GIF, RIFF (WebP, WAV), PDF, MP3 (ID3 and frames), Ogg, FLAC, MP4 and HEIC
 # ("ftyp" behind a length), WebM, TIFF, ZIP (Office documents).
@@ -41,7 +53,7 @@ class Skipped(NamedTuple):
     size_chars: int
 
 
-def sort_of_skipped(key: str, text: str) -> str:
+def sort_of_skipped(key: str, text: str, source: Source) -> str:
     """ "media" or "sealed" for a string that is not looked at; empty for one that is."""
     if len(text) < MIN_CHARS:
         return ""
@@ -50,7 +62,7 @@ def sort_of_skipped(key: str, text: str) -> str:
         start = head.end() if head else 0
         if _MAGIC.match(_decoded(text[start : start + _HEAD_CHARS])) and _BASE64.fullmatch(text, start):
             return "media"
-    if key in _SEALED_KEYS and _BASE64.fullmatch(text) and not _is_text(_decoded(text[: 4 * _HEAD_CHARS])):
+    if source in _SEALED.get(key, ()) and _BASE64.fullmatch(text) and not _is_text(_decoded(text[: 4 * _HEAD_CHARS])):
         return "sealed"
     return ""
 
