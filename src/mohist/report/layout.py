@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from mohist.agent.attribution import bare_hash
+from mohist.agent.attribution import line_hash
 from mohist.report.blame import Origin
 from mohist.report.writing import Write, Writings
 
@@ -18,6 +18,11 @@ MAX_PARTS = 12
 MAX_CHARS = 400
 """Of all those together, without blanks."""
 _SEAM = re.compile(r"(?<=[(\[{,])|(?=[)\]},.+\-*/|&<>=?:])|(?<=[+\-*/|&<>=?:])|(?<=\w)(?=\W)|(?<=\W)(?=\w)")
+_OPENS = re.compile(r"[(\[{=]")
+_GOES_ON = (*"([{,=+-*/|&<>.:?\\",)
+"""A line that ends so is one that may have been broken here."""
+_GOES_BACK = (*")]}.+-*/|&<>=?:", "and", "or", "if", "else")
+"""A line that begins so may have been broken off the one above."""
 _TRAILING = re.compile(r",(?=[)\]}])")
 
 
@@ -30,14 +35,14 @@ def spellings(text: str) -> Iterator[str]:
     """Other spellings of a line as a whole, without blanks."""
     line = bare(text)
     for ended in {line, line.rstrip(",;"), f"{line},", f"{line};"}:
-        for quoted in (ended, ended.replace('"', "'"), ended.replace("'", '"')):
+        for quoted in {ended, ended.replace('"', "'"), ended.replace("'", '"')}:
             if quoted != line and quoted:
                 yield quoted
 
 
 def respelled(writings: Writings, lines: Sequence[Origin]) -> dict[int, list[Write]]:
     """Lines by number, with the writes of a line that says the same in another spelling."""
-    wanted = {line.number: [bare_hash(each) for each in spellings(line.text)] for line in lines}
+    wanted = {line.number: [line_hash(each) for each in spellings(line.text)] for line in lines}
     found = writings.by_line({digest for digests in wanted.values() for digest in digests}, bare=True)
     hits = {number: [w for one in digests for w, _ in found.get(one, ())] for number, digests in wanted.items()}
     return {number: writes for number, writes in hits.items() if writes}
@@ -56,7 +61,8 @@ def broken(writings: Writings, lines: Sequence[Origin], open_numbers: set[int]) 
         if line.number not in open_numbers:
             continue
         text, numbers = bare(line.text), [line.number]
-        if not text:
+        below = bare(lines[at + 1].text) if at + 1 < len(lines) else ""
+        if not text or not (text.endswith(_GOES_ON) or below.startswith(_GOES_BACK)):
             continue
         for after in lines[at + 1 : at + MAX_PARTS]:
             text += bare(after.text)
@@ -64,7 +70,7 @@ def broken(writings: Writings, lines: Sequence[Origin], open_numbers: set[int]) 
                 break
             numbers.append(after.number)
             for whole in {text, _TRAILING.sub("", text)}:
-                windows.setdefault(bare_hash(whole), []).append(tuple(numbers))
+                windows.setdefault(line_hash(whole), []).append(tuple(numbers))
     hits: dict[int, list[Write]] = {}
     for digest, found in writings.by_line(windows, bare=True).items():
         for numbers_of in windows[digest]:
@@ -80,8 +86,9 @@ def joined(writings: Writings, lines: Sequence[Origin]) -> dict[int, list[Write]
         text = bare(line.text)
         if len(text) > MAX_CHARS:
             continue
-        for seam in _seams(text):
-            prefixes.setdefault(bare_hash(text[:seam]), []).append((line.number, text, seam))
+        # Which was written on several lines was opened at the end of the first.
+        for seam in {found.end() for found in _OPENS.finditer(text)} - {len(text)}:
+            prefixes.setdefault(line_hash(text[:seam]), []).append((line.number, text, seam))
     hits: dict[int, list[Write]] = {}
     for digest, found in writings.by_line(prefixes, bare=True).items():
         for number, text, seam in prefixes[digest]:
@@ -104,7 +111,7 @@ def _follows(after: Mapping[int, str], text: str, seam: int) -> bool:
                 continue
             part = text[seam:end]
             closes = text[end : end + 1] in (")", "]", "}") and end < len(text)
-            if bare_hash(part) == digest or (closes and bare_hash(f"{part},") == digest):
+            if line_hash(part) == digest or (closes and line_hash(f"{part},") == digest):
                 seam = end
                 break
         else:

@@ -98,6 +98,7 @@ class Tracer:
         self._elsewhere: set[str] = set()
         """Commits that runs began from and that this repository does not have: those runs worked on another one."""
         self._asked: set[str] = set()
+        self._names = writings.names()
 
     async def trace(self, lines: Sequence[Origin]) -> list[Traced]:
         """Every line of a file, in its order."""
@@ -125,6 +126,8 @@ class Tracer:
 
     def _group(self, group: _Group) -> list[Traced]:
         lines = group.lines
+        if not group.mapped and group.path.rpartition("/")[2] not in self._names:
+            return [Traced(line, None, "unknown") for line in lines]
         sure: dict[int, Traced] = {}
         if group.blob:
             exact = [write for write in self._writings.by_blob(group.blob) if self._fits(write, group)]

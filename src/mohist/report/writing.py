@@ -185,6 +185,10 @@ class Writings:
         """The commits that runs began from."""
         return {base for (base,) in self._db.execute("SELECT DISTINCT base FROM write WHERE base != ''")}
 
+    def names(self) -> set[str]:
+        """What the files that runs wrote are called, without their folders."""
+        return {path.rpartition("/")[2] for (path,) in self._db.execute("SELECT DISTINCT path FROM write")}
+
     @property
     def has_patches(self) -> bool:
         """Whether any map entry names a patch."""
