@@ -144,7 +144,11 @@ class Developer:
         self.started: list[subprocess.Popen[bytes]] = []
         self.marker = f"{os.getpid()}{next(_ids):05}"
         """A number that no other process has on its command line; `sleep` takes it as a fraction."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "XDG_CACHE_HOME") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "XDG_CACHE_HOME")
+            if name in os.environ
+        }
         self.env = kept | {"MOHIST_HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"} | self.env
 
     # The repository

@@ -112,7 +112,9 @@ class Archive(Session):
         with self.transaction(write=False) as db:
             return [Release(*row) for row in db.execute(query)]
 
-    def release(self, finding_id: str, release: Release, enter: Callable[[Release], object] = lambda _: None) -> Release:
+    def release(
+        self, finding_id: str, release: Release, enter: Callable[[Release], object] = lambda _: None
+    ) -> Release:
         """Lets a value pass.
 
         Args:
