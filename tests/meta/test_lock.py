@@ -51,7 +51,7 @@ def test_every_locked_package_has_hashes_and_no_host(kind: str) -> None:
 
 def test_every_dependency_says_why_it_is_there() -> None:
     lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    named = [line for line in lines if re.match(r'  "[a-z0-9-]+(\[[a-z,]+\])?[><=]', line)]
+    named = [line for line in lines if re.match(r'  "[a-z0-9-]+(\[[a-z,-]+\])?[><=]', line)]
     assert len(named) == len(RUNTIME) + len(DEV) + len(OTHER)
     assert [line for line in named if "  # " not in line] == []
 

@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mohist.base import ExitCode, MohistError, StatePaths
 from mohist.cli import ledger_keep
+from mohist.cli.progress import Progress
 
 if TYPE_CHECKING:
     from mohist.app.ledger import LedgerHome
@@ -35,9 +35,6 @@ examples:
   mohist ledger hold run:01J… --because "case 17"      keeps its contents until: mohist ledger hold --lift
 
 exit codes: 0 all holds, 1 something does not, 2 wrong usage."""
-
-PROGRESS_S = 2.0
-"""What takes longer says how far it is."""
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -243,7 +240,12 @@ def _export(args: argparse.Namespace) -> int:
 
     gone: list[str] = []
     size, key = export_all(
-        _home(), args.folder, streams=args.contents, only=args.stream, tell=_Progress("written"), gone=gone.extend
+        _home(),
+        args.folder,
+        streams=args.contents,
+        only=args.stream,
+        tell=Progress("entries written"),
+        gone=gone.extend,
     )
     if args.json:
         print(json.dumps({"folder": str(args.folder), "size": size, "key": key, "missing_contents": gone}, indent=2))
@@ -253,20 +255,6 @@ def _export(args: argparse.Namespace) -> int:
         print(f"{len(gone)} contents are not there any more: erased, or never kept.")
     print(f"Verify it anywhere:  python {args.folder}/verify.py {args.folder} --key '{key}'")
     return ExitCode.DONE
-
-
-class _Progress:
-    """Says how far something is, on a terminal, once it takes long."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self._said_s = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now_s = time.monotonic()
-        if now_s - self._said_s >= PROGRESS_S and sys.stderr.isatty():
-            print(f"\r{done} of {total} entries {self._word}", end="" if done < total else "\n", file=sys.stderr)
-            self._said_s = now_s
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -322,7 +310,7 @@ def _check(args: argparse.Namespace) -> int:
             )
         log = home.read()
         try:
-            log.scrub(_Progress("hashed"))
+            log.scrub(Progress("entries hashed"))
             size = log.size
         finally:
             log.close()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from mohist.base import ExitCode, StatePaths
+from mohist.cli.progress import Progress
 
 if TYPE_CHECKING:
     from mohist.app.inquiry import Inquiry, Why
@@ -45,7 +46,6 @@ exit codes: 0 done, 2 no such file, line or commit."""
 
 _LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
 VERBS = ("map", "notes", "attest", "bom")
-PROGRESS_S = 2.0
 PROMPT_LINES = 8
 FILES_SHOWN = 20
 
@@ -103,19 +103,6 @@ async def _main(args: argparse.Namespace) -> int:
             return _file(found, as_json=args.json)
         mapped = await asked.commit(args.what)
         return _commit(mapped.change.commit, mapped.lines, as_json=args.json)
-
-
-class Progress:
-    """Says how far something is, on a terminal, once it takes long."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self._said_s = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self._said_s >= PROGRESS_S and sys.stderr.isatty():
-            print(f"\r{done} of {total} {self._word}", end="", file=sys.stderr)
-            self._said_s = time.monotonic()
 
 
 def _value(one: Traced) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mohist.base import ExitCode, StatePaths
-from mohist.cli.trace import Progress
+from mohist.cli.progress import Progress
 
 if TYPE_CHECKING:
     from mohist.app.evidence import Evidence
