@@ -159,7 +159,8 @@ def large(home: Path, count: int) -> list[Row]:
     plain = note.Checkpoint(ORIGIN, count, log.root(count))
     cosigned = note.cosign(plain, "witness.example/w1", witness, (START_US + count * 1000) // 1_000_000 + 60)
     signed = note.SignedCheckpoint(plain, (note.sign(plain, ORIGIN, key), cosigned))
-    proof_bytes = len(str(Proof(index, tuple(path), signed)).encode())
+    alone = note.SignedCheckpoint(plain, signed.signatures[:1])
+    proof_bytes, alone_bytes = (len(str(Proof(index, tuple(path), one)).encode()) for one in (signed, alone))
     begin = time.perf_counter()
     export(log, home / "bundle", signed)
     exported_s = time.perf_counter() - begin
@@ -173,7 +174,7 @@ def large(home: Path, count: int) -> list[Row]:
         ("opened, with its root", f"{opened_s * 1e3:.1f} ms", ""),
         ("inclusion proof, median / p99", _ms(proofs), "p99 ≤ 10 ms"),
         ("consistency proof, median / p99", _ms(roots), "p99 ≤ 10 ms"),
-        ("proof file with one cosignature", f"{proof_bytes:,} bytes", "≤ 1,200"),
+        ("proof file, signed / with one cosignature", f"{alone_bytes:,} / {proof_bytes:,} bytes", "≤ 1,200"),
         ("export", f"{exported_s:.1f} s", ""),
         ("offline audit of all of it", f"{audited_s:.1f} s", "≤ 15 s"),
         ("memory of the audit", f"{audit_mb:.0f} MB", "≤ 64 MB"),
