@@ -7,6 +7,7 @@ import os
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from mohist.app.evidence import Evidence, open_evidence
 from mohist.app.projection import KEY, signing_key
 from mohist.base import ExitCode
 from mohist.cli.main import main
+from mohist.delivery.artefact import dir_hash
+from mohist.delivery.chronicle import DeliveryChronicle
 from mohist.ledger import Content, Draft
 from mohist.report import ReportError
 from mohist.report.statement import AUTHORSHIP, opened, sealed
@@ -281,3 +284,22 @@ def test_a_bill_of_materials_holds_to_the_schema_and_names_models_prompts_and_ru
     (workflow,) = bill["formulation"][0]["workflows"]
     assert workflow["uid"] == "run-1"
     assert "Greet people" not in text
+
+
+def test_provenance_is_made_of_what_was_entered_of_a_build(greeting: Room, tmp_path: Path) -> None:
+    (tmp_path / "built" / "sub").mkdir(parents=True)
+    (tmp_path / "built" / "a").write_bytes(b"one")
+    (tmp_path / "built" / "sub" / "b").write_bytes(b"two")
+    digest = dir_hash(tmp_path / "built")
+    rows = f"{sha256(b'one').hexdigest()}  a\n{sha256(b'two').hexdigest()}  sub/b\n"
+    assert digest == sha256(rows.encode()).hexdigest()
+    greeting("provenance", "dlv-1", ends=ExitCode.USAGE)
+    chronicle = DeliveryChronicle(greeting.evidence, greeting.evidence.name)
+    chronicle.about_to(f"dlv-1/1/artefact/{'c' * 40}", "artefact")
+    chronicle.happened(f"dlv-1/1/artefact/{'c' * 40}", {"folder": "x", "dir_hash": digest, "build": "make"})
+    (line,) = greeting("provenance", "dlv-1").splitlines()
+    said = opened(json.loads(line), signing_key(greeting.evidence.home.folder).public_key())
+    assert said["subject"] == [{"name": "dlv-1", "digest": {"dirHash1": digest}}]
+    definition = said["predicate"]["buildDefinition"]
+    assert definition["externalParameters"]["command"] == "make"
+    assert definition["resolvedDependencies"] == [{"digest": {"gitCommit": "c" * 40}}]

@@ -167,6 +167,10 @@ class Inquiry:
         """Who it is, where that is known; else the pseudonym."""
         return self._person(pseudonym)
 
+    def stream(self, name: str) -> list[dict[str, Any]]:
+        """The entries of a stream, each with its index."""
+        return [{"index": index, **decode(leaf)} for index, leaf in self._log.stream(name)]
+
     def is_mapped(self, commit: str) -> bool:
         """Whether any entry maps a commit."""
         return self._writings.is_mapped(commit)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mohist.app.evidence import Evidence
 from mohist.app.inquiry import Inquiry
 from mohist.ledger import Draft, LedgerError
-from mohist.report import material, note, statement
+from mohist.report import NoSuchLineError, material, note, statement
 
 KEY = "attestation.key"
 """In the ledger's folder: P-256, PEM. Made once; its public part stands beside it."""
@@ -87,6 +87,42 @@ async def bill(asked: Inquiry, commits: Sequence[str], version: str = "") -> dic
     return material.bill(
         mapped, name=asked.root.name, version=version, origin=asked.origin, at=at, entry_of=asked.entry
     )
+
+
+def provenance(asked: Inquiry, evidence: Evidence, delivery_id: str) -> list[dict[str, Any]]:
+    """Signed SLSA provenance of each artefact that a delivery built, from its entries.
+
+    Raises:
+        NoSuchLineError: it built none, or built it before its digest was entered.
+    """
+    begun: dict[str, dict[str, Any]] = {}
+    made = []
+    for entry in asked.stream(f"delivery:{delivery_id}"):
+        data = entry.get("data", {})
+        if entry["kind"] == "tool.intent" and data.get("effect") == "artefact":
+            begun[entry["key"]] = entry
+        elif entry["kind"] == "tool.result" and "dir_hash" in data:
+            start = begun[entry["about"]["intent"]]
+            commit = start["data"]["step"].rpartition("/")[2]
+            made.append(
+                statement.provenance(
+                    [{"name": delivery_id, "digest": {"dirHash1": data["dir_hash"]}}],
+                    commit,
+                    parameters={"command": data.get("build", ""), "delivery": delivery_id},
+                    builder=f"urn:mohist:{asked.origin}",
+                    invocation=f"urn:mohist:{asked.origin}:{entry['index']}",
+                    started=_moment(start["at"]),
+                    finished=_moment(entry["at"]),
+                )
+            )
+    if not made:
+        raise NoSuchLineError(f"No artefact of a delivery {delivery_id!r} is in the ledger.", "Name one that deployed.")
+    key = signing_key(evidence.home.folder)
+    return [statement.sealed(statement.encoded(one), key) for one in made]
+
+
+def _moment(at_us: int) -> str:
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def signing_key(folder: Path) -> ec.EllipticCurvePrivateKey:

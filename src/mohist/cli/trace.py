@@ -39,13 +39,14 @@ examples:
   mohist trace notes                writes what is known into refs/notes/ai (Git AI 3.0.0) and refs/notes/agent-trace
   mohist trace attest HEAD          a signed in-toto statement about a commit (DSSE); its digest goes into the ledger
   mohist trace bom v1.2..v1.3       the models, prompts and runs behind a release, as CycloneDX
+  mohist trace provenance dlv-01…   SLSA provenance of what a delivery built, an envelope a line
 
 Without A..B, `map` takes the newest commits that are in no map yet. A file that is called like one of these words: ./map
 
 exit codes: 0 done, 2 no such file, line or commit."""
 
 _LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
-VERBS = ("map", "notes", "attest", "bom")
+VERBS = ("map", "notes", "attest", "bom", "provenance")
 PROMPT_LINES = 8
 FILES_SHOWN = 20
 
@@ -53,7 +54,9 @@ FILES_SHOWN = 20
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("what", nargs="?", metavar="FILE[:LINE[-LINE]]|COMMIT|VERB", help="what is asked about")
-    parser.add_argument("range", nargs="?", default="", metavar="A..B", help="for a verb: which commits")
+    parser.add_argument(
+        "range", nargs="?", default="", metavar="A..B|DELIVERY", help="for a verb: which commits, or whose artefact"
+    )
     parser.add_argument("--summary", action="store_true", help="of the whole repository, as it is in HEAD")
     parser.add_argument(
         "--people", action="store_true", help="with --summary: by person as well, where ledger.people_statistics is on"

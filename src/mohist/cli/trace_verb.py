@@ -96,4 +96,12 @@ async def _bom(asked: Inquiry, _: Evidence, args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-_VERBS = {"map": _map, "notes": _notes, "attest": _attest, "bom": _bom}
+async def _provenance(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> int:
+    from mohist.app.projection import provenance
+
+    for envelope in provenance(asked, evidence, args.range):
+        print(json.dumps(envelope))
+    return ExitCode.DONE
+
+
+_VERBS = {"map": _map, "notes": _notes, "attest": _attest, "bom": _bom, "provenance": _provenance}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from hashlib import sha256
 from pathlib import Path
 
 from anyio import to_thread
@@ -34,8 +36,27 @@ async def make_artefact(delivery: Delivery, commit: str, build: BuildSpec, book:
                 f"The build of the artefact {how}.", ran.output[-_TAIL:].decode("utf-8", "replace").strip()
             )
     folder = await to_thread.run_sync(_below, copy, build.artefact)
-    await to_thread.run_sync(book.done, key, {"folder": str(folder)})
+    told = {"folder": str(folder), "dir_hash": await to_thread.run_sync(dir_hash, folder), "build": build.command}
+    await to_thread.run_sync(book.done, key, told)
     return folder
+
+
+def dir_hash(folder: Path) -> str:
+    """What in-toto calls `dirHash1`, hex: SHA-256 over the digests and names of all files (golang.org/x/mod/sumdb/dirhash, Hash1).
+
+    A link counts as what it says, not as what it leads to.
+    """
+    rows = []
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            data = os.fsencode(path.readlink())
+        elif path.is_file():
+            data = path.read_bytes()
+        else:
+            continue
+        rows.append((path.relative_to(folder).as_posix(), sha256(data).hexdigest()))
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(rows))
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _below(copy: Path, name: str) -> Path:
