@@ -32,6 +32,8 @@ from mohist.delivery.store import Store
 from mohist.ledger import Content, Draft, Kind, Receipt, Value
 
 MAX_WORD_CHARS = 300
+RUN = "run"
+"""The kind of effects that are an agent's runs."""
 OVER = frozenset({"done", "failed", "skipped"})
 """Of a stage's statuses: nothing more comes of that row."""
 
@@ -210,7 +212,9 @@ class DeliveryChronicle:
         self._enter("deploy", delivery_id, key, "system:delivery", data)
 
     def about_to(self, key: str, kind: str) -> None:
-        """An effect outside is about to be had, if it was not had before."""
+        """An effect outside is about to be had, if it was not had before. Runs enter themselves."""
+        if kind == RUN:
+            return
         self._enter(
             "tool.intent", key.partition("/")[0], f"effect/{key}", "system:delivery", {"effect": kind, "step": key}
         )
