@@ -247,9 +247,11 @@ def test_notes_are_written_on_demand_read_by_git_and_leave_those_of_others_alone
     assert greeting.git("notes", "--ref=ai", "show", theirs).startswith("src/x.rs")
     assert [one["written"] for one in greeting.json("notes")] == [0, 0]
     # A note that another program wrote on a commit with lines of runs stays, and that is said.
-    greeting.git("notes", "--ref=ai", "add", "-f", "-m", "mine", "HEAD")
-    assert greeting.json("notes")[0]["others"] == [greeting.git("rev-parse", "HEAD")]
-    assert greeting.git("notes", "--ref=ai", "show", "HEAD") == "mine"
+    other = note.replace('"tool": "mohist"', '"tool": "cursor"')
+    for text in ("mine", other):
+        greeting.git("notes", "--ref=ai", "add", "-f", "-m", text, "HEAD")
+        assert greeting.json("notes")[0]["others"] == [greeting.git("rev-parse", "HEAD")]
+        assert greeting.git("notes", "--ref=ai", "show", "HEAD") == text
 
 
 def test_a_statement_is_signed_names_commit_and_tree_and_its_digest_is_entered(greeting: Room) -> None:
