@@ -53,12 +53,16 @@ class Client:
         made = dev.mohist("keys", "create", "--user", "ann", "--team", "core", "--json").json
         self.key = next(value for value in made.values() if isinstance(value, str) and value.startswith("mhk-"))
 
-    def post(self, dialect: str, body: dict[str, Any]) -> tuple[int, str]:
+    def post(
+        self, dialect: str, body: dict[str, Any], *, query: str = "", headers: dict[str, str] | None = None
+    ) -> tuple[int, str]:
         line = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=LIMIT_S)
-        head = {"authorization": f"Bearer {self.key}", "content-type": "application/json", "user-agent": "cli/1"}
+        head = {"authorization": f"Bearer {self.key}", "content-type": "application/json", "user-agent": "cli/1"} | (
+            headers or {}
+        )
 
         def answered() -> tuple[int, str] | None:
-            line.request("POST", PATHS[dialect], json.dumps(body), head)
+            line.request("POST", PATHS[dialect] + query, json.dumps(body), head)
             answer = line.getresponse()
             text = answer.read().decode()
             return None if answer.status == 401 else (answer.status, text)  # it may not have heard of the key yet
@@ -232,3 +236,21 @@ def test_a_run_in_process_is_stopped_as_a_client_is(dev: Developer, upstream: St
     assert done.code != 0
     assert not endpoint.requests
     assert "Mohist's guard did not send this request" in done.err + done.out
+
+
+def test_a_secret_in_a_header_or_in_the_query_does_not_leave_either(dev: Developer, upstream: Start) -> None:
+    endpoint = upstream(says("hello"))
+    client = Client(dev, endpoint, "openai-chat")
+    secret = github_token()
+    body = asked("openai-chat", "hello")
+    status, text = client.post("openai-chat", body, headers={"x-note": secret})
+    assert (status, secret in text) == (400, False)
+    assert "the header x-note" in text
+    status, text = client.post("openai-chat", body, query=f"?note={secret}")
+    assert (status, secret in text) == (400, False)
+    assert "the query of the request" in text
+    assert endpoint.requests == []
+    # An id that is random and of no known format is no secret here: clients send many.
+    status, _ = client.post("openai-chat", body, headers={"x-request-id": "6f1c2d8e9a7b4c5d8e9f0a1b2c3d4e5f"})
+    assert status == 200
+    client.stop()

@@ -114,6 +114,7 @@ class Inspection:
                 upstream.name, upstream.provider, upstream.region, upstream.data_class, upstream.self_hosted
             ),
             body=outgoing.envelope.body,
+            head=_head(outgoing),
         )
 
     def _replaced(self, outgoing: Outgoing, body: bytes) -> Outgoing:
@@ -121,3 +122,10 @@ class Inspection:
         if (envelope.model, envelope.stream) != (outgoing.envelope.model, outgoing.envelope.stream):
             raise SieveError("the guard changed the model or the way of answering")
         return replace(outgoing, envelope=envelope)
+
+
+def _head(outgoing: Outgoing) -> tuple[tuple[str, str], ...]:
+    """Headers that the client chose and that are passed on, and the query."""
+    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in outgoing.headers]
+    query = outgoing.query.decode("latin-1").removeprefix("?")
+    return (*named, ("?", query)) if query else tuple(named)

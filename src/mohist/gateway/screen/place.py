@@ -46,6 +46,13 @@ class Places:
 
     def words(self, block: Block, offset: int) -> str:
         """As `words`."""
+        if block.path.startswith("?"):
+            name = block.path[1:]
+            return (
+                "the query of the request"
+                if name == "?"
+                else f"the header {name if _PRINTABLE.fullmatch(name) else ''}".strip()
+            )
         said = _OF[block.source].replace("{}", tool_name(block.name)).removesuffix(" ")
         number = message_number(block)
         if number is not None:

@@ -16,14 +16,17 @@ from mohist.gateway.screen.mask import Absences, can_mask, is_sealed, masked
 from mohist.gateway.screen.message import stopped
 from mohist.gateway.screen.note import Released, Take, nobody, nothing
 from mohist.gateway.screen.splice import spliced
-from mohist.guard import Digest, Limits, Request, Scanner
+from mohist.guard import Block, Digest, Found, Limits, Request, Scanner
 from mohist.guard.limit import DEFAULT
 from mohist.guard.placeholder import Mint, Placeholders
 from mohist.guard.restore import Words
-from mohist.guard.ruling import MASKING, Mode, Rulebook
+from mohist.guard.ruling import BLOCKING, MASKING, Mode, Rulebook
 from mohist.guard.session import Sessions
 
 _STOPPING: Final = ("ask", "block")
+HEAD_CHARS: Final = 12
+"""A shorter header holds no secret of a known format."""
+_HEAD_DETECTORS: Final = ("secret", "listed")
 _EMPTY: Final = Memory()
 
 
@@ -91,7 +94,7 @@ class Screen:
             return None
         call = Request(request.body, request.dialect, self._settings.limits)
         self._watch(request, call.blocks)
-        founds = self._scanner.scan(call.blocks)
+        founds = [*self._scanner.scan(call.blocks), *self._heads(request)]
         known = self._sessions.get(request.principal.key_id, request.session_id)
         if not known and not any(found.findings for found in founds):
             return Pass(_EMPTY)
@@ -125,9 +128,18 @@ class Screen:
         judge = Judge(self._rulebook, self._released, mode, request, "in")
         return Follower(self._scanner, judge, memory, self._take, self._clock, self._digest, enforce=mode == "enforce")
 
+    def _heads(self, request: Outbound) -> list[Found]:
+        """What stands in headers and in the query: secrets by format, and listed ones; of ids there are too many to guess."""
+        blocks = [Block(value, "metadata", f"?{name}") for name, value in request.head if len(value) >= HEAD_CHARS]
+        found = []
+        for one in self._scanner.scan(blocks):
+            sure = [f for f in one.findings if f.detector in _HEAD_DETECTORS and f.confidence >= BLOCKING]
+            found.append(Found(one.block, tuple(sure)))
+        return found
+
     def _feasible(self, call: Request, one: Judged) -> Judged:
         """What can be done where it stands: a place that can't be changed can't be masked."""
-        if one.decision.action != "mask" or can_mask(call, one.index):
+        if one.decision.action != "mask" or (one.index < len(call.blocks) and can_mask(call, one.index)):
             return one
         # What the model thought its vendor wrote, so the vendor has it; anything else must not go.
         action = "note" if is_sealed(one.block) else "block"
