@@ -37,10 +37,10 @@ class Outbound:
     destination: Destination
     body: bytes
     """Its content coding undone; JSON, an object."""
-    head: tuple[tuple[str, str], ...] = ()
-    """What goes with it besides: headers that are passed on, by name, and the query under the name "?"."""
     memory: object = None
     """Of a body that was let out: what the guard wants to know again when the answer comes."""
+    head: tuple[tuple[str, str], ...] = ()
+    """What goes with it besides: headers that are passed on, by name, and the query under the name "?"."""
 
 
 @dataclass(frozen=True, slots=True)
