@@ -128,7 +128,7 @@ def _evidence(office: Office, site: Site) -> bool:
         _tell(f"the evidence does not hold: {verdict.step}: {verdict.where}: {verdict.why}")
         return False
     _tell(f"evidence: {size} entries in {folder}, verified: {', '.join(verdict.steps)}")
-    _tell(f"change an entry, a tile or the checkpoint in it, then: python {folder}/verify.py {folder} --key '{key}'")
+    _tell(f"change an entry, a tile or the checkpoint in it, then: mohist ledger verify {folder} --key '{key}'")
     return True
 
 
