@@ -20,7 +20,7 @@ def office(tmp_path: Path, clock: FakeClock) -> Iterator[Office]:
     made = Office({"MOHIST_HOME": str(tmp_path), "HOME": str(tmp_path)})
     made.clock = made.book._clock = clock
     made.book.create(
-        Delivery("d-1", "/work/shop", "Ship free", "text", "ann", "a" * 40, "main", "b", "waiting", "plan", 1, 1, 1)
+        Delivery("d-1", "/srv/shop", "Ship free", "text", "ann", "a" * 40, "main", "b", "waiting", "plan", 1, 1, 1)
     )
     yield made
     made.close()

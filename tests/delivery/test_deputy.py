@@ -22,7 +22,7 @@ def book(clock: FakeClock) -> FakeBook:
     made = FakeBook(clock.now_ms)
     made.create(
         Delivery(
-            "d-1", "/work/shop", "Ship free", "text", "ann", "a" * 40, "main", "b", "waiting", "plan", 1, 1, 1
+            "d-1", "/srv/shop", "Ship free", "text", "ann", "a" * 40, "main", "b", "waiting", "plan", 1, 1, 1
         )
     )  # fmt: skip
     made.put_spec("d-1", Spec(1, DIGEST, "# x", ()))

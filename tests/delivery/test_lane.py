@@ -24,7 +24,7 @@ def book_with_notes(clock: FakeClock, kinds: Sequence[str]) -> FakeBook:
     book = FakeBook(clock.now_ms)
     book.create(
         Delivery(
-            "d-1", "/work/shop", "Ship free", "text", "ann", "a" * 40, "main", "mohist/d-1", "waiting", "merge", 1, 1, 1
+            "d-1", "/srv/shop", "Ship free", "text", "ann", "a" * 40, "main", "mohist/d-1", "waiting", "merge", 1, 1, 1
         )
     )
     for kind in kinds:

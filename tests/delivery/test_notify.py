@@ -22,7 +22,7 @@ NOTE = Note(3, "gate", "waits for merge <into> main & more", 1_000, {"gate": "d.
 
 def delivery() -> Delivery:
     return Delivery(
-        "d-1", "/work/shop", "Ship free", "text", "ann", "a" * 40, "main", "mohist/d-1", "waiting", "merge", 1, 1, 1
+        "d-1", "/srv/shop", "Ship free", "text", "ann", "a" * 40, "main", "mohist/d-1", "waiting", "merge", 1, 1, 1
     )
 
 

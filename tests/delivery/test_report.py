@@ -65,7 +65,7 @@ def evidence(subject: str, phase: str, exit_code: int, commit: str) -> Evidence:
 
 def facts() -> Facts:
     delivery = Delivery(
-        "dlv-1", "/work/shop", "Orders of 100 or more ship free.", "text", "ann", BASE, "main", "mohist/dlv-1", "done",
+        "dlv-1", "/srv/shop", "Orders of 100 or more ship free.", "text", "ann", BASE, "main", "mohist/dlv-1", "done",
         "report", 1, T0, T0 + 60_000, spent_microusd=123_400, spent_tokens=4_321, commit=CHANGE, merged=MERGED,
     )  # fmt: skip
     criteria = (

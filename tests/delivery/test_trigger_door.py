@@ -30,7 +30,7 @@ ISSUE = {"action": "opened", "issue": {"title": "Ship free", "body": "From 100 o
 def trigger(most_open: int = 20) -> Trigger:
     how = Webhook("github", "SHOP_HOOK", when=(("/action", ("opened",)),))
     template = Template("{/issue/title}\n\n{/issue/body}")
-    return Trigger("issues", how, Path("/work/shop"), "issues", "f", template, most_open=most_open)
+    return Trigger("issues", how, Path("/srv/shop"), "issues", "f", template, most_open=most_open)
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:

@@ -25,7 +25,7 @@ def firing(key: str = "k", delivery_id: str = "dlv-1", trigger: str = "nightly@1
 
 def delivery(delivery_id: str, status: str = "working") -> Delivery:
     return Delivery(
-        delivery_id, "/work/shop", "Ship free", "text", "ann", "a" * 40, "main", "b", status, "plan", 1, 1, 1  # type: ignore[arg-type]
+        delivery_id, "/srv/shop", "Ship free", "text", "ann", "a" * 40, "main", "b", status, "plan", 1, 1, 1  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ CRON = """
 kind = "cron"
 schedule = "30 2 * * 1-5"
 zone = "Europe/Berlin"
-repository = "/work/shop"
+repository = "/srv/shop"
 requester = "nightly"
 requirement = "Bring the dependencies up to date."
 """
@@ -25,7 +25,7 @@ WEBHOOK = """
 kind = "webhook"
 scheme = "github"
 secret_env = "SHOP_HOOK"
-repository = "/work/shop"
+repository = "/srv/shop"
 requester = "issues"
 requirement = "{/issue/html_url}"
 [trigger.issues.when]
@@ -36,7 +36,7 @@ DROP = """
 [trigger.inbox]
 kind = "drop"
 folder = "/srv/inbox"
-repository = "/work/shop"
+repository = "/srv/shop"
 requester = "inbox"
 """
 
@@ -57,7 +57,7 @@ def test_each_kind_is_read_with_its_defaults() -> None:
 
 def test_the_same_name_for_another_repository_is_another_trigger() -> None:
     (here,) = load_triggers(DROP, "f").triggers
-    (there,) = load_triggers(DROP.replace("/work/shop", "/work/site"), "f").triggers
+    (there,) = load_triggers(DROP.replace("/srv/shop", "/srv/site"), "f").triggers
     assert here.ident.startswith("inbox@")
     assert here.ident != there.ident
 
@@ -84,7 +84,7 @@ def test_nothing_listens_unless_it_is_said_and_beyond_this_machine_only_behind_t
         (CRON.replace("requirement", "requirment"), "did you mean 'requirement'"),
         (CRON.replace("Bring", "Bring {/issue/title}"), "brings no JSON"),
         (CRON.replace('requirement = "Bring the dependencies up to date."', ""), "needs requirement"),
-        (CRON.replace("/work/shop", "shop"), "must be absolute"),
+        (CRON.replace("/srv/shop", "shop"), "must be absolute"),
         (CRON.replace('requester = "nightly"', ""), "requester"),
         (CRON + 'folder = "/srv"\n', "folder belongs to kind 'drop'"),
         (WEBHOOK.replace('secret_env = "SHOP_HOOK"', ""), "either secret_env or secret_file"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from random import Random
 from string import ascii_letters, digits
+from uuid import UUID
 
 import pytest
 
@@ -127,6 +128,15 @@ def test_hits_below_the_asked_confidence_are_not_reported() -> None:
 def test_only_a_files_path_is_read() -> None:
     text = f'token = "{made(9, 20)}"\n'
     assert hits(text, "/messages/3/content", "user") == hits(text, "/fixtures/cassettes/test.py", "user")
+
+
+def test_a_clients_own_session_ids_are_left_alone_where_no_model_reads_them() -> None:
+    ids = [str(UUID(int=Random(seed).getrandbits(128), version=4)) for seed in range(200)]
+    texts = [json.dumps({"device_id": "", "session_id": each}) for each in ids]
+    assert any(hits(text, source="user") for text in texts)
+    assert not any(hits(text, source="metadata") for text in texts)
+    told = f'{{"password": "{made(4)}"}}'
+    assert hits(told, source="metadata") == hits(told, source="user") != []
 
 
 def test_both_engines_lead_to_the_same_hits() -> None:
