@@ -15,6 +15,7 @@ from mohist.sandbox.errors import (
     RefusedError,
     SandboxError,
 )
+from mohist.sandbox.fence import Asked, Attempt, Credential, Decision, Dial, FenceLimits, Refuse, Serve
 from mohist.sandbox.git import Change, Git
 from mohist.sandbox.history import History, Introduced, Told, batches
 from mohist.sandbox.landlock import Landlock
@@ -27,13 +28,19 @@ from mohist.sandbox.store import Author, GitStore
 from mohist.sandbox.toolchain import find_toolchains
 
 __all__ = [
+    "Asked",
+    "Attempt",
     "Author",
     "AwayError",
     "BarredError",
     "Bubblewrap",
     "Change",
     "Completed",
+    "Credential",
+    "Decision",
+    "Dial",
     "Exit",
+    "FenceLimits",
     "Git",
     "GitError",
     "GitStore",
@@ -48,12 +55,14 @@ __all__ = [
     "NoSandboxError",
     "Process",
     "Profile",
+    "Refuse",
     "RefusedError",
     "Remote",
     "RemoteStore",
     "Repository",
     "Sandbox",
     "SandboxError",
+    "Serve",
     "Told",
     "batches",
     "find_repository",
