@@ -8,6 +8,7 @@ import random
 import re._constants as sre
 import string
 from datetime import date
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,7 @@ from mohist.guard.secret import (
     secret_detector,
 )
 from mohist.guard.secret.predicate import Candidate, predicate
+from mohist.guard.secret.rulefile import own_text
 from mohist.guard.secret.word import entropy, wordlike
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +152,15 @@ def test_what_a_second_opinion_finds_is_found() -> None:
                     missed.append(rule.id)
     assert missed == []
     assert seen > 300
+
+
+def test_our_own_rules_have_the_form_that_a_companys_must_have() -> None:
+    read = read_rules(own_text(), source="mohist", where="own.toml", checked=False)
+    ours = own_rules()
+    assert (read.matches, read.passes) == (ours.matches, ours.passes)
+    for one, other in zip(read.rules, ours.rules, strict=True):
+        # What a rule drops is a function; `filters` is what it was made from.
+        assert replace(one, drop=other.drop, weak=other.weak) == other
 
 
 @pytest.mark.parametrize("rule", [rule.id for rule in own_rules().rules])

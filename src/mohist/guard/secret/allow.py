@@ -15,18 +15,11 @@ Marks inside a text ("ignore this line") are never honoured here: whoever writes
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from mohist.guard.errors import GuardRuleError
 from mohist.guard.finding import Finding
-
-_WIDE = {"", "*", "**", "**/*"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +61,6 @@ class Allowances:
         return next((one for one in self._holding if one.covers(finding, path)), None)
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    value: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
-    rule: Annotated[str, Field(min_length=1)] = "*"
-    path: Annotated[str, Field(min_length=1)] = "*"
-    reason: Annotated[str, Field(min_length=3)]
-    owner: Annotated[str, Field(min_length=2)]
-    until: dt.date | None = None
-
-    @model_validator(mode="after")
-    def _narrow(self) -> Self:
-        if self.value is None and self.rule in _WIDE and self.path in _WIDE:
-            raise ValueError("it would let everything pass; give a value, a rule or a path")
-        return self
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    allow: tuple[_Row, ...] = ()
-
-
 def read_allowances(text: str, *, where: str) -> tuple[Allowance, ...]:
     """What a file lets pass.
 
@@ -101,12 +71,7 @@ def read_allowances(text: str, *, where: str) -> tuple[Allowance, ...]:
     Raises:
         GuardRuleError: it can't be taken; says what and where.
     """
-    try:
-        rows = _File.model_validate(tomllib.loads(text)).allow
-    except tomllib.TOMLDecodeError as error:
-        raise GuardRuleError(f"{where} is no TOML: {error}.") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise GuardRuleError(f"{where}, {place}: {first['msg']}.") from None
+    from mohist.guard.secret.shape import AllowFile, shaped
+
+    rows = shaped(AllowFile, text, where).allow
     return tuple(Allowance(row.reason, row.owner, row.until, row.value or "", row.rule, row.path) for row in rows)

@@ -7,9 +7,6 @@ import os
 import stat
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mohist.guard.errors import GuardDataError, GuardRuleError
 from mohist.guard.secret.listed import Listed, Trace
@@ -22,29 +19,6 @@ FILE_NAME = "guard-listed.json"
 def listed_path(home: Path) -> Path:
     """Where the list is kept unless the settings name another file."""
     return home / FILE_NAME
-
-
-class _Trace(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    form: str
-    length_bytes: Annotated[int, Field(ge=8)]
-    gram: Annotated[int, Field(ge=0, lt=1 << 32)]
-    mac: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-
-
-class _Secret(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    label: str
-    traces: tuple[_Trace, ...]
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int
-    secrets: tuple[_Secret, ...]
 
 
 class Register:
@@ -73,10 +47,11 @@ class Register:
             raise GuardDataError(f"The list of secrets {str(self._path)!r} can't be read ({error.strerror}).") from None
         if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise GuardDataError(f"The list of secrets {str(self._path)!r} may be changed by others.", "chmod 600 it.")
-        try:
-            read = _File.model_validate_json(data)
-        except ValidationError:
-            raise GuardDataError(f"The list of secrets {str(self._path)!r} is damaged.") from None
+        from mohist.guard.secret.shape import listed_file
+
+        read = listed_file(data)
+        if read is None:
+            raise GuardDataError(f"The list of secrets {str(self._path)!r} is damaged.")
         if read.format != FORMAT:
             raise GuardDataError(f"The list of secrets has format {read.format}; this program reads {FORMAT}.")
         return tuple(

@@ -20,9 +20,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mohist.guard.block import Block
 from mohist.guard.detector import Match
@@ -31,6 +28,7 @@ from mohist.guard.matcher import Expression
 from mohist.guard.secret.detector import SecretDetector
 from mohist.guard.secret.example import filled
 from mohist.guard.secret.predicate import NEVER, predicate
+from mohist.guard.secret.row import Row
 from mohist.guard.secret.rule import HIGH, SURE, Rule
 from mohist.guard.view import View
 
@@ -50,34 +48,6 @@ def total(items: list[Item], tax_percent: int = 19) -> int:
 {"name": "example", "version": "1.4.2", "license": "MIT", "scripts": {"test": "pytest -q", "build": "make all"}}
 Please read README.md, then run `./configure --prefix=/usr && make`; questions go to people@example.org.
 """
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
-    name: str = ""
-    expression: Annotated[str, Field(min_length=1, max_length=4096)]
-    ignore_case: bool = False
-    keywords: tuple[str, ...] = ()
-    data_class: Annotated[str, Field(alias="class", pattern=r"^[a-z][a-z0-9.-]{0,63}$")] = "secret.company"
-    confidence: Annotated[float, Field(gt=0, le=1)] | None = None
-    sure: str = ""
-    width: Annotated[int, Field(gt=0, le=65536)] = 1024
-    validator: str = ""
-    strict: bool = False
-    drop: list[Any] | None = None
-    weak: list[Any] | None = None
-    path: str = ""
-    beside: tuple[str, ...] = ()
-    matches: tuple[str, ...]
-    passes: tuple[str, ...]
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rule: tuple[_Row, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +127,10 @@ def read_rules(text: str, *, source: str, where: str, checked: bool = True) -> R
     Raises:
         GuardRuleError: the file or a rule can't be taken; says which and why.
     """
-    try:
-        rows = _File.model_validate(tomllib.loads(text)).rule
-    except tomllib.TOMLDecodeError as error:
-        raise GuardRuleError(f"{where} is no TOML: {error}.") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise GuardRuleError(f"{where}, {place}: {first['msg']}.") from None
-    read = RuleFile(
-        tuple(_rule(row, source, where) for row in rows),
-        {f"{source}.{row.id}": row.matches for row in rows},
-        {f"{source}.{row.id}": row.passes for row in rows},
-    )
+    from mohist.guard.secret.shape import RulesFile, shaped
+
+    rows = [one.row() for one in shaped(RulesFile, text, where).rule]
+    read = _read(rows, source, where)
     SecretDetector(read.rules)  # one id twice, an unknown validator, a bad path
     if checked:
         for rule in read.rules:
@@ -181,7 +142,15 @@ def read_rules(text: str, *, source: str, where: str, checked: bool = True) -> R
     return read
 
 
-def _rule(row: _Row, source: str, where: str) -> Rule:
+def _read(rows: Sequence[Row], source: str, where: str) -> RuleFile:
+    return RuleFile(
+        tuple(_rule(row, source, where) for row in rows),
+        {f"{source}.{row.id}": row.matches for row in rows},
+        {f"{source}.{row.id}": row.passes for row in rows},
+    )
+
+
+def _rule(row: Row, source: str, where: str) -> Rule:
     if row.sure and (row.sure not in SURE or row.confidence is not None):
         raise GuardRuleError(f"{where}, {row.id!r}: `sure` is one of {', '.join(SURE)}, and stands for `confidence`.")
     try:
@@ -271,7 +240,12 @@ def _text(path: Path) -> str:
 def own_rules() -> RuleFile:
     """Our own rules: Chinese clouds, webhooks, headers, connection strings, credentials' files, further vendors' formats.
 
-    Their examples are checked by the tests, not at each start.
+    Their form and their examples are checked by the tests, not at each start.
     """
-    text = "".join((files("mohist.guard") / "data" / name).read_text(encoding="utf-8") for name in _OWN)
-    return read_rules(text, source="mohist", where="own.toml", checked=False)
+    tables = tomllib.loads(own_text())["rule"]
+    return _read([Row.from_table(table) for table in tables], "mohist", "own.toml")
+
+
+def own_text() -> str:
+    """Our own rules as they are written."""
+    return "".join((files("mohist.guard") / "data" / name).read_text(encoding="utf-8") for name in _OWN)
