@@ -7,8 +7,8 @@ import importlib.util
 import random
 import re._constants as sre
 import string
-from datetime import date
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 from types import ModuleType
