@@ -43,8 +43,11 @@ def build_matcher(
         raise GuardRuleError(f"The detector {twice[0]!r} has two patterns named {twice[1]!r}.")
     if engine == "re2" or (engine in ("auto", "kept") and find_spec("hyperscan") is None):
         return Re2Matcher(expressions, matches_max)
-    from mohist.guard.matcher.native import HyperscanMatcher, is_kept
+    from mohist.guard.matcher.native import HyperscanMatcher, kept
 
-    if engine == "kept" and not is_kept(expressions, cache):
-        return Re2Matcher(expressions, matches_max)
+    if engine == "kept":
+        automaton = kept(expressions, cache)
+        if automaton is None:
+            return Re2Matcher(expressions, matches_max)
+        return HyperscanMatcher(expressions, matches_max, cache, automaton)
     return HyperscanMatcher(expressions, matches_max, cache)

@@ -10,7 +10,7 @@ import hyperscan
 
 from mohist.guard.detector import Match
 from mohist.guard.errors import GuardError, GuardLimitError
-from mohist.guard.matcher.automaton import compiled, store, stored, token
+from mohist.guard.matcher.automaton import Automaton, compiled, store, stored, token
 from mohist.guard.matcher.expression import Expression
 from mohist.guard.matcher.reading import Reading, Window
 from mohist.guard.view import View
@@ -19,9 +19,9 @@ TEXT_MAX_BYTES = (1 << 31) - 1
 """Hyperscan counts in 32 bits."""
 
 
-def is_kept(expressions: Sequence[Expression], cache: Path | None) -> bool:
-    """Whether the automaton of these was compiled before and is there."""
-    return cache is not None and stored(cache, _key(expressions)) is not None
+def kept(expressions: Sequence[Expression], cache: Path | None) -> Automaton | None:
+    """The automaton of these, where it was compiled before and can be read."""
+    return stored(cache, _key(expressions)) if cache is not None else None
 
 
 def _key(expressions: Sequence[Expression]) -> str:
@@ -37,23 +37,29 @@ class HyperscanMatcher:
         expressions: all detectors' patterns.
         matches_max: of one pattern in one text.
         cache: folder for the compiled automaton; None: it is compiled anew, which takes seconds.
+        automaton: what was kept of it, if that is known already.
     """
 
-    def __init__(self, expressions: Sequence[Expression], matches_max: int, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        expressions: Sequence[Expression],
+        matches_max: int,
+        cache: Path | None = None,
+        automaton: Automaton | None = None,
+    ) -> None:
         self._expressions = expressions
         self._matches_max = matches_max
         self._widths = [expression.width_bytes for expression in expressions]
         self._local = threading.local()
         sources = [expression.sought for expression in expressions]
-        key = _key(expressions)
-        automaton = stored(cache, key) if cache is not None else None
+        automaton = automaton or kept(expressions, cache)
         if automaton is None:
             # What is kept has passed this; RE2 then compiles what it is asked for, when it is.
             for expression in expressions:
                 expression.compile()
             automaton = compiled(sources)
             if cache is not None:
-                store(cache, key, automaton)
+                store(cache, _key(expressions), automaton)
         self._database = automaton.database
         self._refused = [expressions[index] for index in automaton.refused]
 
