@@ -42,6 +42,10 @@ class Principal:
     project: str = ""
     team: str = ""
     roles: tuple[Role, ...] = ("caller",)
+    tool: str = ""
+    """The tool and version that the key was made for; empty: for none in particular."""
+    repository: str = ""
+    """What that tool's project is called; empty: not known."""
 
 
 @light_dataclass(frozen=True, slots=True)

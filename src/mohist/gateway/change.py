@@ -1,4 +1,4 @@
-"""Who changed keys and budgets, how and when: one row for each change, written with it or not at all.
+"""Who changed keys, budgets and the register, how and when: one row for each change, written with it or not at all.
 
 A change is numbered by the revision that it makes, so the numbers grow without two alike, whichever process makes it.
 """
@@ -15,7 +15,17 @@ from sqlalchemy import Connection, insert
 from mohist.base import Clock, SystemClock
 from mohist.gateway.schema import CHANGES
 
-Action = Literal["key.create", "key.change", "key.rotate", "key.revoke", "budget.set", "budget.remove"]
+Action = Literal[
+    "key.create",
+    "key.change",
+    "key.rotate",
+    "key.revoke",
+    "budget.set",
+    "budget.remove",
+    "register.change",
+    "register.propose",
+    "register.withdraw",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class Change:
     user: str
     action: Action
     subject: str
-    """What was changed: `key`, or whose budget: `key`, `user`, `project`, `team`."""
+    """What was changed: `key`, `register`, or whose budget: `key`, `user`, `project`, `team`."""
     name: str
     """Its id or name."""
     detail: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What is entered in the ledger of all that is no call: keys, budgets, rules, findings, releases, and who came to administer.
+"""What is entered in the ledger of all that is no call: keys, budgets, the register, rules, findings, releases, and who came to administer.
 
 An entry holds no name of a person and no secret. What was changed in full is a content, sealed under whom it is about.
 """
@@ -25,6 +25,7 @@ KEYS: Final = "keys"
 POLICY: Final = "policy"
 GUARD: Final = "guard"
 ADMIN: Final = "admin"
+REGISTER: Final = "register"
 _SORTS: Final[Mapping[str, str]] = {"user": "person", "project": "project", "team": "team"}
 _OPEN: Final = ("roles", "expires_at_ms", "requests_per_minute", "tokens_per_minute", "grace_ms")
 """Of what is told of a key: what names nobody."""
@@ -46,7 +47,9 @@ def session_stream(name: Name, key_id: str, session_id: str) -> str:
 
 
 def change_draft(change: Change, name: Name, *, keep: bool = True) -> Draft:
-    """A change of keys or budgets."""
+    """A change of keys, budgets or the register."""
+    if change.subject == REGISTER:
+        return _register_draft(change, name, keep=keep)
     author = name("person", change.user)
     sort = _SORTS.get(change.subject)
     whom = name(sort, change.name) if sort else change.name
@@ -69,6 +72,44 @@ def change_draft(change: Change, name: Name, *, keep: bool = True) -> Draft:
         data=data,
         contents=(Content("change", _JSON, words, subject, keep),),
     )
+
+
+_SHOWN: Final = ("id", "tool", "versions", "disposition", "effective", "expires")
+"""Of an entry of the register: what names nobody. Reasons and owners may; they are in the content."""
+MAX_SHOWN: Final = 8
+"""Entries of one change whose facts are shown; an entry of the ledger is small, and the content has all."""
+
+
+def _register_draft(change: Change, name: Name, *, keep: bool) -> Draft:
+    detail = change.detail
+    author = name("person", change.user)
+    made, removed = detail.get("set", ()), detail.get("removed", ())
+    data: dict[str, Value] = {"action": change.action, "door": change.door, "number": change.number}
+    data |= {"set": [_shown(entry) for entry in made[:MAX_SHOWN]], "removed": list(removed[:MAX_SHOWN])}
+    if (more := len(made) + len(removed) - len(made[:MAX_SHOWN]) - len(removed[:MAX_SHOWN])) > 0:
+        data["more"] = more
+    if settings := detail.get("settings"):
+        data["settings"] = {field: settings[field] for field in ("unlisted", "two_persons")}
+    if detail.get("proposed_by"):
+        data["proposed_by"] = name("person", str(detail["proposed_by"]))
+    about = {"entry": change.name} if change.action == "register.change" and change.name else {}
+    about |= {"proposal": change.name} if change.action != "register.change" else {}
+    about |= {"proposal": str(detail["proposal"])} if "proposal" in detail else {}
+    words = json.dumps(detail, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
+    return Draft(
+        "register",
+        REGISTER,
+        f"key:{change.key_id}" if change.key_id else author or "system:mohist",
+        on_behalf_of=author,
+        about=about,
+        data=data,
+        contents=(Content("change", _JSON, words, author, keep),),
+    )
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Value]:
+    digests = [one["digest"] for one in entry.get("evidence", ()) if "digest" in one]
+    return {field: entry[field] for field in _SHOWN if field in entry} | ({"evidence": digests[:5]} if digests else {})
 
 
 def policy_draft(digest: str, rules: int, default: str, door: str) -> Draft:

@@ -64,10 +64,15 @@ class Key:
     tokens_per_minute: int | None = None
     roles: tuple[Role, ...] = ("caller",)
     """What it may do; one that does not say `caller` makes no model calls."""
+    tool: str = ""
+    """The tool that it was made for, with its version: `claude-code@2.1.330`; the register holds calls made with it for that
+    tool's, whatever their client says, and for governed. Empty: for none in particular."""
+    repository: str = ""
+    """What the project of that tool is called; empty: not known."""
     principal: Principal = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        who = Principal(self.key_id, self.user, self.project, self.team, self.roles)
+        who = Principal(self.key_id, self.user, self.project, self.team, self.roles, self.tool, self.repository)
         object.__setattr__(self, "principal", who)
 
 

@@ -38,6 +38,9 @@ KEYS: Final = Table(
     Column("requests_per_minute", WHOLE),
     Column("tokens_per_minute", WHOLE),
     Column("roles", Text, nullable=False, server_default='["caller"]'),
+    # What it was made for, so that the register need not believe what a client says of itself.
+    Column("tool", Text, nullable=False, server_default=""),
+    Column("repository", Text, nullable=False, server_default=""),
 )
 
 KEY_SECRETS: Final = Table(
@@ -213,4 +216,36 @@ RELEASES: Final = Table(
     Column("because", Text, nullable=False),
     Column("ended_at_ms", WHOLE),
     Column("ended_by", Text, nullable=False, server_default=""),
+)
+
+# The software register: one row an entry, as a register's file has it, in JSON.
+REGISTER_ENTRIES: Final = Table(
+    "register_entries",
+    METADATA,
+    Column("entry_id", Text, primary_key=True),
+    Column("entry", Text, nullable=False),
+    Column("changed_at_ms", WHOLE, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+
+REGISTER_SETTINGS: Final = Table(
+    "register_settings",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# Changes that wait for a second person, and what became of them. Nothing takes a row away.
+REGISTER_PROPOSALS: Final = Table(
+    "register_proposals",
+    METADATA,
+    Column("proposal_id", Text, primary_key=True),
+    Column("at_ms", WHOLE, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("edit", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("decided_at_ms", WHOLE),
+    Column("decided_by", Text, nullable=False, server_default=""),
+    Column("decision", Text, nullable=False, server_default=""),
 )

@@ -70,7 +70,7 @@ class Store(Session):
         enter: Enter | None = None,
     ) -> None:
         super().__init__(address, busy_s=busy_s)
-        self._author = author or Author()
+        self.author = author or Author()
         self._enter = enter
 
     def revision(self) -> int:
@@ -245,15 +245,15 @@ class Store(Session):
     # Inside
 
     @contextmanager
-    def _change(self) -> Iterator[_Note]:
+    def _change(self) -> Iterator[Note]:
         """A change of keys or budgets, which running servers must see."""
         with self.transaction(write=True) as db:
             # First: two changes at once take turns here, and what is read next holds until the end.
             db.execute(update(REVISION).values(number=REVISION.c.number + 1))
-            yield _Note(db, self._author, self._enter)
+            yield Note(db, self.author, self._enter)
 
 
-class _Note:
+class Note:
     """The transaction of a change; to be called once, with what was changed."""
 
     def __init__(self, db: Connection, author: Author, enter: Enter | None) -> None:

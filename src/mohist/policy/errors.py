@@ -10,3 +10,10 @@ class RuleError(MohistError):
 
     exit_code = ExitCode.USAGE
     audience = "user"
+
+
+class RegisterError(MohistError):
+    """An entry of the register, or a file of them, that can't be trusted to mean what it says."""
+
+    exit_code = ExitCode.USAGE
+    audience = "user"

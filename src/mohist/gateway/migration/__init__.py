@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from mohist.gateway.errors import StoreError
 from mohist.gateway.stair import Stair
 
-STEPS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+STEPS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """In order; a new one goes to the end."""
 HEAD: Final = STEPS[-1]
 _STAIR: Final = Stair("mohist.gateway", STEPS, "alembic_version", 0x6D6F68697374, "The gateway's database", StoreError)
