@@ -16,6 +16,7 @@ from mohist.app.ledger import LedgerHome, open_home
 from mohist.base import ExitCode, MohistError
 from mohist.cli.main import main
 from mohist.ledger import Content, Draft, LedgerError, SealedError
+from mohist.ledger.pack import Packing
 
 
 @pytest.fixture
@@ -106,10 +107,13 @@ def test_a_log_that_was_cut_after_it_was_signed_is_sealed_for_every_process(
 
 def test_a_changed_entry_is_found_by_check(home: LedgerHome, capsys: pytest.CaptureFixture[str]) -> None:
     entered(home)
+    packing = Packing()
     with sqlite3.connect(home.folder / "log.db") as file:
-        file.executescript(
-            "DROP TRIGGER entry_stays; UPDATE entry SET leaf = cast(replace(leaf, 'number\":5', 'number\":6') AS BLOB) WHERE position = 6"
-        )
+        file.execute("DROP TRIGGER entry_stays")
+        (stored,) = file.execute("SELECT leaf FROM entry WHERE position = 6").fetchone()
+        changed = packing.unpack(stored).replace(b'number":5', b'number":6')
+        assert changed != packing.unpack(stored)
+        file.execute("UPDATE entry SET leaf = ? WHERE position = 6", (packing.pack(changed),))
     file.close()
     code, out = said(capsys, "check")
     assert code == 1

@@ -13,11 +13,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from mohist.ledger.entry import Draft, Receipt, Sealed, decode, encode
-from mohist.ledger.errors import LedgerBusyError, LedgerError, SealedError
+from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, SealedError
+from mohist.ledger.pack import Packing, UnpackError
 from mohist.ledger.tile import HEIGHT, WIDTH, fold, reader
 from mohist.ledger.tree import EMPTY_ROOT, HASH_BYTES, Edge, consistency_proof, inclusion_proof, leaf_hash, range_hash
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READ_VERSIONS = ("1", "2")
+"""1: all entries as they are. 2: some are packed, which each says itself, so what 1 wrote is gone on with."""
 BUSY_TIMEOUT_S = 10.0
 KEY_BYTES = 16
 """Of the digest by which a repeated draft is known; 2^64 drafts until two are taken for one by chance."""
@@ -105,6 +108,7 @@ class Log:
     def __init__(self, path: Path, origin: str = "", *, read_only: bool = False) -> None:
         self.path = path
         self._streams: dict[str, tuple[int, int, bytes]] = {}
+        self._packing = Packing()
         try:
             if read_only:
                 self._db = sqlite3.connect(
@@ -163,14 +167,25 @@ class Log:
         """
         try:
             self._scrub(tell)
+        except EntryError as error:
+            raise SealedError(
+                f"An entry of the ledger at {self.path} is not what it was: {error.what}", _LOOK
+            ) from error
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise SealedError(f"The ledger at {self.path} can't be read: {error}.", _LOOK) from error
 
     def _scrub(self, tell: Callable[[int, int], None] | None) -> None:
         edge = Edge()
-        for position, leaf in self._db.execute("SELECT position, leaf FROM entry ORDER BY position"):
+        # Numbers and names of streams stand beside entries and in them: what is shown as a stream is ordered by the former.
+        rows = "SELECT position, leaf, sequence, (SELECT name FROM stream WHERE number = entry.stream) FROM entry ORDER BY 1"
+        for position, stored, sequence, stream in self._db.execute(rows):
             if position != edge.size:
                 raise SealedError(f"Entry {edge.size} of the ledger at {self.path} is missing.", _LOOK)
+            leaf = self._leaf(position, stored)
+            if (said := decode(leaf))["seq"] != sequence or said["stream"] != stream:
+                raise SealedError(
+                    f"Entry {position} of the ledger at {self.path} is not kept in its stream's place.", _LOOK
+                )
             for level, index, node in edge.append(leaf_hash(leaf)):
                 if level and level % HEIGHT == 0 and not self._holds(level // HEIGHT - 1, index, node):
                     where = f"entries {index << level} to {((index + 1) << level) - 1}"
@@ -222,17 +237,18 @@ class Log:
 
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
         """Entries [start, end), as they were stored."""
-        for (leaf,) in self._db.execute(
-            "SELECT leaf FROM entry WHERE position >= ? AND position < ? ORDER BY position", (start, end)
+        for position, stored in self._db.execute(
+            "SELECT position, leaf FROM entry WHERE position >= ? AND position < ? ORDER BY position", (start, end)
         ):
-            yield leaf
+            yield self._leaf(position, stored)
 
     def stream(self, name: str) -> Iterator[tuple[int, bytes]]:
         """A stream's entries in order, each with its index."""
-        yield from self._db.execute(
+        for position, stored in self._db.execute(
             "SELECT position, leaf FROM entry WHERE stream = (SELECT number FROM stream WHERE name = ?) ORDER BY sequence",
             (name,),
-        )
+        ):
+            yield position, self._leaf(position, stored)
 
     def find(self, key: str) -> int | None:
         """The index of the entry that was drafted under a key."""
@@ -305,7 +321,7 @@ class Log:
                 "INSERT INTO about VALUES (?, ?)", [("origin", origin), ("schema", str(SCHEMA_VERSION))]
             )
             return origin
-        if known.get("schema") != str(SCHEMA_VERSION):
+        if known.get("schema") not in READ_VERSIONS:
             raise LedgerError(
                 f"The ledger at {self.path} has schema {known.get('schema')}, not {SCHEMA_VERSION}.",
                 "Open it with the Mohist that wrote it.",
@@ -315,6 +331,9 @@ class Log:
                 f"The ledger at {self.path} is of {known['origin']}, not of {origin}.",
                 "One file holds one log; name another file.",
             )
+        if not read_only and known["schema"] != str(SCHEMA_VERSION):
+            # Earlier versions refuse the file from now on, rather than hand packed entries out as they are.
+            self._db.execute("UPDATE about SET value = ? WHERE name = 'schema'", (str(SCHEMA_VERSION),))
         return str(known["origin"])
 
     def _load(self) -> Edge:
@@ -346,7 +365,8 @@ class Log:
             sealed=[content.sealed for content in ready.contents],
         )
         position, node = edge.size, leaf_hash(leaf)
-        self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (position, number, sequence, leaf))
+        packed = self._packing.pack(leaf)
+        self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (position, number, sequence, packed))
         for content in ready.contents:
             self._db.execute(
                 "INSERT OR IGNORE INTO payload VALUES (?, ?, ?, ?)",
@@ -377,11 +397,20 @@ class Log:
         return number, sequence, bytes(last)
 
     def _again(self, position: int) -> Receipt:
-        leaf, stream, sequence = self._db.execute(
+        stored, stream, sequence = self._db.execute(
             "SELECT leaf, (SELECT name FROM stream WHERE number = entry.stream), sequence FROM entry WHERE position = ?",
             (position,),
         ).fetchone()
+        leaf = self._leaf(position, stored)
         return Receipt(position, leaf_hash(leaf), decode(leaf)["at"], stream, sequence)
+
+    def _leaf(self, position: int, stored: bytes) -> bytes:
+        try:
+            return self._packing.unpack(stored)
+        except UnpackError as error:
+            raise SealedError(
+                f"Entry {position} of the ledger at {self.path} is not what it was: {error.what}.", _LOOK
+            ) from error
 
 
 _MAX_STREAMS_KEPT = 100_000
