@@ -37,14 +37,14 @@ def detectors(settings: Screening, home: Path, key: bytes) -> list[Detector]:
         ConfigError: a detector that is to be left out does not exist.
         GuardError: a rule of the company is refused, or data can't be read.
     """
-    makers: Mapping[str, Callable[[], Detector]] = {
+    makers: Mapping[str, Callable[[], Detector | None]] = {
         "secret": lambda: secret_detector(settings.company_rules, settings.without_rules),
         "listed": lambda: listed_detector(settings.listed_secrets or listed_path(home), key),
         "keyword": keyword_detector,
         "personal": personal_detector,
         "covert": covert_detector,
         "marking": lambda: marking_detector(own=settings.markings),
-        "fingerprint": lambda: fingerprint_detector(read_index(fingerprint_path(home))),
+        "fingerprint": lambda: _fingerprint(fingerprint_path(home)),
         "injection": injection_detector,
         "path": lambda: path_detector(dict.fromkeys(settings.restricted_paths, RESTRICTED)),
     }
@@ -52,7 +52,13 @@ def detectors(settings: Screening, home: Path, key: bytes) -> list[Detector]:
         raise ConfigError(
             f"guard.without names no detector: {', '.join(map(repr, strange))}.", f"There are: {', '.join(makers)}."
         )
-    return [make() for name, make in makers.items() if name not in settings.without]
+    made = [make() for name, make in makers.items() if name not in settings.without]
+    return [detector for detector in made if detector is not None]
+
+
+def _fingerprint(path: Path) -> Detector | None:
+    """None: nothing is registered, and what would search it need not be loaded."""
+    return fingerprint_detector(read_index(path)) if path.exists() else None
 
 
 class Allowed:
