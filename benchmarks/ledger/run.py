@@ -33,7 +33,7 @@ from sample import ORIGIN, START_US, Chain, Pymerkle, Store, entry
 from mohist.ledger import note
 from mohist.ledger.export import export
 from mohist.ledger.log import Log
-from mohist.ledger.proof import Proof
+from mohist.ledger.proof import CANDIDATES, Proof, best
 from mohist.ledger.writer import Writer
 
 PYMERKLE = "pymerkle==7.0.0"
@@ -41,6 +41,9 @@ WRITERS = (1, 64, 1024)
 FLUSHES = 200
 BATCH = 1024
 PROOFS = 2000
+WITNESS = "witness.example/w1"
+SIGNED_EACH = 1000
+"""Entries between two checkpoints: 50 calls a second, signed every ten seconds."""
 CALLS = 300
 CALLS_A_SECOND = 50
 ARCHIVE_LEVEL = 12
@@ -157,10 +160,10 @@ def large(home: Path, count: int) -> list[Row]:
         roots.append(time.perf_counter() - begin)
     key, witness = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     plain = note.Checkpoint(ORIGIN, count, log.root(count))
-    cosigned = note.cosign(plain, "witness.example/w1", witness, (START_US + count * 1000) // 1_000_000 + 60)
+    cosigned = note.cosign(plain, WITNESS, witness, (START_US + count * 1000) // 1_000_000 + 60)
     signed = note.SignedCheckpoint(plain, (note.sign(plain, ORIGIN, key), cosigned))
-    alone = note.SignedCheckpoint(plain, signed.signatures[:1])
-    proof_bytes, alone_bytes = (len(str(Proof(index, tuple(path), one)).encode()) for one in (signed, alone))
+    late_bytes = len(str(Proof(index, tuple(path), signed)).encode())
+    proof_bytes = sorted(_proof_bytes(log, key, witness, count, chance) for _ in range(PROOFS))
     begin = time.perf_counter()
     export(log, home / "bundle", signed)
     exported_s = time.perf_counter() - begin
@@ -174,11 +177,35 @@ def large(home: Path, count: int) -> list[Row]:
         ("opened, with its root", f"{opened_s * 1e3:.1f} ms", ""),
         ("inclusion proof, median / p99", _ms(proofs), "p99 ≤ 10 ms"),
         ("consistency proof, median / p99", _ms(roots), "p99 ≤ 10 ms"),
-        ("proof file, signed / with one cosignature", f"{alone_bytes:,} / {proof_bytes:,} bytes", "≤ 1,200"),
+        (
+            "proof file with one cosignature, median / p99 / largest",
+            f"{median(proof_bytes):,.0f} / {proof_bytes[len(proof_bytes) * 99 // 100]:,} / {proof_bytes[-1]:,} bytes",
+            "≤ 1,200",
+        ),
+        ("the same against the newest checkpoint", f"{late_bytes:,} bytes", ""),
         ("export", f"{exported_s:.1f} s", ""),
         ("offline audit of all of it", f"{audited_s:.1f} s", "≤ 15 s"),
         ("memory of the audit", f"{audit_mb:.0f} MB", "≤ 64 MB"),
     ]
+
+
+def _proof_bytes(
+    log: Log, key: Ed25519PrivateKey, witness: Ed25519PrivateKey, count: int, chance: random.Random
+) -> int:
+    """Of one entry's proof, in a log that was signed and cosigned each `SIGNED_EACH` entries."""
+    index = chance.randrange(count)
+    checkpoints = []
+    for number in range(CANDIDATES):
+        size = min((index // SIGNED_EACH + 1 + number) * SIGNED_EACH, count)
+        plain = note.Checkpoint(ORIGIN, size, bytes(32))
+        checkpoints.append(
+            note.SignedCheckpoint(
+                plain, (note.sign(plain, ORIGIN, key), note.cosign(plain, WITNESS, witness, 1_790_000_000))
+            )
+        )
+    made = best(index, checkpoints, log.inclusion)
+    assert made is not None
+    return len(str(made).encode())
 
 
 def _audit(bundle: Path, key: str) -> tuple[float, float]:

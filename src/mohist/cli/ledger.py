@@ -272,22 +272,23 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _prove(args: argparse.Namespace) -> int:
-    from mohist.ledger.proof import Proof
+    from mohist.ledger import note, proof
 
     home = _home()
     log, archive = home.read(), home.archive()
     try:
-        signed = archive.newest()
-        if signed is None or signed.checkpoint.size <= args.index:
-            if args.index >= log.size:
-                print(f"mohist: There is no entry {args.index}; the log has {log.size}.", file=sys.stderr)
-                return ExitCode.USAGE
+        if not 0 <= args.index < log.size:
+            print(f"mohist: There is no entry {args.index}; the log has {log.size}.", file=sys.stderr)
+            return ExitCode.USAGE
+        checkpoints = archive.covering(args.index, proof.CANDIDATES)
+        if not checkpoints:
             notary = home.notary()
             try:
-                signed = notary.checkpoint()
+                checkpoints = [notary.checkpoint()]
             finally:
                 notary.close()
-        print(Proof(args.index, tuple(log.inclusion(args.index, signed.checkpoint.size)), signed), end="")
+        witnesses = [note.VerifierKey.parse(line.split()[0]) for line in home.settings.witnesses]
+        print(proof.best(args.index, checkpoints, log.inclusion, witnesses, home.settings.quorum), end="")
     finally:
         archive.close()
         log.close()

@@ -88,6 +88,15 @@ class Archive:
         rows = self._db.execute("SELECT note FROM checkpoint WHERE size <= ? ORDER BY size", (up_to,))
         return [note.parse(text) for (text,) in rows]
 
+    def covering(self, index: int, most: int) -> list[note.SignedCheckpoint]:
+        """The first checkpoints that an entry is in, at most so many, and the newest one."""
+        rows = self._db.execute(
+            "SELECT note FROM (SELECT size, note FROM checkpoint WHERE size > ? ORDER BY size LIMIT ?)"
+            " UNION SELECT note FROM (SELECT size, note FROM checkpoint WHERE size > ? ORDER BY size DESC LIMIT 1)",
+            (index, most, index),
+        )
+        return [note.parse(text) for (text,) in rows]
+
     def keep(self, signed: note.SignedCheckpoint, at_s: float) -> None:
         """Keeps one; cosignatures of one that is kept already are added to it."""
         size = signed.checkpoint.size
