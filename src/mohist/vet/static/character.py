@@ -1,0 +1,243 @@
+r"""Characters in programs that nobody sees, or that look like others: raw, as escapes, by `fromCharCode` and `chr`.
+
+What counts is choice: one look-alike is typography, two for one mark within a few lines are alternatives between which something decides.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Literal
+
+from mohist.guard.covert.ignorable import allowed, sort_of
+from mohist.guard.covert.kind import kinds_of
+from mohist.guard.covert.lookalike import mixes
+from mohist.guard.covert.typography import PLAIN, TYPOGRAPHY
+from mohist.vet.static.text import Text
+
+Kind = Literal["choice", "variants", "hidden", "bidi", "spelled", "mixed-word"]
+
+_POINT = r"""(?:\\u\{0{0,3}(?P<braced>[0-9a-fA-F]{1,5})\}|\\u(?P<four>[0-9a-fA-F]{4})|\\x(?P<two>[0-9a-fA-F]{2})|\\U000(?P<eight>[0-9a-fA-F]{5})|(?P<raw>[\xc2-\xf4][\x80-\xbf]{1,3}))"""
+_CALL = r"""(?:String\.from(?:Char|Code)(?:Code|Point)\(|\bchr\(|\bunichr\()\s*(?P<number>0[xX][0-9a-fA-F]{2,5}|[0-9]{2,6})\s*\)"""
+_LITERAL = re.compile(("(?:(?P<quote>[\"'`])" + _POINT + "(?P=quote)|" + _CALL + ")").encode("latin-1"))
+"""A string of one character beyond ASCII, or an escape of one."""
+_PLAIN_LITERAL = re.compile(rb"""(["'`])(?:['"`/.:\- ]|\\['"`]|\\x27|\\u0027)\1""")
+_CHOICE_BYTES = 200
+"""Within which alternatives stand; tables of characters are longer, and are told by their number."""
+_TABLE_LITERALS = 10
+"""So many strings of one character beyond ASCII next to each other are a table."""
+_TABLE_BYTES = 600
+_BETWEEN = re.compile(rb"[?:]|\breturn\b|\belse\b|\bcase\b|\bif\b|\|\||&&")
+_MAPPED = re.compile(
+    rb"\.?replace(?:All)?\(|\.test\(|\.match\(|\.indexOf\(|\.includes\(|startsWith|===|==|!=|\bin\s*\["
+)
+_RAW_HIDDEN = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xf3\xa0[\x80-\x87][\x80-\xbf]|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xc2\xad|\xe1\x85[\x9f\xa0]|\xe3\x85\xa4|\xd8\x9c|\xe1\xa0\x8e")  # fmt: skip
+_ESCAPED_HIDDEN = re.compile(rb"[A-Za-z]((?:\\u(?:200[b-dB-D]|2060|00[aA][dD]|[fF][eE][fF][fF])|\\u\{(?:200[b-dB-D]|2060|[eE]00[0-9a-fA-F]{2})\})+)[A-Za-z]")  # fmt: skip
+_SPAN_CHARS = 64
+_TAG_RUN = re.compile("[\U000e0020-\U000e007e]{4,}")
+_ZERO_RUN = re.compile("[\u200b\u200c\u200d\u2060\u2062\u2063\u2064\ufeff]{4,}")
+_HIDDEN_MOST = 2000
+_WORDS_MOST = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Something that was seen."""
+
+    kind: Kind
+    start: int
+    end: int
+    points: tuple[int, ...]
+    """The code points, in order of place."""
+    note: str = ""
+    """What it spells, or the word."""
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    start: int
+    end: int
+    point: int
+
+
+def name_of(point: int) -> str:
+    """ "U+2019 RIGHT SINGLE QUOTATION MARK"."""
+    return f"U+{point:04X} {unicodedata.name(chr(point), '')}".rstrip()
+
+
+def odd(text: Text) -> Iterator[Odd]:
+    """Choices between look-alikes, hidden characters, words of mixed scripts, in a program or in prose."""
+    if text.language in ("data", "native"):
+        return
+    if text.language != "prose":
+        yield from _choices(text.data)
+        yield from _escaped(text.data)
+    if not text.data.isascii():
+        yield from _hidden(text.data)
+        yield from _words(text)
+
+
+def census(data: bytes) -> dict[int, int]:
+    """Code point -> how often it stands in `data`, raw or as an escape; of look-alikes and hidden characters only."""
+    counted: dict[int, int] = {}
+    for point, patterns in _watched().items():
+        number = sum(data.count(pattern) for pattern in patterns)
+        if number:
+            counted[point] = number
+    return counted
+
+
+@cache
+def _watched() -> dict[int, tuple[bytes, ...]]:
+    marks = [ord(mark) for mark in TYPOGRAPHY if ord(mark) < 0x3000 and unicodedata.category(mark) != "Nd"]
+    hidden = [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF]
+    return {
+        point: (chr(point).encode("utf-8"), b"\\u%04x" % point, *([b"\\u%04X" % point] if f"{point:x}".upper() != f"{point:x}" else []))
+        for point in sorted({*marks, *hidden})
+    }  # fmt: skip
+
+
+def _choices(data: bytes) -> Iterator[Odd]:
+    """Alternatives that look alike, within a few lines."""
+    if b"\\" not in data and b"fromC" not in data and b"chr(" not in data and data.isascii():
+        return
+    literals = [one for match in _LITERAL.finditer(data) if (one := _one(match)) is not None]
+    marks = [one for one in literals if chr(one.point) in TYPOGRAPHY]
+    done = -1
+    for at, first in enumerate(marks):
+        if first.start < done or _in_table(literals, first):
+            continue
+        plain = PLAIN[first.point]
+        group = [first]
+        for other in marks[at + 1 : at + 12]:
+            if other.start - group[-1].end > _CHOICE_BYTES:
+                break
+            if PLAIN[other.point] == plain:
+                group.append(other)
+        low, high = max(group[0].start - _CHOICE_BYTES // 2, 0), group[-1].end + _CHOICE_BYTES // 2
+        plains = [
+            match.span() for match in _PLAIN_LITERAL.finditer(data, low, high) if unescape_plain(match[0]) == plain
+        ]
+        points = tuple(dict.fromkeys(one.point for one in group))
+        spans = [(one.start, one.end) for one in group] + plains
+        start, end = min(span[0] for span in spans), max(span[1] for span in spans)
+        if len(points) + bool(plains) < 2:
+            continue
+        between = _between(data, sorted(spans))
+        if not between:
+            continue
+        done = end
+        yield Odd("choice" if between == "decided" else "variants", start, end, points)
+
+
+def unescape_plain(literal: bytes) -> str:
+    """The ASCII mark that a string of one mark holds."""
+    inner = literal[1:-1]
+    return "'" if inner in (b"\\x27", b"\\u0027") else inner[-1:].decode("ascii")
+
+
+def _between(data: bytes, spans: list[tuple[int, int]]) -> str:
+    """ "decided": the program takes one or the other; "listed": they stand in a list; "": one is turned into the other, or nothing of this."""
+    words = [data[end:start] for (_, end), (start, _) in pairwise(spans)]
+    head = data[max(spans[0][0] - 40, 0) : spans[0][0]]
+    if _MAPPED.search(head) or any(_MAPPED.search(word) for word in words):
+        return ""
+    if any(_BETWEEN.search(word) for word in words) and not any(word.strip() in (b":", b",") for word in words):
+        return "decided"
+    if any(re.fullmatch(rb"\s*:\s*", word) for word in words):
+        # `a?"x":"y"` is a choice, `{"x":"y"}` a translation: what stands in front tells.
+        return "decided" if re.search(rb"\?\s*\Z", head) else ""
+    if any(re.fullmatch(rb"\s*,\s*", word) for word in words) or all(
+        re.fullmatch(rb"[\s,\w$:\"'`]{1,40}", word) for word in words
+    ):
+        return "listed"
+    return ""
+
+
+def _in_table(literals: list[_One], one: _One) -> bool:
+    near = [other for other in literals if abs(other.start - one.start) <= _TABLE_BYTES]
+    return len(near) >= _TABLE_LITERALS
+
+
+def _one(match: re.Match[bytes]) -> _One | None:
+    number = match["number"]
+    if number is not None:
+        point = int(number, 0) if number[:2].lower() == b"0x" else int(number)
+    elif match["raw"] is not None:
+        decoded = match["raw"].decode("utf-8", "replace")
+        if len(decoded) != 1:
+            return None
+        point = ord(decoded)
+    else:
+        point = int(match["braced"] or match["four"] or match["two"] or match["eight"], 16)
+    if not 0x80 <= point < 0x110000:
+        return None
+    return _One(match.start(), match.end(), point)
+
+
+def _escaped(data: bytes) -> Iterator[Odd]:
+    for match in _ESCAPED_HIDDEN.finditer(data):
+        escapes = re.findall(rb"\\u\{?([0-9a-fA-F]{4,5})", match[1])
+        yield Odd("hidden", match.start(1), match.end(1), tuple(int(escape, 16) for escape in escapes))
+
+
+def _hidden(data: bytes) -> Iterator[Odd]:
+    """Characters that nobody sees, written as themselves between others."""
+    done = -1
+    for number, match in enumerate(_RAW_HIDDEN.finditer(data)):
+        if number >= _HIDDEN_MOST:
+            return
+        if match.start() < done:
+            continue
+        low = _boundary(data, match.start() - _SPAN_CHARS)
+        window = data[low : match.end() + _SPAN_CHARS * 4].decode("utf-8", "ignore")
+        at = len(data[low : match.start()].decode("utf-8", "ignore"))
+        if at >= len(window):
+            continue
+        character = window[at]
+        sort = sort_of(character)
+        if sort is None or allowed(window, at, sort) or (match.start() == 0 and character == "\ufeff"):
+            continue
+        for run in (_TAG_RUN, _ZERO_RUN):
+            spelled = run.match(window, at)
+            if spelled is not None:
+                done = match.start() + len(spelled[0].encode("utf-8"))
+                note = "".join(chr(ord(tag) - 0xE0000) for tag in spelled[0]) if run is _TAG_RUN else ""
+                yield Odd("spelled", match.start(), done, tuple(ord(one) for one in spelled[0][:32]), note)
+                break
+        else:
+            before, after = window[at - 1 : at] if at else "", window[at + 1 : at + 2]
+            if sort == "bidi":
+                if ord(character) not in (0x200E, 0x200F, 0x061C) and not (before in "\"'`[" or after in "\"'`]-"):
+                    yield Odd("bidi", match.start(), match.end(), (ord(character),))
+            elif before.isascii() and before.isalnum() and after.isascii() and after.isalnum():
+                yield Odd("hidden", match.start(), match.end(), (ord(character),))
+
+
+def _boundary(data: bytes, at: int) -> int:
+    at = max(at, 0)
+    while at < len(data) and 0x80 <= data[at] < 0xC0:
+        at += 1
+    return at
+
+
+def _words(text: Text) -> Iterator[Odd]:
+    """Words of ASCII letters with one of Cyrillic, Armenian or another alphabet that no spelling mixes with them."""
+    decoded = text.data.decode("utf-8", "replace")
+    at = place = 0
+    for start, end in kinds_of(decoded, typography=False, most=_WORDS_MOST).suspects:
+        word = decoded[start:end]
+        # Repeated letters, and words of a list of alphabets, are tables of characters.
+        if not mixes(word) or len(word) > 24 or "_" in word.strip("_"):
+            continue
+        ascii_letters = sum(letter.isascii() and letter.isalpha() for letter in word)
+        if ascii_letters < 2 or len({*word}) < len(word) // 2:
+            continue
+        place += len(decoded[at:start].encode("utf-8"))
+        at = start
+        points = tuple(ord(letter) for letter in word if not letter.isascii())
+        yield Odd("mixed-word", place, place + len(word.encode("utf-8")), points, word)

@@ -1,0 +1,178 @@
+"""Searches for the encodings behind a literal: base64, hex, reversal, XOR with each of 255 bytes, and these in one another.
+
+Pure: bytes in, bytes and the way there out. Several pieces (an array of strings) are decoded alike and read together.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from mohist.vet.limit import Limits
+from mohist.vet.static.meaning import Meaning, meaning
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_TEXT = frozenset((0, 9, 10, 13, *range(0x20, 0x7F)))
+_B64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\r\n"
+_HEX = b"0123456789abcdefABCDEF"
+_HIGH = bytes(range(0x80, 0x100))
+_MIN_BYTES = 6
+XOR_MIN_BYTES = 10
+"""Fewer bytes look like something under some key of 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What stands behind a literal."""
+
+    data: bytes
+    layers: tuple[str, ...]
+    """How to get there, outermost first: ("base64", "xor 0x2a")."""
+    meaning: Meaning
+
+
+Pieces = tuple[bytes, ...]
+
+
+def search(pieces: Sequence[bytes], limits: Limits, first: tuple[str, ...] = ()) -> Decoded | None:
+    """The shortest way to something that means something; None: there is none.
+
+    Args:
+        pieces: one literal, or the elements of an array, which share their encoding.
+        limits: of layers and tries.
+        first: layers that are undone already ("character codes").
+    """
+    start: Pieces = tuple(pieces)
+    queue: deque[tuple[Pieces, tuple[str, ...]]] = deque([(start, first)])
+    seen = {start}
+    tries = 0
+    while queue and tries < limits.max_decoding_states:
+        state, layers = queue.popleft()
+        tries += 1
+        if layers and (read := meaning(b"\n".join(state))) is not None:
+            return Decoded(b"\n".join(state), layers, read)
+        if len(layers) >= limits.max_decoding_layers:
+            continue
+        for after, layer in _steps(state, layers):
+            if after in seen:
+                continue
+            seen.add(after)
+            queue.append((after, (*layers, layer)))
+    return None
+
+
+def undo(data: bytes, layers: Sequence[str]) -> bytes:
+    """Undoes layers by name, as a finding names them.
+
+    Raises:
+        ValueError: a layer does not fit.
+    """
+    for layer in layers:
+        name, _, key = layer.partition(" ")
+        if name == "base64":
+            after = _base64(data)
+        elif name == "hex":
+            after = _hex(data)
+        elif name == "reversed":
+            after = data[::-1]
+        elif name == "xor":
+            after = _xored(data, int(key, 16))
+        else:
+            after = data
+        if after is None:
+            raise ValueError(layer)
+        data = after
+    return data
+
+
+def _steps(state: Pieces, layers: tuple[str, ...]) -> Iterator[tuple[Pieces, str]]:
+    last = layers[-1] if layers else ""
+    decoded = [_base64(piece) for piece in state]
+    if all(piece is not None for piece in decoded):
+        yield tuple(piece for piece in decoded if piece is not None), "base64"
+    decoded = [_hex(piece) for piece in state]
+    if all(piece is not None for piece in decoded):
+        yield tuple(piece for piece in decoded if piece is not None), "hex"
+    if last != "reversed":
+        yield tuple(piece[::-1] for piece in state), "reversed"
+    # A literal that is text as it stands, forwards or backwards, is searched by differences, in the file as a whole.
+    if set(layers) - {"reversed"} and not last.startswith("xor"):
+        joined = b"".join(state)
+        for key in keys(joined):
+            after = tuple(_xored(piece, key) for piece in state)
+            whole = b"".join(after)
+            if (
+                meaning(b"\n".join(after)) is not None
+                or meaning(b"\n".join(after)[::-1]) is not None
+                or _is_coded(whole)
+            ):
+                yield after, f"xor {key:#04x}"
+
+
+def keys(data: bytes) -> list[int]:
+    """The keys under which all of `data` is text, the likeliest first; of 255."""
+    if len(data) < XOR_MIN_BYTES:
+        return []
+    # The highest bit of text is never set: it is the key's in every byte, or in none.
+    if not data.isascii() and data.translate(None, _HIGH):
+        return []
+    import numpy as np
+
+    present = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
+    fits = np.flatnonzero(_table() @ (present > 0) == np.count_nonzero(present))
+    return [int(key) for key in fits if key]
+
+
+@cache
+def _table() -> NDArray[np.int32]:
+    """[key, byte] -> 1 where the byte is text under the key."""
+    import numpy as np
+
+    text = np.zeros(256, dtype=np.int32)
+    text[list(_TEXT)] = 1
+    every = np.arange(256)
+    table: NDArray[np.int32] = text[every[:, None] ^ every[None, :]]
+    return table
+
+
+def _xored(data: bytes, key: int) -> bytes:
+    return data.translate(_translation(key))
+
+
+@cache
+def _translation(key: int) -> bytes:
+    return bytes(byte ^ key for byte in range(256))
+
+
+def _is_coded(data: bytes) -> bool:
+    """Whether all of it could be base64 or hex of something: the chance of that by accident is small from some length on."""
+    return len(data) >= 24 and not data.translate(None, _B64)
+
+
+def _base64(data: bytes) -> bytes | None:
+    """None: it is none. Without its padding it is one as well, and in the alphabet for addresses."""
+    stripped = data.strip()
+    if len(stripped) < 8 or stripped.translate(None, _B64):
+        return None
+    plain = stripped.translate(bytes.maketrans(b"-_", b"+/"), b"\r\n").rstrip(b"=")
+    if len(plain) % 4 == 1 or b"=" in plain:
+        return None
+    try:
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _hex(data: bytes) -> bytes | None:
+    stripped = data.strip()
+    if len(stripped) < 2 * _MIN_BYTES or len(stripped) % 2 or stripped.translate(None, _HEX):
+        return None
+    return bytes.fromhex(stripped.decode("ascii"))

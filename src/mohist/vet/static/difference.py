@@ -1,0 +1,83 @@
+"""Finds text under a single-byte XOR anywhere in bytes, without knowing the key: what differs between neighbours is the same under any.
+
+`data[i] ^ data[i+1]` of "Asia/Shanghai" does not depend on the key, so one search for these differences is one for all 255 keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+
+from mohist.vet.static.decode import XOR_MIN_BYTES, Decoded
+from mohist.vet.static.meaning import meaning, zones
+
+_ENDINGS = (b".com", b".net", b".org", b"https://", b"http://", b"/.ssh/", b"/.aws/", b"/etc/machine-id")
+_REACH_BYTES = 4096
+"""How far text goes on to each side of what was found."""
+_TEXT = bytes((0, 9, 10, 13, *range(0x20, 0x7F)))
+_QUOTES = (b'"', b"'", b"`")
+
+
+@cache
+def _patterns() -> tuple[tuple[int, bytes], ...]:
+    """First byte, and the differences, of what is searched for."""
+    regions = sorted({zone.partition("/")[0] + "/" for zone in zones()} - {"US/", "SystemV/", "Etc/"})
+    words = [region.encode("ascii") for region in regions] + [b"Asia/Shanghai", b"Asia/Urumqi", *_ENDINGS]
+    return tuple((word[0], bytes(a ^ b for a, b in pairwise(word))) for word in words)
+
+
+def hidden(data: bytes) -> Iterator[tuple[int, Decoded]]:
+    """Lists of hosts, zones, paths or addresses under a key, with the byte at which each begins. Text without a key is not reported.
+
+    Args:
+        data: any bytes; some megabytes at a time.
+    """
+    if len(data) < XOR_MIN_BYTES:
+        return
+    import numpy as np
+
+    array = np.frombuffer(data, dtype=np.uint8)
+    differences = (array[:-1] ^ array[1:]).tobytes()
+    done: list[tuple[int, int, int]] = []
+    for first, pattern in _patterns():
+        at = differences.find(pattern)
+        while at >= 0:
+            key = data[at] ^ first
+            if key and not any(start <= at < end and key == other for start, end, other in done):
+                start, end = _extent(data, at, key, len(pattern) + 1)
+                done.append((start, end, key))
+                for low, high in ((start, end), _within_quotes(data, at, start, end)):
+                    found = _judged(data[low:high], key)
+                    if found is not None:
+                        yield low, found
+                        break
+            at = differences.find(pattern, at + len(pattern))
+
+
+def _extent(data: bytes, at: int, key: int, length: int) -> tuple[int, int]:
+    """How far the text under the key reaches around a hit."""
+    allowed = bytes(byte ^ key for byte in _TEXT)
+    before = data[max(at - _REACH_BYTES, 0) : at]
+    start = at - (len(before) - len(before.rstrip(allowed))) if before else at
+    after = data[at + length : at + length + _REACH_BYTES]
+    end = at + length + (len(after) - len(after.lstrip(allowed)))
+    return start, end
+
+
+def _within_quotes(data: bytes, at: int, start: int, end: int) -> tuple[int, int]:
+    """The part of [start, end) that stands in one string of a program."""
+    low = max(data.rfind(quote, start, at) for quote in _QUOTES) + 1
+    ends = [found for quote in _QUOTES if (found := data.find(quote, at, end)) >= 0]
+    return max(low, start), min(ends, default=end)
+
+
+def _judged(data: bytes, key: int) -> Decoded | None:
+    text = data.translate(bytes(byte ^ key for byte in range(256)))
+    read = meaning(text)
+    if read is None or read.kind not in ("hosts", "zones", "paths", "urls") or len(data) < XOR_MIN_BYTES:
+        return None
+    # One name is not enough where any three bytes of millions may be ".com" under some key.
+    if read.kind == "hosts" and len(read.items) < 2:
+        return None
+    return Decoded(text, (f"xor {key:#04x}",), read)
