@@ -27,6 +27,7 @@ from mohist.app.ledger_setting import describe_ledger
 from mohist.app.observation import Observation, Watch
 from mohist.app.price import check_providers, contracts
 from mohist.app.recording import way
+from mohist.app.roll import Roll
 from mohist.app.route import Served, from_file, from_keys
 from mohist.app.rulebook import PolicyFile, describe, policy_path
 from mohist.app.screening import Screening
@@ -35,6 +36,7 @@ from mohist.gateway.address import Address, home_address
 from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.entry import enter_findings
 from mohist.gateway.keeper import Keeper
+from mohist.gateway.registrar import Registrar
 from mohist.gateway.route import Router
 from mohist.gateway.screen.archive import Archive
 from mohist.gateway.server import ServerSettings, serve
@@ -105,6 +107,8 @@ async def run_gateway(
         clock,
         on_loss=settings.on_loss,
     )
+    registrar = Registrar()
+    roll = Roll(registrar, address, tell, evidence.append if evidence is not None else None)
     guard = _guard(config.guard, paths, env, address, served, evidence)
     chronicle = Chronicle(evidence, evidence.name, tell) if evidence is not None else None
     await anyio.to_thread.run_sync(keeper.start)
@@ -115,9 +119,11 @@ async def run_gateway(
         if evidence is not None:
             await anyio.to_thread.run_sync(evidence.begin, _beginning(config, host))
             await anyio.to_thread.run_sync(rules.enter)
+        await roll.begin()
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
             group.start_soon(rules.watch)
+            group.start_soon(roll.watch)
             door = replace(served.limits.door(), on_guard_failure=config.guard.on_failure)
             serving = ServerSettings(host, port, door, served.limits.connections())
             router = Router(served.table, clock)
@@ -149,6 +155,7 @@ async def run_gateway(
                     guard=guard,
                     beside=Entrance(desk, attendance=attendance).beside,
                     chronicle=chronicle,
+                    registrar=registrar,
                 )
             finally:
                 with anyio.CancelScope(shield=True):
@@ -159,6 +166,7 @@ async def run_gateway(
         raise known_error(errors) from None
     finally:
         with anyio.CancelScope(shield=True):
+            await roll.close()
             if guard is not None:
                 await anyio.to_thread.run_sync(guard.stop)
             await anyio.to_thread.run_sync(keeper.stop)

@@ -25,6 +25,7 @@ from mohist.gateway.inspection import Inspection
 from mohist.gateway.intake import read_body
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.lull import Lull
+from mohist.gateway.registrar import Registrar
 from mohist.gateway.relay import Relay
 from mohist.gateway.request import (
     Headers,
@@ -75,6 +76,7 @@ class Door:
         observers: told of every call.
         guard: looks at what calls carry; None: nobody does.
         chronicle: enters calls in the ledger; None: nothing is entered.
+        registrar: the software register; None: every tool may call.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Door:
         observers: Sequence[Observer] = (),
         guard: Guard | None = None,
         chronicle: Chronicle | None = None,
+        registrar: Registrar | None = None,
     ) -> None:
         self._settings = settings
         self._gatekeeper = gatekeeper
@@ -104,6 +107,7 @@ class Door:
         self._warden = warden or Warden()
         self._guard = guard
         self._chronicle = chronicle
+        self._registrar = registrar or Registrar()
         self._clock = clock
         self._ids = ids
 
@@ -121,6 +125,7 @@ class Door:
             await reply(send, 200, b"")
         elif path == "/healthz" and method in ("GET", "HEAD"):
             stale = b',"policy":"stale"' if self._warden.trouble else b""
+            stale += b',"register":"stale"' if self._registrar.trouble else b""
             await reply(send, 200, b'{"status":"ok"' + stale + b"}")
         elif path == "/v1/models" and method == "GET":
             await self._models(scope["headers"], asked, send)
@@ -184,6 +189,7 @@ class Door:
         named = dict(headers)
         call.client = client_name(named)
         call.session_id = session_of(named)
+        self._registrar.look(call, named)
         who = self._gatekeeper.identify(credential(headers))
         if isinstance(who, Refusal):
             raise RefusedError(who)
@@ -210,6 +216,7 @@ class Door:
         """A call that has come in whole."""
         envelope = call.envelope = read_envelope(received.body, call.dialect)
         call.session_id = call.session_id or envelope.session_id
+        self._registrar.admit(call, who, envelope.model)
         route = self._router.table.find(envelope.model)
         if route is None:
             raise bad_request("No route serves this model. GET /v1/models lists those that are served.", 404)

@@ -12,6 +12,7 @@ from typing import Self
 
 from mohist.gateway import dialect as speech
 from mohist.gateway.asgi import Send
+from mohist.gateway.registrar import WARNING_HEADER
 from mohist.gateway.tally import Call
 
 HEADERS = [
@@ -59,7 +60,8 @@ class Lull:
         self._pinging = asyncio.ensure_future(self._ping())
 
     async def _ping(self) -> None:
-        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        warning = [(WARNING_HEADER, self._call.warning)] if self._call.warning else []
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *warning]})
         self._call.begun = True
         ping = speech.ping(self._call.dialect)
         while True:

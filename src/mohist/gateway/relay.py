@@ -10,6 +10,7 @@ from mohist.gateway import dialect as speech
 from mohist.gateway.answer import Answer
 from mohist.gateway.asgi import Send
 from mohist.gateway.call import Refusal
+from mohist.gateway.registrar import WARNING_HEADER
 from mohist.gateway.request import RefusedError
 from mohist.gateway.route import Router
 from mohist.gateway.sieve import BLOCKED_STATUS, FAILED, BlockedError
@@ -52,6 +53,8 @@ class Relay:
         headers = [(name, value) for name, value in answer.headers if name not in _NOT_RETURNED]
         if answer.omitted:
             headers.append((b"x-mohist-omitted", answer.omitted.encode()))
+        if call.warning:
+            headers.append((WARNING_HEADER, call.warning))
         if answer.response is None:
             headers.append((b"content-length", str(len(answer.held)).encode()))
         else:

@@ -24,6 +24,7 @@ from mohist.gateway.errors import AddressError
 from mohist.gateway.guard import Guard
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
 from mohist.gateway.peer import PeerConnection, Peers
+from mohist.gateway.registrar import Registrar
 from mohist.gateway.route import Router
 from mohist.gateway.tally import Observer, Prices
 from mohist.gateway.warden import Warden
@@ -64,6 +65,7 @@ async def serve(
     guard: Guard | None = None,
     beside: Callable[[App], App] | None = None,
     chronicle: Chronicle | None = None,
+    registrar: Registrar | None = None,
 ) -> None:
     """Serves until cancelled, then lets the calls under way end.
 
@@ -82,6 +84,7 @@ async def serve(
         exposition: serves `/metrics`; None: nothing is there.
         beside: makes an application that has paths of its own and passes everything else on; None: there are none.
         chronicle: enters calls in the ledger; None: nothing is entered.
+        registrar: the software register; `take` others while it runs. None: every tool may call.
         pool: the way to the upstreams, closed at the end; None: plain connections.
 
     Raises:
@@ -95,7 +98,20 @@ async def serve(
         raise AddressError(what, "Choose another address or stop what uses it.") from error
     pool = pool or Pool(tls)
     attempts = Attempts(pool, router, settings.door.ping_after_s, settings.door.on_account_change)
-    door = Door(settings.door, gatekeeper, router, attempts, prices, clock, ids, warden, observers, guard, chronicle)
+    door = Door(
+        settings.door,
+        gatekeeper,
+        router,
+        attempts,
+        prices,
+        clock,
+        ids,
+        warden,
+        observers,
+        guard,
+        chronicle,
+        registrar,
+    )
     app: App = door if exposition is None else exposition.beside(door)
     config = uvicorn.Config(
         app if beside is None else beside(app),

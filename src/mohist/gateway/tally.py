@@ -12,6 +12,7 @@ from mohist.gateway.call import CallRecord, Dialect, Gatekeeper, Principal, Rese
 from mohist.gateway.request import Envelope, Headers
 from mohist.gateway.route import Upstream
 from mohist.gateway.trace import Trace
+from mohist.policy.register import Tool
 from mohist.provider.message import Usage
 from mohist.provider.price import Bill, Terms
 from mohist.provider.tariff import Tariff
@@ -51,6 +52,10 @@ class Call:
     rule: str = ""
     trace: Trace | None = None
     """The span that stands for the call; None: there is none."""
+    tool: Tool | None = None
+    """What its client says that it is; None: nobody asked."""
+    warning: bytes = b""
+    """For the client, in a header: what will be refused, from when on, and what to do instead."""
 
 
 class Observer(Protocol):

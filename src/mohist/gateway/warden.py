@@ -54,7 +54,9 @@ class Warden:
         rulings = [memo.decide(call, upstream) for upstream in route.upstreams]
         kept = tuple(upstream for upstream, ruling in zip(route.upstreams, rulings, strict=True) if ruling.allowed)
         # A call that goes on names the rules that let it; which upstreams were left out, `policy explain` tells.
-        call.rule = ",".join(deciding(ruling for ruling in rulings if ruling.allowed or not kept))
+        said = deciding(ruling for ruling in rulings if ruling.allowed or not kept)
+        # The register may have said something before.
+        call.rule = ",".join((call.rule, *said) if call.rule else said)
         if not kept:
             raise RefusedError(Refusal("policy", 403, refusal_text(rulings)))
         return route if len(kept) == len(rulings) else replace(route, upstreams=kept)
