@@ -15,7 +15,20 @@ from mohist.sandbox.errors import (
     RefusedError,
     SandboxError,
 )
-from mohist.sandbox.fence import Asked, Attempt, Credential, Decision, Dial, FenceLimits, Refuse, Serve
+from mohist.sandbox.fence import (
+    Asked,
+    Attempt,
+    Authority,
+    Credential,
+    Decision,
+    Dial,
+    Fence,
+    FenceLimits,
+    Refuse,
+    Rule,
+    Rules,
+    Serve,
+)
 from mohist.sandbox.git import Change, Git
 from mohist.sandbox.history import History, Introduced, Told, batches
 from mohist.sandbox.landlock import Landlock
@@ -31,6 +44,7 @@ __all__ = [
     "Asked",
     "Attempt",
     "Author",
+    "Authority",
     "AwayError",
     "BarredError",
     "Bubblewrap",
@@ -40,6 +54,7 @@ __all__ = [
     "Decision",
     "Dial",
     "Exit",
+    "Fence",
     "FenceLimits",
     "Git",
     "GitError",
@@ -60,6 +75,8 @@ __all__ = [
     "Remote",
     "RemoteStore",
     "Repository",
+    "Rule",
+    "Rules",
     "Sandbox",
     "SandboxError",
     "Serve",

@@ -143,9 +143,13 @@ class Bubblewrap:
     async def _launch(self, argv: Sequence[str], *, cwd: Path, profile: Profile) -> BubblewrapProcess:
         if not argv or any("\0" in part for part in argv):
             raise RefusedError("A command is a non-empty list of strings without NUL.")
+        if profile.fence is not None:
+            profile.fence.check_open()
+        if profile.terminal is not None:
+            _refuse_unless_terminal(profile.terminal)
         with anyio.CancelScope(shield=True):
             started = await self._on_starter(lambda: self._start(list(argv), cwd, profile))
-            process = await self._admit(started, profile.limits)
+            process = await self._admit(started, profile)
         return process  # noqa: RET504 - a return inside the scope reads as one that may not happen
 
     async def _on_starter(self, work: Callable[[], _T]) -> _T:
@@ -168,7 +172,8 @@ class Bubblewrap:
                 placed = self._stage.place(trees, identity)
             held = mask.held if mask else ()
             made = build_arguments(trees, held, profile, folder, lambda path: str(placed.get(path, path)))
-            return self._spawn(program, [*gated(profile.env), *argv], made, identity, mask, placed)
+            gate = gated(profile.env, terminal=profile.terminal is not None)
+            return self._spawn(program, [*gate, *argv], made, identity, mask, placed, profile.terminal)
         except OSError as error:
             self._abandon(mask, placed)
             if error.errno == errno.ENOSYS:
@@ -197,6 +202,7 @@ class Bubblewrap:
         identity: Identity,
         mask: Mask | None,
         placed: dict[Path, Path],
+        terminal: int | None,
     ) -> _Started:
         ours: list[int] = []
         theirs: list[int] = []
@@ -232,7 +238,7 @@ class Bubblewrap:
                 monitor = subprocess.Popen(
                     [program, "--args", str(theirs[-1]), "--", *argv],
                     stdin=start_read,
-                    stdout=output_write,
+                    stdout=output_write if terminal is None else terminal,
                     stderr=output_write,
                     pass_fds=[fd for fd in theirs if fd != start_read],
                     close_fds=True,
@@ -253,7 +259,7 @@ class Bubblewrap:
         info_fd, status_fd, gate_fd, start_fd, output_fd = ours
         return _Started(monitor, output_fd, info_fd, status_fd, gate_fd, start_fd, identity, mask, placed)
 
-    async def _admit(self, started: _Started, limits: Limits) -> BubblewrapProcess:
+    async def _admit(self, started: _Started, profile: Profile) -> BubblewrapProcess:
         """Sets limits on the waiting tree, opens its gates, and sees that it went through.
 
         The gates are closed last: bwrap takes its own gate's end for the sign to go on.
@@ -265,11 +271,13 @@ class Bubblewrap:
                 init_pid = await _read_pid(started.info_fd, monitor_fd)
                 process = self._process(started, init_pid)
                 if init_pid:
-                    await self._on_starter(lambda: _limit(init_pid, limits, started.identity))
+                    await self._on_starter(lambda: _limit(init_pid, profile.limits, started.identity))
                     before = filters(init_pid)
                     if await open_gate(started.gate_fd, monitor_fd) and await bound(
                         init_pid, before, monitor_fd, proven=self._held
                     ):
+                        if profile.fence is not None:
+                            process.lift = await profile.fence.enclose(init_pid)
                         os.write(started.start_fd, b"\n")
                         process.admitted = True
                 if not process.admitted:
@@ -317,6 +325,13 @@ class _Untested:
 
     async def launch(self, argv: Sequence[str], *, cwd: Path, profile: Profile) -> BubblewrapProcess:
         return await self._start(argv, cwd=cwd, profile=profile)
+
+
+def _refuse_unless_terminal(fd: int) -> None:
+    if not os.isatty(fd):
+        raise RefusedError("What was given as a terminal is none.", "Pass the slave descriptor of a pty.")
+    if not any(Path(folder, "setsid").exists() for folder in ("/usr/bin", "/bin")):
+        raise RefusedError("A terminal needs the program `setsid`, which is not here.", "Install util-linux.")
 
 
 def _memory_file(name: str, content: bytes) -> int:

@@ -3,6 +3,7 @@
 SandboxError
 ├── NoSandboxError      no backend works here: nothing is run
 ├── RefusedError        the request itself can't be confined (planted link, workspace that is a home)
+├── FencedError         the fence refuses a connection; told to the program inside, never raised at this door
 └── GitError            the hardened git door could not do what was asked
     ├── MovedError      a branch stands elsewhere than expected
     ├── InUseError      a branch is checked out in a work tree
@@ -32,6 +33,16 @@ class RefusedError(SandboxError):
     """What was asked for would open a hole, so it was refused before anything started."""
 
     exit_code = ExitCode.USAGE
+
+
+class FencedError(SandboxError):
+    """The fence refuses what a program wants to reach, or could not reach it (`failed`)."""
+
+    def __init__(self, code: str, reason: str, *, failed: bool = False) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.failed = failed
 
 
 class GitError(SandboxError):

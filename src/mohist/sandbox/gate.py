@@ -24,14 +24,16 @@ _POLL_S = 0.0002
 _FILTER_S = 2.0
 # `read` fails at the end of the pipe, and then the shell ends; the command gets the sandbox's own /dev/null instead.
 _GATEKEEPER = ("/bin/sh", "-c", 'IFS= read -r _gate && exec "$@" 0<>/dev/null', "sh")
+# At a terminal: a session of its own, whose controlling terminal it becomes; bwrap's own errors go another way.
+_AT_TERMINAL = ("/bin/sh", "-c", 'IFS= read -r _gate && exec setsid -c "$@" 0<&1 2>&1', "sh")
 _ENV = "/usr/bin/env"
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def gated(environment: Mapping[str, str]) -> list[str]:
+def gated(environment: Mapping[str, str], *, terminal: bool = False) -> list[str]:
     """What stands before the command. Some shells drop variables that they could not name, so `env` sets those."""
     foreign = [f"{name}={value}" for name, value in environment.items() if not _SHELL_NAME.fullmatch(name)]
-    return [*_GATEKEEPER, *([_ENV, *foreign] if foreign else [])]
+    return [*(_AT_TERMINAL if terminal else _GATEKEEPER), *([_ENV, *foreign] if foreign else [])]
 
 
 async def ready(fd: int, event: int, monitor_fd: int) -> bool:

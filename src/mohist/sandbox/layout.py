@@ -38,10 +38,16 @@ _SEARCH_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/s
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One host folder or file that is shown at its own path."""
+    """One host folder or file that is shown, mostly at its own path."""
 
     path: Path
     writable: bool
+    at: Path | None = None
+    """Shown there instead."""
+
+    @property
+    def place(self) -> Path:
+        return self.at or self.path
 
 
 @dataclass(slots=True)
@@ -70,15 +76,22 @@ def resolve_profile(profile: Profile, cwd: Path, state: Path | None) -> tuple[tu
         real = _real(path, "readable path")
         if not any(tree.writable and real.is_relative_to(tree.path) for tree in trees.values()) or not profile.writable:
             trees.setdefault(real, Tree(real, writable=False))
+    if profile.home is not None:
+        home = _real(profile.home, "home")
+        if home in trees:
+            raise RefusedError(f"The home {str(home)!r} is shown already.", "Name a folder of its own.")
+        trees[home] = Tree(home, writable=True, at=Path(HOME))
     for tree in trees.values():
         _refuse_wide(tree.path, state if tree.writable else None)
+    if (profile.network == "fenced") != (profile.fence is not None):
+        raise RefusedError("A fence and `fenced` go together.", "Set both `network` and `fence`, or neither.")
     folder = _real(cwd, "working folder")
-    shown = [*trees, *(Path(name) for name in _FOLDERS)]
+    shown = [*(tree.place for tree in trees.values()), *(Path(name) for name in _FOLDERS)]
     if str(folder) != _TMP and not any(folder.is_relative_to(path) for path in shown):
         raise RefusedError(
             f"The working folder {str(folder)!r} is not visible in the sandbox.", "Use the workspace or a folder in it."
         )
-    return tuple(sorted(trees.values(), key=lambda tree: len(tree.path.parts))), folder
+    return tuple(sorted(trees.values(), key=lambda tree: len(tree.place.parts))), folder
 
 
 def build_arguments(
@@ -96,21 +109,24 @@ def build_arguments(
     made = Arguments()
     add = made.options.extend
     add(["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"])
-    if profile.network == "none":
+    if profile.network != "full":
         add(["--unshare-net"])
     add(["--disable-userns", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"])
     add(["--uid", str(USER_ID), "--gid", str(USER_ID)])
-    for name, value in environment(trees, profile.extra_readable, profile.env).items():
+    for name, value in _variables(trees, profile).items():
         add(["--setenv", name, value])
     for parent in ("/etc", "/etc/pki", "/etc/pki/tls", "/etc/ssl", "/home"):
         add(["--perms", "0755", "--dir", parent])  # bwrap would make them 0700
+    if profile.fence is not None:
+        add(["--perms", "0755", "--dir", "/etc/mohist"])
     _add_system(made, profile)
     add(["--proc", "/proc", "--dev", "/dev", "--size", str(_SHM_BYTES), "--tmpfs", _SHM])
     add(["--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", _TMP])
-    add(["--perms", "0700", "--size", str(_TMP_BYTES), "--tmpfs", HOME])
+    if profile.home is None:
+        add(["--perms", "0700", "--size", str(_TMP_BYTES), "--tmpfs", HOME])
     workspace = profile.workspace.resolve()
     for tree in trees:
-        add(["--bind" if tree.writable else "--ro-bind", locate(tree.path), str(tree.path)])
+        add(["--bind" if tree.writable else "--ro-bind", locate(tree.path), str(tree.place)])
     for item in held:
         source = str(Path(locate(workspace)) / item.path)
         add(["--bind" if item.writable else "--ro-bind", source, str(workspace / item.path)])
@@ -143,6 +159,18 @@ def environment(trees: Sequence[Tree], readable: Sequence[Path], extra: Mapping[
         "GIT_CONFIG_NOSYSTEM": "1",  # never shown, and git stops at one that is there but can't be read
         **extra,
     }
+
+
+def _variables(trees: Sequence[Tree], profile: Profile) -> dict[str, str]:
+    """The fence's own lie under the profile's; a person at a terminal is no CI."""
+    fenced = profile.fence.env if profile.fence is not None else {}
+    found = environment(trees, profile.extra_readable, {**fenced, **profile.env})
+    if profile.terminal is not None:
+        for name in ("CI", "NO_COLOR", "PAGER", "GIT_PAGER", "GIT_TERMINAL_PROMPT", "TERM"):
+            if name not in profile.env:
+                del found[name]
+        found.setdefault("TERM", "xterm-256color")
+    return found
 
 
 def system_paths(profile: Profile) -> tuple[Path, ...]:
@@ -186,6 +214,8 @@ def _add_system(made: Arguments, profile: Profile) -> None:
                 made.files.append((Path(name).read_bytes(), name))
     else:
         made.files.append((b"127.0.0.1 localhost sandbox\n::1 localhost\n", "/etc/hosts"))
+    if profile.fence is not None:
+        made.files += profile.fence.files
 
 
 def _real(path: Path, role: str) -> Path:

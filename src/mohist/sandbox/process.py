@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-Network = Literal["none", "full"]
+if TYPE_CHECKING:
+    from mohist.sandbox.fence import Fence
+
+Network = Literal["none", "full", "fenced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Profile:
     extra_readable: tuple[Path, ...] = ()
     """E.g. a virtual environment or a spill folder outside the workspace."""
     network: Network = "none"
+    """`fenced`: the only way out is `fence`, whose `env` is set as well."""
+    fence: Fence | None = None
+    """Opened (`async with`) by its owner, who leaves it after the tree has ended."""
+    home: Path | None = None
+    """A folder of one's own, writable, as HOME; None: an empty one that ends with the tree."""
+    terminal: int | None = None
+    """A terminal's descriptor (the slave of a pty) that becomes stdin, stdout, stderr and controlling terminal of the
+    tree; the caller keeps it and closes it. None: stdin is empty, output is read by `Process.output`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the built-up environment (PATH, HOME, LANG, TERM=dumb, CI=1, NO_COLOR, PAGER=cat)."""
     limits: Limits = field(default_factory=Limits)

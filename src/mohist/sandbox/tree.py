@@ -144,6 +144,8 @@ class BubblewrapProcess(RunningTree):
         self.admitted = False
         """Whether set-up was over, so that what can still fail is the start of the command itself."""
         self._killed = False
+        self.lift: Callable[[], None] | None = None
+        """Takes the fence down."""
 
     async def kill(self) -> None:
         """TERM to every process, up to `grace_s`, then KILL; returns when none is left, cancelled or not."""
@@ -187,6 +189,8 @@ class BubblewrapProcess(RunningTree):
         for fd in (self._init_fd, self._monitor_fd, self._status_fd):
             if fd >= 0:
                 os.close(fd)
+        if self.lift is not None:
+            self.lift()
         planted = self._release()
         found = re.search(rb'"exit-code"\s*:\s*(\d+)', status)
         if found is None and self.admitted and not self._killed:

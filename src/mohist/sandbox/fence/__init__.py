@@ -4,19 +4,26 @@ Knows nothing of who may reach what: a function that its owner passes decides. N
 backends do), and puts no program and no file of its own into it.
 """
 
+from mohist.sandbox.fence.authority import Authority
 from mohist.sandbox.fence.credential import Credential
+from mohist.sandbox.fence.fence import Fence
 from mohist.sandbox.fence.limit import FenceLimits
+from mohist.sandbox.fence.rule import Rule, Rules
 from mohist.sandbox.fence.wish import Asked, Attempt, Carrier, Decision, Dial, Outcome, Refuse, Serve
 
 __all__ = [
     "Asked",
     "Attempt",
+    "Authority",
     "Carrier",
     "Credential",
     "Decision",
     "Dial",
+    "Fence",
     "FenceLimits",
     "Outcome",
     "Refuse",
+    "Rule",
+    "Rules",
     "Serve",
 ]

@@ -19,11 +19,17 @@ class FenceLimits:
     """To say what is wanted: the proxy's request, the ClientHello, a request's head."""
     dial_s: float = 20.0
     """To resolve and connect."""
+    last_s: float = 3.0
+    """What an ended tree has sent may still be on its way so long."""
     idle_s: float = 900.0
     """Without a byte in either direction."""
     head_bytes: int = 64 * 1024
     """Of a request's head, or a ClientHello."""
     names: int = 65_536
     """Different names that get an address; further ones are refused as `names`."""
+    watched: int = 10_000
+    """Packets to other ports that are recorded."""
+    encrypted_hello: bool = False
+    """Whether TLS passes unread whose ClientHello is encrypted (or pretends to be, as browsers do)."""
     ports: tuple[int, ...] = (22, 80, 443)
     """Where programs that don't use the proxy are listened for. All other ports are only watched."""

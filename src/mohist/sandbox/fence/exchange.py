@@ -1,0 +1,250 @@
+"""HTTP/1.1 through the fence, request by request: both sides are parsed and written anew, so that no two readers differ.
+
+One request is under way at a time. What it is for is asked of `open_lane` for each one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import anyio
+import h11
+from anyio.abc import ByteStream
+
+from mohist.sandbox.errors import FencedError
+from mohist.sandbox.fence.credential import Credential
+from mohist.sandbox.fence.limit import FenceLimits
+from mohist.sandbox.fence.stream import GONE, Peeked, join
+
+_CHUNK_BYTES = 65536
+_OF_THE_PROXY = (b"proxy-connection", b"proxy-authorization")
+_LINGER_S = 1.0
+METHODS = tuple(
+    f"{method} ".encode() for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+)
+"""How a connection starts that speaks HTTP/1."""
+
+_Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Lane:
+    """A connection to the other side, for one request after the other."""
+
+    stream: ByteStream
+    target: bytes
+    """What the request asks for there."""
+    host: bytes = b""
+    """Written into the Host header; empty leaves it."""
+    credentials: Sequence[Credential] = ()
+    side: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
+
+    @property
+    def reusable(self) -> bool:
+        return self.side.our_state is h11.IDLE and self.side.their_state is h11.IDLE
+
+
+OpenLane = Callable[[h11.Request], Awaitable[Lane]]
+"""Where a request goes. Raises FencedError for one that goes nowhere."""
+Finish = Callable[[FencedError | None], Awaitable[None]]
+"""Told how each request for which a lane was asked ended."""
+
+
+async def exchange(client: Peeked, limits: FenceLimits, open_lane: OpenLane, finish: Finish) -> None:
+    """Serves requests until the program leaves, something is refused, or the connection was turned to another protocol."""
+    side = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
+    while True:
+        request = await _read_request(side, client, limits)
+        if request is None:
+            return
+        refused: FencedError | None = None
+        try:
+            if request.method == b"CONNECT":
+                raise FencedError("method", "A tunnel can't be asked for on this connection.")
+            lane = await open_lane(request)
+            keep = await _pass(side, client, request, lane, limits)
+        except FencedError as error:
+            refused = error
+            await _refuse(side, client, error)
+        except h11.RemoteProtocolError as error:
+            refused = FencedError("protocol", f"HTTP was broken: {error}.", failed=True)
+            await _refuse(side, client, refused)
+        except GONE:
+            refused = FencedError("broken", "The other side broke off.", failed=True)
+            await _refuse(side, client, refused)
+        await finish(refused)
+        if refused is not None or not keep:
+            return
+        side.start_next_cycle()
+
+
+def header(request: h11.Request, name: bytes) -> bytes:
+    """A header's one value; empty when it is not there."""
+    return next((bytes(value) for key, value in request.headers if key == name), b"")
+
+
+def refusal_text(error: FencedError) -> bytes:
+    """What a program is told."""
+    verb = "Failed" if error.failed else "Refused"
+    return f"{verb} at the fence: {error.code}: {error.reason}\n".encode()
+
+
+def refusal_head(error: FencedError, length: int) -> _Headers:
+    """Headers of an answer that refuses."""
+    return [
+        (b"Content-Type", b"text/plain; charset=utf-8"),
+        (b"Content-Length", str(length).encode()),
+        (b"Mohist-Refused", error.code.encode()),
+        (b"Connection", b"close"),
+    ]
+
+
+async def _read_request(side: h11.Connection, client: Peeked, limits: FenceLimits) -> h11.Request | None:
+    try:
+        # The first bytes may take as long as a connection may idle, the rest of a head may not.
+        event: object = side.next_event()
+        if event is h11.NEED_DATA:
+            with anyio.fail_after(limits.idle_s or None):
+                side.receive_data(await client.receive(_CHUNK_BYTES))
+            with anyio.fail_after(limits.head_s):
+                event = await _next(side, client)
+    except (anyio.EndOfStream, TimeoutError):
+        return None
+    except h11.RemoteProtocolError as error:
+        await _refuse(side, client, FencedError("protocol", f"HTTP was broken: {error}."))
+        return None
+    return event if isinstance(event, h11.Request) else None
+
+
+async def _next(side: h11.Connection, stream: ByteStream) -> object:
+    while True:
+        event = side.next_event()
+        if event is h11.PAUSED or isinstance(event, h11.Event):
+            return event
+        try:
+            side.receive_data(await stream.receive(_CHUNK_BYTES))
+        except anyio.EndOfStream:
+            side.receive_data(b"")
+
+
+async def _pass(side: h11.Connection, client: Peeked, request: h11.Request, lane: Lane, limits: FenceLimits) -> bool:
+    """One request and its answer; whether the connection may carry another one."""
+    changed = h11.Request(method=request.method, target=lane.target, headers=_outwards(request, lane))
+    await _send(lane.stream, lane.side, changed)
+    failure: FencedError | None = None
+    switched = False
+
+    async def send_body() -> None:
+        nonlocal failure
+        try:
+            while isinstance(event := await _next(side, client), h11.Data | h11.EndOfMessage):
+                await _send(lane.stream, lane.side, event)
+                if isinstance(event, h11.EndOfMessage):
+                    return
+        except FencedError as error:
+            failure = error
+            group.cancel_scope.cancel()
+        except (*GONE, h11.ProtocolError):
+            if lane.side.their_state is not h11.DONE:  # the answer decides, if there is one
+                failure = FencedError("broken", "The program broke off.", failed=True)
+                group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(send_body)
+        try:
+            switched = await _take_answer(side, client, lane)
+        except FencedError as error:
+            failure = error
+        except (*GONE, h11.ProtocolError) as error:
+            failure = failure or FencedError("broken", f"No proper answer came: {type(error).__name__}.", failed=True)
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if switched:
+        await _join_switched(side, client, lane, limits)
+        return False
+    if side.our_state is not h11.DONE or side.their_state is not h11.DONE:
+        return False
+    if lane.side.our_state is h11.DONE and lane.side.their_state is h11.DONE:
+        lane.side.start_next_cycle()
+    return True
+
+
+async def _take_answer(side: h11.Connection, client: Peeked, lane: Lane) -> bool:
+    """Passes the answer back; True when both sides now speak something else."""
+    while True:
+        event = await _next(lane.side, lane.stream)
+        if isinstance(event, h11.InformationalResponse | h11.Response):
+            event = _inwards(event)
+        if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage):
+            raise FencedError("broken", "The other side broke off.", failed=True)
+        await _send(client, side, event)
+        if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
+            return True
+        if isinstance(event, h11.EndOfMessage):
+            return False
+
+
+async def _join_switched(side: h11.Connection, client: Peeked, lane: Lane, limits: FenceLimits) -> None:
+    early, answered = side.trailing_data[0], lane.side.trailing_data[0]
+    with suppress(*GONE):
+        if early:
+            await lane.stream.send(early)
+        if answered:
+            await client.send(answered)
+        await join(client, lane.stream, limits)
+
+
+async def _send(stream: ByteStream, side: h11.Connection, event: h11.Event) -> None:
+    data = side.send(event)
+    if data:
+        await stream.send(data)
+
+
+def _outwards(request: h11.Request, lane: Lane) -> _Headers:
+    changed: _Headers = []
+    for name, value in request.headers.raw_items():
+        lowered = name.lower()
+        if lowered in _OF_THE_PROXY:
+            continue
+        if lowered == b"host" and lane.host:
+            changed.append((name, lane.host))
+            continue
+        for credential in lane.credentials:
+            if lowered.decode("latin-1") in credential.headers:
+                value = swap(lowered, value, credential)
+        changed.append((name, value))
+    return changed
+
+
+def swap(name: bytes, value: bytes, credential: Credential) -> bytes:
+    """A header's value with the sentinel made into the secret, in Basic authorization inside the base64 too."""
+    sentinel, secret = credential.sentinel.encode(), credential.secret.encode()
+    scheme, _, rest = value.partition(b" ")
+    if name in (b"authorization", b"proxy-authorization") and scheme.lower() == b"basic":
+        with suppress(binascii.Error):
+            plain = base64.b64decode(rest.strip(), validate=True)
+            if sentinel in plain:
+                return scheme + b" " + base64.b64encode(plain.replace(sentinel, secret))
+    return value.replace(sentinel, secret)
+
+
+def _inwards(event: h11.InformationalResponse | h11.Response) -> h11.InformationalResponse | h11.Response:
+    return type(event)(status_code=event.status_code, headers=event.headers.raw_items(), reason=event.reason)
+
+
+async def _refuse(side: h11.Connection, client: ByteStream, error: FencedError) -> None:
+    """Tells the program, if its request can still be answered, and lets it read that."""
+    text = refusal_text(error)
+    status = 502 if error.failed else 403
+    with suppress(*GONE, h11.LocalProtocolError, FencedError), anyio.move_on_after(_LINGER_S):
+        await _send(client, side, h11.Response(status_code=status, headers=refusal_head(error, len(text))))
+        await _send(client, side, h11.Data(data=text))
+        await _send(client, side, h11.EndOfMessage())
+        await client.send_eof()
+        while True:
+            await client.receive(_CHUNK_BYTES)
