@@ -19,6 +19,7 @@ COMMANDS = {
     "runs": "list, show, resume, undo or export runs",
     "trust": "let a repository's own settings take effect",
     "serve": "the gateway for model traffic of any coding client",
+    "govern": "let a coding client work inside the fence, every prompt by the gateway",
     "models": "what models are known and which are connected",
     "keys": "virtual keys for the gateway, and budgets",
     "policy": "the gateway's rules: try them, explain a call, list them",

@@ -30,6 +30,8 @@ class Installation:
     """What is started: links resolved."""
     folders: tuple[Path, ...]
     """What has to be shown to it, read-only; without what every sandbox shows."""
+    search: tuple[Path, ...]
+    """Folders that its interpreters were found in, for its PATH; without the system's."""
     package: str
     """`npm:NAME` or `pypi:NAME`; empty: not told by its files."""
     version: str
@@ -62,7 +64,7 @@ def locate(program: str, env: Mapping[str, str], cwd: Path) -> Installation:
         real = path.resolve(strict=True)
         folders = tuple(dict.fromkeys(folder for folder in _needed(real, env, _LEVELS) if not _is_shown(folder)))
         package, version = _identity(path, real)
-        return Installation(real, folders, package, version, _digest(real))
+        return Installation(real, folders, _search(real, env), package, version, _digest(real))
     except OSError as error:
         raise ConfigError(f"The program {str(path)!r} can't be read: {error.strerror}.") from error
 
@@ -87,6 +89,14 @@ def _needed(program: Path, env: Mapping[str, str], levels: int) -> Iterator[Path
         yield from _python(inside)
     else:
         yield from _needed(interpreter.resolve(), env, levels - 1)
+
+
+def _search(program: Path, env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where a script that asks for its interpreter by name has to find it."""
+    interpreter = _interpreter(program, env)
+    if interpreter is None or _venv(interpreter.parent) is not None or _is_shown(interpreter.resolve()):
+        return ()
+    return (interpreter.resolve().parent,)
 
 
 def _venv(folder: Path) -> Path | None:
