@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -31,12 +32,14 @@ _CHOICE_BYTES = 200
 _TABLE_LITERALS = 10
 """So many strings of one character beyond ASCII next to each other are a table."""
 _TABLE_BYTES = 600
-_BETWEEN = re.compile(rb"[?:]|\breturn\b|\belse\b|\bcase\b|\bif\b|\|\||&&")
+_BETWEEN = re.compile(rb"[?:]|\breturn\b|\belse\b|\bif\b|\|\||&&")
 _MAPPED = re.compile(
-    rb"\.?replace(?:All)?\(|\.test\(|\.match\(|\.indexOf\(|\.includes\(|startsWith|===|==|!=|\bin\s*\["
+    rb"\.?replace(?:All)?\(|\.test\(|\.match\(|\.indexOf\(|\.includes\(|startsWith|===|==|!=|\bcase\s|\bin\s*\["
 )
 _RAW_HIDDEN = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xf3\xa0[\x80-\x87][\x80-\xbf]|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xc2\xad|\xe1\x85[\x9f\xa0]|\xe3\x85\xa4|\xd8\x9c|\xe1\xa0\x8e")  # fmt: skip
 _ESCAPED_HIDDEN = re.compile(rb"[A-Za-z]((?:\\u(?:200[b-dB-D]|2060|00[aA][dD]|[fF][eE][fF][fF])|\\u\{(?:200[b-dB-D]|2060|[eE]00[0-9a-fA-F]{2})\})+)[A-Za-z]")  # fmt: skip
+_RAW_WATCHED = re.compile(rb"[\xc2\xca\xcb\xd5\xd7][\x80-\xbf]|[\xe1\xe2\xef][\x80-\xbf]{2}")
+_ESCAPE_WATCHED = re.compile(rb"\\u\{?((?:2|00|02|05|1f|1F|[fF][eEfF])[0-9a-fA-F]{2,3})")
 _SPAN_CHARS = 64
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]{4,}")
 _ZERO_RUN = re.compile("[\u200b\u200c\u200d\u2060\u2062\u2063\u2064\ufeff]{4,}")
@@ -83,22 +86,18 @@ def odd(text: Text) -> Iterator[Odd]:
 
 def census(data: bytes) -> dict[int, int]:
     """Code point -> how often it stands in `data`, raw or as an escape; of look-alikes and hidden characters only."""
-    counted: dict[int, int] = {}
-    for point, patterns in _watched().items():
-        number = sum(data.count(pattern) for pattern in patterns)
-        if number:
-            counted[point] = number
-    return counted
+    counted: Counter[int] = Counter()
+    watched = _watched()
+    if not data.isascii():
+        counted.update(ord(raw.decode("utf-8", "replace")[0]) for raw in _RAW_WATCHED.findall(data))
+    counted.update(int(escape, 16) for escape in _ESCAPE_WATCHED.findall(data))
+    return {point: count for point, count in counted.items() if point in watched}
 
 
 @cache
-def _watched() -> dict[int, tuple[bytes, ...]]:
-    marks = [ord(mark) for mark in TYPOGRAPHY if ord(mark) < 0x3000 and unicodedata.category(mark) != "Nd"]
-    hidden = [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF]
-    return {
-        point: (chr(point).encode("utf-8"), b"\\u%04x" % point, *([b"\\u%04X" % point] if f"{point:x}".upper() != f"{point:x}" else []))
-        for point in sorted({*marks, *hidden})
-    }  # fmt: skip
+def _watched() -> frozenset[int]:
+    marks = (ord(mark) for mark in TYPOGRAPHY if ord(mark) < 0x3000 and unicodedata.category(mark) != "Nd")
+    return frozenset((*marks, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF))
 
 
 def _choices(data: bytes) -> Iterator[Odd]:
@@ -212,7 +211,8 @@ def _hidden(data: bytes) -> Iterator[Odd]:
         else:
             before, after = window[at - 1 : at] if at else "", window[at + 1 : at + 2]
             if sort == "bidi":
-                if ord(character) not in (0x200E, 0x200F, 0x061C) and not (before in "\"'`[" or after in "\"'`]-"):
+                listed = before in "\"'`[-|" or after in "\"'`]-|" or sort_of(before) or sort_of(after)
+                if ord(character) not in (0x200E, 0x200F, 0x061C) and not listed:
                     yield Odd("bidi", match.start(), match.end(), (ord(character),))
             elif before.isascii() and before.isalnum() and after.isascii() and after.isalnum():
                 yield Odd("hidden", match.start(), match.end(), (ord(character),))

@@ -57,7 +57,7 @@ def search(pieces: Sequence[bytes], limits: Limits, first: tuple[str, ...] = ())
     while queue and tries < limits.max_decoding_states:
         state, layers = queue.popleft()
         tries += 1
-        if layers and (read := meaning(b"\n".join(state))) is not None:
+        if layers and (read := meaning(b"\n".join(state), guessed=_guessed(layers))) is not None:
             return Decoded(b"\n".join(state), layers, read)
         if len(layers) >= limits.max_decoding_layers:
             continue
@@ -67,6 +67,10 @@ def search(pieces: Sequence[bytes], limits: Limits, first: tuple[str, ...] = ())
             seen.add(after)
             queue.append((after, (*layers, layer)))
     return None
+
+
+def _guessed(layers: tuple[str, ...]) -> bool:
+    return any(layer.startswith(("xor", "reversed")) for layer in layers)
 
 
 def undo(data: bytes, layers: Sequence[str]) -> bytes:
@@ -110,8 +114,8 @@ def _steps(state: Pieces, layers: tuple[str, ...]) -> Iterator[tuple[Pieces, str
             after = tuple(_xored(piece, key) for piece in state)
             whole = b"".join(after)
             if (
-                meaning(b"\n".join(after)) is not None
-                or meaning(b"\n".join(after)[::-1]) is not None
+                meaning(b"\n".join(after), guessed=True) is not None
+                or meaning(b"\n".join(after)[::-1], guessed=True) is not None
                 or _is_coded(whole)
             ):
                 yield after, f"xor {key:#04x}"

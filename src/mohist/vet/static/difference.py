@@ -47,7 +47,7 @@ def hidden(data: bytes) -> Iterator[tuple[int, Decoded]]:
             if key and not any(start <= at < end and key == other for start, end, other in done):
                 start, end = _extent(data, at, key, len(pattern) + 1)
                 done.append((start, end, key))
-                for low, high in ((start, end), _within_quotes(data, at, start, end)):
+                for low, high in ((start, end), *_within_quotes(data, at, start, end)):
                     found = _judged(data[low:high], key)
                     if found is not None:
                         yield low, found
@@ -65,16 +65,17 @@ def _extent(data: bytes, at: int, key: int, length: int) -> tuple[int, int]:
     return start, end
 
 
-def _within_quotes(data: bytes, at: int, start: int, end: int) -> tuple[int, int]:
-    """The part of [start, end) that stands in one string of a program."""
-    low = max(data.rfind(quote, start, at) for quote in _QUOTES) + 1
-    ends = [found for quote in _QUOTES if (found := data.find(quote, at, end)) >= 0]
-    return max(low, start), min(ends, default=end)
+def _within_quotes(data: bytes, at: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of [start, end) that stand in one string of a program; any mark may be a letter under the key."""
+    for quote in _QUOTES:
+        low, high = data.rfind(quote, max(start - 1, 0), at) + 1, data.find(quote, at, end + 1)
+        if low and high >= 0:
+            yield low, high
 
 
 def _judged(data: bytes, key: int) -> Decoded | None:
     text = data.translate(bytes(byte ^ key for byte in range(256)))
-    read = meaning(text)
+    read = meaning(text, guessed=True)
     if read is None or read.kind not in ("hosts", "zones", "paths", "urls") or len(data) < XOR_MIN_BYTES:
         return None
     # One name is not enough where any three bytes of millions may be ".com" under some key.

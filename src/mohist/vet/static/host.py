@@ -20,6 +20,7 @@ _REST = re.compile(
 _NAME = re.compile(rb"""["'`]((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,16})(:\d{2,5})?(?=["'`/])""")
 _NUMBERED = re.compile(rb"""["'`/@]((?:\d{1,3}\.){3}\d{1,3})(:\d{2,5})?(?=["'`/])""")
 _SCHEME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+"
+_OBJECT_MAX = 40
 _RESERVED = ("example", "test", "invalid", "localhost")
 _RESERVED_NAMES = frozenset(("example.com", "example.org", "example.net"))
 """RFC 2606: names of examples, which nobody can have."""
@@ -69,7 +70,12 @@ def hosts(text: Text) -> Iterator[Named]:
             yield Named(host, "name", match.start(1), match.end(), data[match.start(1) : match.end()].decode("ascii"))
     for match in _NUMBERED.finditer(data):
         named = _numbered(match[1].decode("ascii"), match.start(1), match.end(), data)
-        if named is not None and named.public_address:
+        # Numbers of objects ("2.5.4.10") and of versions are small; those of machines rarely are, all four.
+        if (
+            named is not None
+            and named.public_address
+            and max(int(part) for part in match[1].split(b".")) >= _OBJECT_MAX
+        ):
             yield named
 
 

@@ -43,6 +43,9 @@ _PATH = re.compile(
     r"(?:~|\$HOME|\$\{HOME\}|%[A-Z]{3,24}%|[A-Za-z]:)?[/\\][A-Za-z0-9._@-]+(?:[/\\][A-Za-z0-9._@ -]+)+[/\\]?|(?:~|\$HOME)[/\\]\.?[A-Za-z0-9._-]+"
 )
 _SPLIT = re.compile(r"[\s,;|\x00\"'`\[\]{}()<>=]+")
+_COMMON_END = re.compile(
+    r"[a-z0-9]{2,}\.(?:com|net|org|edu|gov|cn|ru|jp|kr|de|fr|uk|us|eu|nl|br|tw|hk|sg|in|io|ai|dev|app|cloud|xyz|info|co)(?=[:/]|\Z)"
+)
 _PORT = re.compile(r":\d{1,5}$")
 _CODE = re.compile(
     r"\b(?:function\s*[\w$]*\s*\(|=>\s*[{(\w]|require\s*\(|import\s+[\w{*]|def\s+\w+\s*\(|exec\s*\(|eval\s*\(|subprocess|child_process|os\.system|process\.env|#!/bin/)"
@@ -80,10 +83,15 @@ def host_of(token: str) -> str:
     return _PORT.sub("", token).lower().lstrip("*.")
 
 
-def meaning(data: bytes) -> Meaning | None:
+def meaning(data: bytes, *, guessed: bool = False) -> Meaning | None:
     """What all of these bytes are, if they are a list of one kind (or one of it that says enough alone), or a piece of code.
 
     Nothing random passes: most of the text must be of the kind, and names must end as names end and zones exist.
+
+    Args:
+        data: decoded.
+        guessed: whether a key or a direction was guessed to get it. Among 255 keys some make names of any letters, so then they must
+            be names that are in use.
     """
     if len(data) < _ALONE_MIN_CHARS or not data.isascii():
         return None
@@ -115,9 +123,24 @@ def meaning(data: bytes) -> Meaning | None:
         if kind is not None:
             found[kind].append(item)
             covered[kind] += len(token)
-    if sum(covered.values()) >= _COVERED * whole and (kind := _chosen(found)):
+    if sum(covered.values()) >= _COVERED * whole and (kind := _guessed(found, text) if guessed else _chosen(found)):
         return Meaning(kind, tuple(dict.fromkeys(found[kind])))
-    return Meaning("code", ()) if len(text) >= 48 and len(_CODE.findall(text[:65536])) >= 2 else None
+    distinct = {match[:3] for match in _CODE.findall(text[:65536])}
+    if guessed:
+        distinct = {word for word in distinct if word.isalpha()}
+    return Meaning("code", ()) if len(text) >= 48 and len(distinct) >= 2 else None
+
+
+def _guessed(found: dict[Kind, list[str]], text: str) -> Kind | None:
+    if found["zones"]:
+        return "zones"
+    names = [name for name in (*found["hosts"], *found["urls"]) if _COMMON_END.search(name)]
+    if names and text == text.lower() and len(names) == len(found["hosts"]) + len(found["urls"]):
+        if found["urls"]:
+            return "urls"
+        if len(set(names)) >= 2:
+            return "hosts"
+    return "paths" if found["paths"] and _FAR.search(text) else None
 
 
 def _chosen(found: dict[Kind, list[str]]) -> Kind | None:
