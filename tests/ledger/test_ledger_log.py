@@ -1,4 +1,4 @@
-"""The log in SQLite: what is entered stays as it is, in one gap-free order, with proofs."""
+"""The log, in SQLite and in PostgreSQL: what is entered stays as it is, in one gap-free order, with proofs."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from ledger_place import Base, File, Place
 
+from fakes.postgres import Postgres
 from mohist.ledger import Draft, EntryError, LedgerBusyError, LedgerError, SealedError, decode, tree
-from mohist.ledger.log import Log, Ready
+from mohist.ledger.postgres import Address
+from mohist.ledger.store import Ready, Store
 from mohist.ledger.tile import WIDTH
-
-ORIGIN = "log.example/test"
 
 
 def draft(number: int, stream: str = "run:a", key: str = "") -> Draft:
     return Draft("tool.intent", stream, "model:m", about={"call": f"c{number}"}, data={"number": number}, key=key)
 
 
-def grown(path: Path, size: int) -> Log:
-    log = Log(path / "log.db", ORIGIN)
+def grown(place: Place, size: int) -> Store:
+    log = place.open()
     log.write([Ready(draft(number, f"run:{number % 3}"), at_us=number + 1) for number in range(size)])
     return log
 
 
-def test_streams_are_numbered_without_gaps_and_chained(tmp_path: Path) -> None:
-    log = grown(tmp_path, 10)
+def test_streams_are_numbered_without_gaps_and_chained(place: Place) -> None:
+    log = grown(place, 10)
     entries = [(index, decode(leaf), leaf) for index, leaf in log.stream("run:1")]
     assert [(index, entry["seq"]) for index, entry, _ in entries] == [(1, 0), (4, 1), (7, 2)]
     assert [entry["prev"] for _, entry, _ in entries] == [
@@ -35,9 +36,9 @@ def test_streams_are_numbered_without_gaps_and_chained(tmp_path: Path) -> None:
     ]
 
 
-def test_a_log_that_is_opened_again_goes_on(tmp_path: Path) -> None:
-    grown(tmp_path, 300).close()
-    log = Log(tmp_path / "log.db", ORIGIN)
+def test_a_log_that_is_opened_again_goes_on(place: Place) -> None:
+    grown(place, 300).close()
+    log = place.open()
     (receipt,) = log.write([Ready(draft(300, "run:0"))])
     assert (receipt.index, receipt.sequence) == (300, 100)
     edge = tree.Edge()
@@ -46,8 +47,8 @@ def test_a_log_that_is_opened_again_goes_on(tmp_path: Path) -> None:
     assert log.root(log.size) == edge.root()
 
 
-def test_every_proof_holds_against_the_roots_of_a_tree_built_anew(tmp_path: Path) -> None:
-    log = grown(tmp_path, 3 * WIDTH + 17)
+def test_every_proof_holds_against_the_roots_of_a_tree_built_anew(place: Place) -> None:
+    log = grown(place, 3 * WIDTH + 17)
     edge, roots = tree.Edge(), [tree.EMPTY_ROOT]
     leaves = list(log.leaves(0, log.size))
     for leaf in leaves:
@@ -62,8 +63,8 @@ def test_every_proof_holds_against_the_roots_of_a_tree_built_anew(tmp_path: Path
         assert tree.roots_of_consistency(size, roots[size], log.size, path) == (roots[size], roots[log.size])
 
 
-def test_a_tree_of_three_levels_of_tiles_has_the_right_root(tmp_path: Path) -> None:
-    log = Log(tmp_path / "log.db", ORIGIN)
+def test_a_tree_of_three_levels_of_tiles_has_the_right_root(place: Place) -> None:
+    log = place.open()
     edge = tree.Edge()
     for start in range(0, WIDTH * WIDTH + 300, 4096):
         batch = range(start, min(start + 4096, WIDTH * WIDTH + 300))
@@ -84,15 +85,13 @@ def test_a_tree_of_three_levels_of_tiles_has_the_right_root(tmp_path: Path) -> N
         "DELETE FROM tile",
     ],
 )
-def test_the_database_itself_refuses_to_change_what_is_entered(tmp_path: Path, statement: str) -> None:
-    grown(tmp_path, 2 * WIDTH).close()
-    with sqlite3.connect(tmp_path / "log.db") as other, pytest.raises(sqlite3.IntegrityError, match="never"):
-        other.execute(statement)
-    other.close()
+def test_the_database_itself_refuses_to_change_what_is_entered(place: Place, statement: str) -> None:
+    grown(place, 2 * WIDTH).close()
+    assert "never" in place.change(statement)
 
 
-def test_a_repeated_draft_is_the_entry_that_it_was(tmp_path: Path) -> None:
-    log = Log(tmp_path / "log.db", ORIGIN)
+def test_a_repeated_draft_is_the_entry_that_it_was(place: Place) -> None:
+    log = place.open()
     first = log.write([Ready(draft(1, key="delivery/1/push")), Ready(draft(2))])
     again = log.write([Ready(draft(1, key="delivery/1/push")), Ready(draft(3))])
     assert again[0] == first[0]
@@ -103,8 +102,8 @@ def test_a_repeated_draft_is_the_entry_that_it_was(tmp_path: Path) -> None:
     assert log.size == 4
 
 
-def test_a_batch_with_one_bad_draft_enters_nothing(tmp_path: Path) -> None:
-    log = grown(tmp_path, 5)
+def test_a_batch_with_one_bad_draft_enters_nothing(place: Place) -> None:
+    log = grown(place, 5)
     bad = Draft("tool.intent", "run:a", "model:m", data={"half": 0.5})  # type: ignore[dict-item]
     with pytest.raises(EntryError, match="half is a float"):
         log.write([Ready(draft(6, "run:new")), Ready(bad)])
@@ -116,8 +115,9 @@ def test_a_batch_with_one_bad_draft_enters_nothing(tmp_path: Path) -> None:
 
 def test_a_writer_that_finds_another_one_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mohist.ledger.log.BUSY_TIMEOUT_S", 0.01)
-    log = grown(tmp_path, 5)
-    other = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    place = File(tmp_path / "log.db")
+    log = grown(place, 5)
+    other = sqlite3.connect(place.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LedgerBusyError, match="Another process"):
         log.write([Ready(draft(6))])
@@ -126,14 +126,68 @@ def test_a_writer_that_finds_another_one_writes_nothing(tmp_path: Path, monkeypa
     assert log.write([Ready(draft(6))])[0].index == 5
 
 
-def test_a_file_of_another_log_or_with_a_damaged_edge_is_not_opened(tmp_path: Path) -> None:
-    grown(tmp_path, 5).close()
-    with pytest.raises(LedgerError, match=r"is of log\.example/test, not of other"):
-        Log(tmp_path / "log.db", "other.example/log")
-    with pytest.raises(LedgerError, match="can't be named"):
-        Log(tmp_path / "new.db", "two words")
-    with sqlite3.connect(tmp_path / "log.db") as other:
-        other.execute("UPDATE edge SET hashes = x'00'")
+def test_another_writer_of_a_database_finds_that_one_leads(base: Base) -> None:
+    log, other = grown(base, 5), base.open()
+    with pytest.raises(LedgerBusyError, match="Another process"):
+        other.write([Ready(draft(6))])
+    log.close()
+    assert other.write([Ready(draft(6))])[0].index == 5
     other.close()
+
+
+def test_a_log_of_another_name_or_with_a_damaged_edge_is_not_opened(place: Place) -> None:
+    grown(place, 5).close()
+    with pytest.raises(LedgerError, match=r"is of log\.example/test, not of other"):
+        place.open("other.example/log")
+    place.attack(f"UPDATE {'head' if isinstance(place, Base) else 'edge'} SET hashes = x'00'")
     with pytest.raises(SealedError, match="damaged right edge"):
-        Log(tmp_path / "log.db", ORIGIN)
+        place.open()
+
+
+def test_a_log_needs_a_name_without_spaces(tmp_path: Path, running_postgres: Postgres) -> None:
+    with pytest.raises(LedgerError, match="can't be named"):
+        File(tmp_path / "new.db").open("two words")
+    with pytest.raises(LedgerError, match="can't be named"):
+        Base(Address(running_postgres.url(running_postgres.new_database()))).open("two words")
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE entry SET leaf = x'7b' WHERE position = 300", "not what it was"),
+        ("UPDATE tile SET hashes = x'00' WHERE position = 0", "not what it was"),
+        ("DELETE FROM entry WHERE position = 300", "Entry 300 .* is missing"),
+        ("UPDATE entry SET sequence = 77777 WHERE position = 5", "not kept in its stream's place"),
+        ("UPDATE stream SET name = 'run:z' WHERE name = 'run:1'", "not kept in its stream's place"),
+        ("DELETE FROM entry WHERE position = 519", "are not what they were"),
+    ],
+)
+def test_what_is_changed_past_the_database_is_found_by_hashing_it_again(
+    place: Place, statement: str, said: str
+) -> None:
+    grown(place, 520).close()
+    place.attack(statement)
+    log = place.open(read_only=True)
+    with pytest.raises(SealedError, match=said):
+        log.scrub()
+    log.close()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM entry WHERE position = 519", "DELETE FROM fold WHERE position = 1"])
+def test_a_right_edge_that_lacks_something_is_found_when_it_is_built_anew(place: Place, statement: str) -> None:
+    grown(place, 520).close()
+    place.attack(statement)
+    log = place.open(read_only=True)
+    with pytest.raises(SealedError, match=r"right edge|lacks part"):
+        log.recompute()
+    log.close()
+
+
+def test_both_kinds_make_the_same_log_of_the_same_drafts(tmp_path: Path, base: Base) -> None:
+    one, other = grown(File(tmp_path / "log.db"), 3 * WIDTH + 5), grown(base, 3 * WIDTH + 5)
+    assert list(one.leaves(0, one.size)) == list(other.leaves(0, other.size))
+    assert one.root(one.size) == other.root(other.size)
+    assert [one.tile(0, 2), one.tile(0, 3), one.tile(1, 0)] == [other.tile(0, 2), other.tile(0, 3), other.tile(1, 0)]
+    assert list(one.stream("run:2")) == list(other.stream("run:2"))
+    one.close()
+    other.close()

@@ -14,7 +14,7 @@ import anyio
 
 from mohist.app.ledger import LedgerHome
 from mohist.ledger import ErasedError, LedgerError, decode
-from mohist.ledger.log import Log
+from mohist.ledger.store import Store
 from mohist.ledger.vault import Vault
 from mohist.report import NoSuchLineError, Traced, Tracer, Write, Writings
 from mohist.report.blame import origins, relative
@@ -55,7 +55,7 @@ class Inquiry:
     """
 
     def __init__(self, home: LedgerHome, git: Git, tell: Callable[[int, int], None] | None = None) -> None:
-        self._log: Log = home.read()
+        self._log: Store = home.read()
         self._vault: Vault = home.vault()
         self._names = home.names()
         self._writings = Writings(home.folder / "trace.db")

@@ -16,7 +16,7 @@ from mohist.cli.progress import Progress
 
 if TYPE_CHECKING:
     from mohist.app.ledger import LedgerHome
-    from mohist.ledger.log import Log
+    from mohist.ledger.store import Store
 
 EPILOG = """\
 Everything that happens is entered: what went to models, what tools did, what the guard found, who approved what, what was
@@ -155,7 +155,7 @@ def _line(index: int, entry: dict[str, Any]) -> str:
     )[:400]
 
 
-def _one(home: LedgerHome, log: Log, index: int, *, as_json: bool) -> int:
+def _one(home: LedgerHome, log: Store, index: int, *, as_json: bool) -> int:
     from mohist.ledger import ErasedError, decode
     from mohist.terminal import plain
 

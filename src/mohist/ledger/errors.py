@@ -4,6 +4,7 @@ LedgerError            something was not entered, or can't be shown to have been
 ├── EntryError         a draft can't become an entry: unknown kind, too large, a value that has no one spelling
 ├── SealedError        the log is read-only: it contradicts what was signed or witnessed before
 ├── LedgerBusyError    another process has the log, or it can't keep up
+├── LostError          the log's database is away; what was under way may have been entered or not
 ├── RootKeyError       the key file is under another root key
 ├── ErasedError        a payload's key was deleted; the content is gone, its entry stays
 └── ProofError         a proof, a signature or a tile does not hold; names the first thing that is wrong
@@ -31,6 +32,10 @@ class SealedError(LedgerError):
 
 class LedgerBusyError(LedgerError):
     """Not now; nothing was written."""
+
+
+class LostError(LedgerError):
+    """The log's database is away; asked again under the same key, an entry is entered once."""
 
 
 class RootKeyError(LedgerError):

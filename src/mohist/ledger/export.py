@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mohist.ledger import note, tile
 from mohist.ledger.errors import ErasedError, LedgerError
-from mohist.ledger.log import Log
+from mohist.ledger.store import Store
 from mohist.ledger.tree import HASH_BYTES
 from mohist.ledger.vault import Vault
 
@@ -30,7 +30,7 @@ The layout is https://c2sp.org/tlog-tiles, so other programs can check it as wel
 
 
 def export(
-    log: Log,
+    log: Store,
     folder: Path,
     checkpoint: note.SignedCheckpoint,
     *,
@@ -108,7 +108,7 @@ def export(
     return gone
 
 
-def _subset(log: Log, streams: Sequence[str], size: int) -> bytes:
+def _subset(log: Store, streams: Sequence[str], size: int) -> bytes:
     """A line for each of their entries, in the log's order."""
     lines: dict[int, bytes] = {}
     for stream in streams:

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
-from mohist.ledger.entry import Draft, Receipt, Sealed, decode, encode
-from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, SealedError
-from mohist.ledger.pack import Packing, UnpackError
-from mohist.ledger.tile import HEIGHT, WIDTH, fold, reader
-from mohist.ledger.tree import EMPTY_ROOT, HASH_BYTES, Edge, consistency_proof, inclusion_proof, leaf_hash, range_hash
+from mohist.ledger.entry import Receipt, decode, encode
+from mohist.ledger.errors import LedgerBusyError, LedgerError
+from mohist.ledger.pack import Packing
+from mohist.ledger.store import Ready, SealedContent, Store, mark
+from mohist.ledger.tile import HEIGHT
+from mohist.ledger.tree import Edge, leaf_hash
+
+__all__ = ["BUSY_TIMEOUT_S", "Log", "Ready", "SealedContent"]
 
 SCHEMA_VERSION = 2
 READ_VERSIONS = ("1", "2")
 """1: all entries as they are. 2: some are packed, which each says itself, so what 1 wrote is gone on with."""
 BUSY_TIMEOUT_S = 10.0
-KEY_BYTES = 16
-"""Of the digest by which a repeated draft is known; 2^64 drafts until two are taken for one by chance."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
@@ -70,29 +70,7 @@ CREATE TRIGGER IF NOT EXISTS fold_is_kept BEFORE DELETE ON fold BEGIN SELECT RAI
 """
 
 
-@dataclass(frozen=True, slots=True)
-class SealedContent:
-    """A content that is ready to be kept."""
-
-    sealed: Sealed
-    wrapped_key: bytes
-    """Its key, under the subject's."""
-    ciphertext: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A draft whose contents are sealed."""
-
-    draft: Draft
-    contents: tuple[SealedContent, ...] = ()
-    at_us: int = 0
-    """When it happened, by the clock of whoever drafted it; 0: when it is written."""
-    retry_key: str = ""
-    """Known by it if it comes again, without being entered; for the way to the writer."""
-
-
-class Log:
+class Log(Store):
     """The file.
 
     Args:
@@ -105,8 +83,11 @@ class Log:
         SealedError: its right edge does not fit its entries.
     """
 
+    _unreadable: ClassVar = (sqlite3.Error, UnicodeDecodeError)
+
     def __init__(self, path: Path, origin: str = "", *, read_only: bool = False) -> None:
         self.path = path
+        self.shown = str(path)
         self._streams: dict[str, tuple[int, int, bytes]] = {}
         self._packing = Packing()
         try:
@@ -133,76 +114,12 @@ class Log:
             ) from error
 
     def close(self) -> None:
-        """Lets go of the file."""
         self._db.close()
 
-    @property
-    def size(self) -> int:
-        """Entries so far."""
-        return self.edge.size
-
     def refresh(self) -> None:
-        """Sees what another process has written since."""
         self.edge = self._load()
 
-    def recompute(self) -> None:
-        """Builds the right edge anew from the entries and tiles that are stored.
-
-        Raises:
-            SealedError: it is not the one that was stored with them.
-        """
-        try:
-            (count,) = self._db.execute("SELECT coalesce(max(position) + 1, 0) FROM entry").fetchone()
-            root = self._root_of_tiles(count)
-        except (ValueError, sqlite3.Error) as error:
-            raise SealedError(f"The ledger at {self.path} lacks part of its tree: {error}.", _LOOK) from error
-        if count != self.edge.size or root != self.edge.root():
-            raise SealedError(f"The right edge of the ledger at {self.path} is not that of its {count} entries.", _LOOK)
-
-    def scrub(self, tell: Callable[[int, int], None] | None = None) -> None:
-        """Hashes every entry again and compares all tiles: what a flipped bit in the file can't survive.
-
-        Raises:
-            SealedError: names the first entry or tile that is not what it was.
-        """
-        try:
-            self._scrub(tell)
-        except EntryError as error:
-            raise SealedError(
-                f"An entry of the ledger at {self.path} is not what it was: {error.what}", _LOOK
-            ) from error
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise SealedError(f"The ledger at {self.path} can't be read: {error}.", _LOOK) from error
-
-    def _scrub(self, tell: Callable[[int, int], None] | None) -> None:
-        edge = Edge()
-        # Numbers and names of streams stand beside entries and in them: what is shown as a stream is ordered by the former.
-        rows = "SELECT position, leaf, sequence, (SELECT name FROM stream WHERE number = entry.stream) FROM entry ORDER BY 1"
-        for position, stored, sequence, stream in self._db.execute(rows):
-            if position != edge.size:
-                raise SealedError(f"Entry {edge.size} of the ledger at {self.path} is missing.", _LOOK)
-            leaf = self._leaf(position, stored)
-            if (said := decode(leaf))["seq"] != sequence or said["stream"] != stream:
-                raise SealedError(
-                    f"Entry {position} of the ledger at {self.path} is not kept in its stream's place.", _LOOK
-                )
-            for level, index, node in edge.append(leaf_hash(leaf)):
-                if level and level % HEIGHT == 0 and not self._holds(level // HEIGHT - 1, index, node):
-                    where = f"entries {index << level} to {((index + 1) << level) - 1}"
-                    raise SealedError(
-                        f"Of {where} of the ledger at {self.path}, one is not what it was, or their tile is not.", _LOOK
-                    )
-            if tell is not None and edge.size % WIDTH == 0:
-                tell(edge.size, self.edge.size)
-        if (edge.size, edge.hashes) != (self.edge.size, self.edge.hashes):
-            raise SealedError(f"The last entries of the ledger at {self.path} are not what they were.", _LOOK)
-
     def write(self, batch: Sequence[Ready]) -> list[Receipt]:
-        """Enters a batch in one durable transaction, in its order.
-
-        Raises:
-            LedgerError: nothing of it is entered.
-        """
         edge = Edge(self.edge.size, self.edge.hashes)
         streams: dict[str, tuple[int, int, bytes]] = {}
         try:
@@ -236,14 +153,12 @@ class Log:
         return receipts
 
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
-        """Entries [start, end), as they were stored."""
         for position, stored in self._db.execute(
             "SELECT position, leaf FROM entry WHERE position >= ? AND position < ? ORDER BY position", (start, end)
         ):
             yield self._leaf(position, stored)
 
     def stream(self, name: str) -> Iterator[tuple[int, bytes]]:
-        """A stream's entries in order, each with its index."""
         for position, stored in self._db.execute(
             "SELECT position, leaf FROM entry WHERE stream = (SELECT number FROM stream WHERE name = ?) ORDER BY sequence",
             (name,),
@@ -251,63 +166,34 @@ class Log:
             yield position, self._leaf(position, stored)
 
     def find(self, key: str) -> int | None:
-        """The index of the entry that was drafted under a key."""
-        row = self._db.execute("SELECT position FROM mark WHERE key = ?", (_mark(key),)).fetchone()
+        row = self._db.execute("SELECT position FROM mark WHERE key = ?", (mark(key),)).fetchone()
         return None if row is None else row[0]
 
     def payload(self, digest: str) -> tuple[str, bytes, bytes | None] | None:
-        """A sealed content by its ciphertext's digest, or by its commitment where it is not kept.
-
-        Returns:
-            Its key's id, its wrapped key, the ciphertext unless that is not there.
-        """
         row: tuple[str, bytes, bytes | None] | None = self._db.execute(
             "SELECT kid, wrapped, ciphertext FROM payload WHERE digest = ?", (bytes.fromhex(digest),)
         ).fetchone()
         return row
 
-    def tile(self, level: int, position: int) -> bytes:
-        """A tile; at the right edge a partial one."""
-        return self._stored(level, position) or self._made(level, position)
-
     def _stored(self, level: int, position: int) -> bytes:
         row = self._db.execute("SELECT hashes FROM tile WHERE level = ? AND position = ?", (level, position)).fetchone()
         return b"" if row is None else bytes(row[0])
 
-    def _made(self, level: int, position: int) -> bytes:
-        start = position * WIDTH
-        if level == 0:
-            return b"".join(leaf_hash(leaf) for leaf in self.leaves(start, start + WIDTH))
-        # A tile above begins to exist when a full one below it does. Folded once, when that was full: 255 tiles folded anew
-        # for each proof took 37 ms.
-        below = self._db.execute(
+    def _folds(self, level: int, start: int, end: int) -> bytes:
+        rows = self._db.execute(
             "SELECT hash FROM fold WHERE level = ? AND position >= ? AND position < ? ORDER BY position",
-            (level - 1, start, start + WIDTH),
+            (level, start, end),
         )
-        return b"".join(node for (node,) in below)
+        return b"".join(node for (node,) in rows)
 
-    def _holds(self, level: int, position: int, node: bytes) -> bool:
-        """Whether a full tile is what is below it, and its fold is `node`."""
-        stored = self._stored(level, position)
-        kept = self._db.execute("SELECT hash FROM fold WHERE level = ? AND position = ?", (level, position)).fetchone()
-        return stored == self._made(level, position) and fold(stored) == node and kept == (node,)
+    def _counted(self) -> int:
+        (count,) = self._db.execute("SELECT coalesce(max(position) + 1, 0) FROM entry").fetchone()
+        return int(count)
 
-    def inclusion(self, index: int, size: int) -> list[bytes]:
-        """The path from an entry to the root of the first `size`."""
-        return inclusion_proof(index, size, reader(self.tile))
-
-    def consistency(self, old: int, new: int) -> list[bytes]:
-        """That the first `old` entries are still the first of `new`."""
-        return consistency_proof(old, new, reader(self.tile))
-
-    def root(self, size: int) -> bytes:
-        """Of the first `size` entries."""
-        if size == self.edge.size:
-            return self.edge.root()
-        return self._root_of_tiles(size)
-
-    def _root_of_tiles(self, size: int) -> bytes:
-        return range_hash(0, size, reader(self.tile)) if size else EMPTY_ROOT
+    def _rows(self) -> Iterator[tuple[int, bytes, int, str]]:
+        rows = "SELECT position, leaf, sequence, (SELECT name FROM stream WHERE number = entry.stream) FROM entry ORDER BY 1"
+        for position, stored, sequence, stream in self._db.execute(rows):
+            yield position, self._leaf(position, stored), sequence, stream
 
     def _identity(self, origin: str, read_only: bool) -> str:
         known = dict(self._db.execute("SELECT name, value FROM about"))
@@ -338,20 +224,13 @@ class Log:
 
     def _load(self) -> Edge:
         row = self._db.execute("SELECT size, hashes FROM edge").fetchone()
-        size, hashes = row if row is not None else (0, b"")
-        if len(hashes) % HASH_BYTES or len(hashes) // HASH_BYTES != size.bit_count():
-            raise SealedError(
-                f"The ledger at {self.path} has a damaged right edge.", "Check it with `mohist ledger verify`."
-            )
-        return Edge(size, [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
+        return self._edge(*row) if row is not None else Edge()
 
     def _enter(self, ready: Ready, edge: Edge, streams: dict[str, tuple[int, int, bytes]]) -> Receipt:
         draft = ready.draft
-        # Who sends again sends the same draft: its own key is enough where it has one.
-        key = draft.key or ready.retry_key
-        mark = _mark(key) if key else None
-        if mark is not None:
-            row = self._db.execute("SELECT position FROM mark WHERE key = ?", (mark,)).fetchone()
+        known = ready.mark
+        if known is not None:
+            row = self._db.execute("SELECT position FROM mark WHERE key = ?", (known,)).fetchone()
             if row is not None:
                 return self._again(row[0])
         number, sequence, last = streams.get(draft.stream) or self._stream(draft.stream)
@@ -377,8 +256,8 @@ class Log:
                     content.ciphertext or None,
                 ),
             )
-        if mark is not None:
-            self._db.execute("INSERT INTO mark VALUES (?, ?)", (mark, position))
+        if known is not None:
+            self._db.execute("INSERT INTO mark VALUES (?, ?)", (known, position))
         for level, index, whole in edge.append(node):
             if level and level % HEIGHT == 0:
                 place = (level // HEIGHT - 1, index)
@@ -404,18 +283,5 @@ class Log:
         leaf = self._leaf(position, stored)
         return Receipt(position, leaf_hash(leaf), decode(leaf)["at"], stream, sequence)
 
-    def _leaf(self, position: int, stored: bytes) -> bytes:
-        try:
-            return self._packing.unpack(stored)
-        except UnpackError as error:
-            raise SealedError(
-                f"Entry {position} of the ledger at {self.path} is not what it was: {error.what}.", _LOOK
-            ) from error
-
 
 _MAX_STREAMS_KEPT = 100_000
-_LOOK = "Nothing is entered until a person has looked at it; `mohist ledger check` says more."
-
-
-def _mark(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from mohist.ledger import note
 from mohist.ledger.errors import LedgerBusyError, LedgerError, ProofError, SealedError
-from mohist.ledger.log import Log
+from mohist.ledger.store import Store
 from mohist.ledger.witness import Other, Witness
 
 _log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Notary:
 
     def __init__(
         self,
-        log: Log,
+        log: Store,
         archive: Archive,
         signer: AnySigner,
         witnesses: Sequence[Witness] = (),
@@ -333,7 +333,7 @@ class Notary:
         return signed
 
 
-def examine(log: Log, archive: Archive, log_key: note.VerifierKey, witnesses: Sequence[Witness] = ()) -> list[str]:
+def examine(log: Store, archive: Archive, log_key: note.VerifierKey, witnesses: Sequence[Witness] = ()) -> list[str]:
     """Compares a log with what was signed and witnessed of it, as is due before anything is added to it.
 
     Args:
@@ -371,7 +371,7 @@ _RESTORE = (
 )
 
 
-def _holds(log: Log, checkpoint: note.Checkpoint, how: str) -> None:
+def _holds(log: Store, checkpoint: note.Checkpoint, how: str) -> None:
     if log.size < checkpoint.size:
         raise SealedError(f"The log {log.origin} has {log.size} entries; one with {checkpoint.size} {how}.", _RESTORE)
     if log.root(checkpoint.size) != checkpoint.root:

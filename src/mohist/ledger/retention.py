@@ -12,7 +12,8 @@ from typing import Any
 
 from mohist.ledger.entry import decode
 from mohist.ledger.errors import LedgerError
-from mohist.ledger.log import BUSY_TIMEOUT_S, Log
+from mohist.ledger.log import BUSY_TIMEOUT_S
+from mohist.ledger.store import Store
 from mohist.ledger.vault import Vault
 
 HOLDS = "hold"
@@ -26,7 +27,7 @@ BATCH = 200
 _PAGE = 1_024
 
 
-def held(log: Log) -> set[str]:
+def held(log: Store) -> set[str]:
     """The streams and subjects that are under a hold now."""
     found: set[str] = set()
     for _, leaf in log.stream(HOLDS):
@@ -35,7 +36,7 @@ def held(log: Log) -> set[str]:
     return found
 
 
-def overdue(log: Log, vault: Vault, days: Mapping[str, int], now_us: int) -> list[str]:
+def overdue(log: Store, vault: Vault, days: Mapping[str, int], now_us: int) -> list[str]:
     """Digests of the contents whose time is over and that no hold keeps, the oldest first.
 
     Args:
@@ -57,7 +58,7 @@ def overdue(log: Log, vault: Vault, days: Mapping[str, int], now_us: int) -> lis
     return found
 
 
-def holding(log: Log, subject: str, key_ids: Sequence[str]) -> str:
+def holding(log: Store, subject: str, key_ids: Sequence[str]) -> str:
     """Which hold forbids to erase a subject: its own, or that of a stream with contents of it; empty: none."""
     kept = held(log)
     if subject in kept:
@@ -99,7 +100,7 @@ def drop(path: Path, digests: Sequence[str]) -> bool:
     return not busy
 
 
-def erased_keys(log: Log) -> Iterator[tuple[str, list[str]]]:
+def erased_keys(log: Store) -> Iterator[tuple[str, list[str]]]:
     """(subject, key ids) of every erasure that was entered."""
     for _, leaf in log.stream(ERASURES):
         entry = decode(leaf)
@@ -107,6 +108,6 @@ def erased_keys(log: Log) -> Iterator[tuple[str, list[str]]]:
             yield entry.get("about", {}).get("subject", ""), entry["data"]["keys"]
 
 
-def _entries(log: Log) -> Iterator[dict[str, Any]]:
+def _entries(log: Store) -> Iterator[dict[str, Any]]:
     for start in range(0, log.size, _PAGE):
         yield from map(decode, log.leaves(start, min(start + _PAGE, log.size)))

@@ -22,8 +22,9 @@ from typing import Any
 
 import orjson
 
+from mohist.ledger import form
 from mohist.ledger.entry import Content, Draft, Receipt
-from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, SealedError
+from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, LostError, SealedError
 from mohist.ledger.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ TAKE_OVER_S = 30.0
 """How long entries wait for somebody who writes, before their callers are refused."""
 POLL_S = 0.05
 _ERRORS: dict[str, type[LedgerError]] = {
-    kind.__name__: kind for kind in (LedgerError, EntryError, SealedError, LedgerBusyError)
+    kind.__name__: kind for kind in (LedgerError, EntryError, SealedError, LedgerBusyError, LostError)
 }
 
 
@@ -68,25 +69,26 @@ class SharedLedger:
 
     def submit(self, draft: Draft) -> Future[Receipt]:
         """See `port.Ledger`."""
-        one: Future[Receipt] = Future()
-
-        def pass_on(done: Future[list[Receipt]]) -> None:
-            error = done.exception()
-            if error is not None:
-                one.set_exception(error)
-            else:
-                one.set_result(done.result()[0])
-
-        self._enter([draft]).add_done_callback(pass_on)
-        return one
+        return _first(self._enter([draft]))
 
     def append(self, draft: Draft) -> Receipt:
         """See `port.Ledger`."""
-        return self._enter([draft]).result()[0]
+        return self.extend([draft])[0]
 
     def extend(self, drafts: Sequence[Draft]) -> list[Receipt]:
         """See `port.Ledger`."""
-        return self._enter(list(drafts)).result() if drafts else []
+        if not drafts:
+            return []
+        entered = self._enter(list(drafts), wake=False)
+        self._help()
+        return entered.result()
+
+    def submit_all(self, drafts: Sequence[Draft]) -> list[Future[Receipt]]:
+        """See `port.Ledger`."""
+        try:
+            return [_first(self._enter([draft], wake=False)) for draft in drafts]
+        finally:
+            self._help()
 
     def close(self) -> None:
         """Writes what is queued and lets go; another process may write then."""
@@ -105,17 +107,23 @@ class SharedLedger:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def _enter(self, drafts: list[Draft]) -> Future[list[Receipt]]:
+    def _help(self) -> None:
+        """Writes what this process has queued, outside of the guard: others queue meanwhile, and share the next flush."""
+        writer = self._writer
+        if writer is not None:
+            writer.help()
+
+    def _enter(self, drafts: list[Draft], *, wake: bool = True) -> Future[list[Receipt]]:
         with self._guard:
             self._count += 1
             handed = _Handed(f"{self._name}/{self._count}", drafts, time.time_ns() // 1000)
             try:
-                self._hand(handed)
+                self._hand(handed, wake=wake)
             except LedgerError as error:
                 handed.done.set_exception(error)
         return handed.done
 
-    def _hand(self, handed: _Handed) -> None:
+    def _hand(self, handed: _Handed, *, wake: bool = True) -> None:
         """Gives it to whoever writes; becomes that where nobody is.
 
         Raises:
@@ -126,7 +134,7 @@ class SharedLedger:
             if self._closed:
                 raise LedgerBusyError("The ledger is closed.")
             if self._writer is not None:
-                _into(self._writer, handed)
+                _into(self._writer, handed, wake=wake)
                 return
             if self._link is not None:
                 if self._link.hand(handed):
@@ -204,7 +212,21 @@ class _Handed:
         self.done: Future[list[Receipt]] = Future()
 
 
-def _into(writer: Writer, handed: _Handed) -> None:
+def _first(entered: Future[list[Receipt]]) -> Future[Receipt]:
+    one: Future[Receipt] = Future()
+
+    def pass_on(done: Future[list[Receipt]]) -> None:
+        error = done.exception()
+        if error is not None:
+            one.set_exception(error)
+        else:
+            one.set_result(done.result()[0])
+
+    entered.add_done_callback(pass_on)
+    return one
+
+
+def _into(writer: Writer, handed: _Handed, *, wake: bool = True) -> None:
     """Gives it to this process's writer.
 
     Raises:
@@ -222,7 +244,7 @@ def _into(writer: Writer, handed: _Handed) -> None:
         else:
             handed.done.set_result(done.result())
 
-    writer.enter(ready).add_done_callback(pass_on)
+    writer.enter(ready, wake=wake).add_done_callback(pass_on)
 
 
 class _Link:
@@ -377,15 +399,7 @@ def _exactly(link: socket.socket, count: int) -> bytes | None:
 
 
 def _written(draft: Draft) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "kind": draft.kind,
-        "stream": draft.stream,
-        "actor": draft.actor,
-        "for": draft.on_behalf_of,
-        "about": dict(draft.about),
-        "data": dict(draft.data),
-        "key": draft.key,
-    }
+    value = form.written(draft)
     if draft.contents:
         value["contents"] = [
             [one.name, one.media, b64encode(one.data).decode(), one.subject, one.keep] for one in draft.contents
@@ -394,15 +408,9 @@ def _written(draft: Draft) -> dict[str, Any]:
 
 
 def _read(value: dict[str, Any]) -> Draft:
-    return Draft(
-        kind=value["kind"],
-        stream=value["stream"],
-        actor=value["actor"],
-        on_behalf_of=value["for"],
-        about=value["about"],
-        data=value["data"],
-        key=value["key"],
-        contents=tuple(
+    return form.read(
+        value,
+        tuple(
             Content(name, media, b64decode(data), subject, keep)
             for name, media, data, subject, keep in value.get("contents", ())
         ),

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from mohist.ledger.entry import Content, Sealed
 from mohist.ledger.errors import ErasedError, LedgerError, ProofError, RootKeyError
-from mohist.ledger.log import SealedContent
+from mohist.ledger.store import SealedContent
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

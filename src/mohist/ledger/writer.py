@@ -1,6 +1,7 @@
-"""The one thread that writes to a log: it commits whatever queued up while the last commit was flushed.
+"""Writes to a log, one commit at a time: each takes whatever queued up while the last one was flushed.
 
-No timer: a lone caller waits for one flush, and many callers share one.
+No timer: a lone caller waits for one flush, and many callers share one. Who waits for a receipt anyway writes itself where nobody
+does just now: two changes of threads cost as much as a flush. All else is left to a thread.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mohist.ledger.entry import Content, Draft, Receipt
-from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError
-from mohist.ledger.log import Log, Ready, SealedContent
+from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, LostError
+from mohist.ledger.store import Ready, SealedContent
 
 MAX_BATCH_ENTRIES = 4096
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -25,6 +26,18 @@ MAX_QUEUED = 65_536
 """Drafts that wait; beyond it callers are refused, which stops what depends on them."""
 
 _log = logging.getLogger(__name__)
+
+
+class Book(Protocol):
+    """What a queue of entries is written into."""
+
+    def write(self, batch: Sequence[Ready]) -> list[Receipt]:
+        """See `store.Store.write`."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of it."""
+        ...
 
 
 class Sealer(Protocol):
@@ -54,12 +67,14 @@ class Writer:
         sealer: for contents; None: drafts with contents are refused.
     """
 
-    def __init__(self, log: Log, sealer: Sealer | None = None) -> None:
+    def __init__(self, log: Book, sealer: Sealer | None = None) -> None:
         self._log = log
         self._sealer = sealer
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
         self._wake = threading.Condition()
+        self._turn = threading.Lock()
+        """Held by whoever commits."""
         self._closing = False
         self._failed: LedgerError | None = None
         self._thread = threading.Thread(target=self._work, name="mohist-ledger", daemon=True)
@@ -92,11 +107,38 @@ class Writer:
         """See `port.Ledger`."""
         if not drafts:
             return []
-        return self._put([self.ready(draft) for draft in drafts]).result()
+        entered = self._put([self.ready(draft) for draft in drafts], wake=False)
+        self.help()
+        return entered.result()
 
-    def enter(self, drafts: list[Ready]) -> Future[list[Receipt]]:
-        """Enters drafts that are sealed already, all or none."""
-        return self._put(drafts)
+    def enter(self, drafts: list[Ready], *, wake: bool = True) -> Future[list[Receipt]]:
+        """Enters drafts that are sealed already, all or none.
+
+        Args:
+            drafts: next to each other.
+            wake: False: the caller will `help`, and must.
+        """
+        return self._put(drafts, wake=wake)
+
+    def help(self) -> None:
+        """Commits what is queued, in the calling thread; where another one commits just now, that sees to it.
+
+        Never in the main thread: what interrupts that, as Ctrl-C does, must not interrupt a commit of others' entries.
+        """
+        if threading.current_thread() is threading.main_thread():
+            with self._wake:
+                self._wake.notify()
+            return
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            self._once()
+        finally:
+            self._turn.release()
+        with self._wake:
+            # Once only, or a lone caller would write for all others and not see its own receipt.
+            if self._queue:
+                self._wake.notify()
 
     def ready(self, draft: Draft, *, at_us: int = 0, retry_key: str = "") -> Ready:
         """A draft with its contents sealed and its time taken.
@@ -117,9 +159,10 @@ class Writer:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._log.close()
+        with self._turn:
+            self._log.close()
 
-    def _put(self, drafts: list[Ready]) -> Future[list[Receipt]]:
+    def _put(self, drafts: list[Ready], *, wake: bool = True) -> Future[list[Receipt]]:
         waiting = _Waiting(drafts, sum(len(content.ciphertext) for ready in drafts for content in ready.contents))
         with self._wake:
             if self._failed is not None:
@@ -132,7 +175,8 @@ class Writer:
                 )
             self._queue.append(waiting)
             self._queued += len(drafts)
-            self._wake.notify()
+            if wake:
+                self._wake.notify()
         return waiting.done
 
     def _work(self) -> None:
@@ -141,7 +185,13 @@ class Writer:
                 self._wake.wait_for(lambda: self._queue or self._closing)
                 if not self._queue:
                     return
-                batch = self._batch()
+            with self._turn:
+                self._once()
+
+    def _once(self) -> None:
+        with self._wake:
+            batch = self._batch()
+        if batch:
             self._commit(batch)
 
     def _batch(self) -> list[_Waiting]:
@@ -164,11 +214,13 @@ class Writer:
         try:
             receipts = self._log.write([ready for waiting in batch for ready in waiting.drafts])
         except LedgerError as error:
-            if len(batch) > 1:
+            # Where nobody is there to write, each of it alone would wait for the same.
+            if len(batch) > 1 and not isinstance(error, LedgerBusyError | LostError):
                 for waiting in batch:
                     self._commit([waiting])
             else:
-                batch[0].done.set_exception(error)
+                for waiting in batch:
+                    waiting.done.set_exception(error)
             return
         except Exception as error:  # noqa: BLE001 - the thread's boundary: whatever fails stops the ledger, not silently
             _log.exception("the ledger's writer failed")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mohist.ledger import LedgerError, decode
-from mohist.ledger.log import Log
+from mohist.ledger.store import Store
 
 INDEX_VERSION = 3
 OWN = "dev.mohist"
@@ -105,7 +105,7 @@ class Writings:
         """Lets go of the database."""
         self._db.close()
 
-    def follow(self, log: Log, reveal: Reveal, tell: Callable[[int, int], None] | None = None) -> None:
+    def follow(self, log: Store, reveal: Reveal, tell: Callable[[int, int], None] | None = None) -> None:
         """Takes in what the log has gained since.
 
         Args:

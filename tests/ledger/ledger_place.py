@@ -1,0 +1,89 @@
+"""A log wherever it is kept: opened as a process does, and changed as someone with the database does."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+
+from mohist.ledger.log import Log
+from mohist.ledger.postgres import Address, PostgresLog
+from mohist.ledger.store import Store
+
+ORIGIN = "log.example/test"
+# What someone does who owns the database, and has read how it defends itself.
+_UNGUARDED = [
+    f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in ("entry", "stream", "tile", "head", "about", "payload")
+]
+
+
+class Place(Protocol):
+    opened: list[Store]
+
+    def open(self, origin: str = ORIGIN, *, read_only: bool = False) -> Store: ...
+
+    def attack(self, *statements: str) -> None:
+        """As the owner of the database, past all that it refuses."""
+        ...
+
+    def change(self, statement: str) -> str:
+        """As anyone who may write; what the database says to it."""
+        ...
+
+
+@dataclass(frozen=True)
+class File:
+    path: Path
+    opened: list[Store] = field(default_factory=list)
+
+    def open(self, origin: str = ORIGIN, *, read_only: bool = False) -> Store:
+        self.opened.append(Log(self.path, origin if not read_only else "", read_only=read_only))
+        return self.opened[-1]
+
+    def attack(self, *statements: str) -> None:
+        with closing(sqlite3.connect(self.path)) as db:
+            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                db.execute(f"DROP TRIGGER {name}")
+            for statement in statements:
+                db.execute(statement)
+            db.commit()
+
+    def change(self, statement: str) -> str:
+        with closing(sqlite3.connect(self.path)) as db:
+            try:
+                db.execute(statement)
+            except sqlite3.IntegrityError as error:
+                return str(error)
+        return ""
+
+
+@dataclass(frozen=True)
+class Base:
+    address: Address
+    opened: list[Store] = field(default_factory=list)
+
+    def open(self, origin: str = ORIGIN, *, read_only: bool = False) -> PostgresLog:
+        made = PostgresLog(self.address, origin if not read_only else "", read_only=read_only)
+        self.opened.append(made)
+        return made
+
+    def attack(self, *statements: str) -> None:
+        with self.connect() as db:
+            for statement in [*_UNGUARDED, *statements]:
+                # A tile's root stands beside it here.
+                db.execute(statement.replace("x'", "'\\x").replace("FROM fold", "FROM tile"))
+
+    def change(self, statement: str) -> str:
+        with self.connect() as db:
+            try:
+                db.execute(statement.replace("x'", "'\\x"))
+            except psycopg.Error as error:
+                return str(error)
+        return ""
+
+    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.address.url, autocommit=True, options="-c search_path=mohist_ledger")
