@@ -27,7 +27,7 @@ class Plan:
 
     repeats: int = 4
     """Runs under the first values, to learn what varies by itself."""
-    chance: float = 0.01
+    chance: float = 0.001
     """Of reporting anything of a subject whose requests depend on nothing."""
     suspicions: int = 24
     """That are tried, gravest first; the others are told as not looked at."""

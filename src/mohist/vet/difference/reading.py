@@ -144,13 +144,17 @@ def _of_text(deviation: Deviation, old_facts: Facts, new_facts: Facts, factors: 
         return Reading("coded", coded)
     if hidden := _unseen(old, new):
         if hidden.sort == "punctuation" and _in_date(whole_new):
-            return Reading("localised" if set(factors) == {"locale"} else "date form", hidden.note)
+            return Reading(_date_sort(factors), hidden.note)
         return hidden
     if _date_only(plain_old) and _date_only(plain_new):
-        return Reading("localised" if set(factors) == {"locale"} else "date form")
+        return Reading(_date_sort(factors))
     if new_facts.tells_time(new.strip()) or old_facts.tells_time(old.strip()):
         return Reading("clock", "an id or number made of the time")
     return Reading("coded") if _looks_coded(old) or _looks_coded(new) else Reading("words")
+
+
+def _date_sort(factors: Collection[FactorName]) -> Sort:
+    return "localised" if "locale" in factors and set(factors) <= {"locale", "date"} else "date form"
 
 
 def _names(said: Collection[str]) -> list[str]:
