@@ -164,7 +164,7 @@ class Bubblewrap:
             workspace = profile.workspace.resolve()
             identity = identity_for(workspace)
             program = self.binary.path
-            mask = Mask(workspace) if profile.writable else None
+            mask = Mask(workspace, profile.hidden) if profile.writable else None
             if identity.dropped:
                 if self._stage is None:
                     self._stage = Stage(program)
@@ -210,6 +210,9 @@ class Bubblewrap:
             for content, path in made.files:
                 theirs.append(_memory_file("file", content))
                 made.options += ["--perms", "0444", "--file", str(theirs[-1]), path]
+            for content, path in made.covers:
+                theirs.append(_memory_file("cover", content))
+                made.options += ["--perms", "0444", "--ro-bind-data", str(theirs[-1]), path]
             made.options += made.last
             program_filter = build_filter(os.uname().machine, debuggers=self._debuggers)
             theirs.append(_memory_file("filter", program_filter))

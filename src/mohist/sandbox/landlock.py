@@ -129,6 +129,11 @@ class Landlock:
         if not argv or any("\0" in part for part in argv):
             raise RefusedError("A command is a non-empty list of strings without NUL.")
         _refuse_unless_able()
+        if profile.network == "fenced" or profile.terminal is not None:
+            raise RefusedError(
+                "Landlock alone has no fence and no terminals: it has no namespace that either could be put into.",
+                "Use bubblewrap, or the network `none` or `full`.",
+            )
         with anyio.CancelScope(shield=True):
             try:
                 started = await anyio.to_thread.run_sync(self._start, list(argv), cwd, profile)
@@ -149,7 +154,8 @@ class Landlock:
             if identity is not None:
                 for path in (home, tmp, room):
                     os.chown(path, *identity)
-            own = {**environment(trees, profile.extra_readable, {}), "HOME": str(home), "TMPDIR": str(tmp)}
+            shown = home if profile.home is None else profile.home.resolve()
+            own = {**environment(trees, profile.extra_readable, {}), "HOME": str(shown), "TMPDIR": str(tmp)}
             uid, gid = identity if identity is not None else (None, None)
             spec = {
                 "argv": argv,

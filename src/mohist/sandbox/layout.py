@@ -17,6 +17,7 @@ USER_ID = 1000
 _TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - the sandbox's own tmpfs
 _TMP_BYTES = 1024**3
 _SHM_BYTES = 256 * 1024**2
+_COVER_BYTES = 4096
 
 _FOLDERS = ("/usr", "/opt", "/nix/store", "/gnu/store")
 _MERGED = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -56,6 +57,8 @@ class Arguments:
 
     options: list[str] = field(default_factory=list)
     files: list[tuple[bytes, str]] = field(default_factory=list)
+    covers: list[tuple[bytes, str]] = field(default_factory=list)
+    """The same, but laid over what is there instead of written."""
     last: list[str] = field(default_factory=list)
     """Options after the files: the root is closed last."""
 
@@ -83,6 +86,10 @@ def resolve_profile(profile: Profile, cwd: Path, state: Path | None) -> tuple[tu
         trees[home] = Tree(home, writable=True, at=Path(HOME))
     for tree in trees.values():
         _refuse_wide(tree.path, state if tree.writable else None)
+    if profile.hidden and not profile.writable:
+        raise RefusedError(
+            "Only in a writable workspace can something be hidden.", "Leave it out, or let it be written."
+        )
     if (profile.network == "fenced") != (profile.fence is not None):
         raise RefusedError("A fence and `fenced` go together.", "Set both `network` and `fence`, or neither.")
     folder = _real(cwd, "working folder")
@@ -128,10 +135,22 @@ def build_arguments(
     for tree in trees:
         add(["--bind" if tree.writable else "--ro-bind", locate(tree.path), str(tree.place)])
     for item in held:
+        if item.cover:
+            _add_cover(made, item, workspace)
+            continue
         source = str(Path(locate(workspace)) / item.path)
         add(["--bind" if item.writable else "--ro-bind", source, str(workspace / item.path)])
     made.last += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(cwd)]
     return made
+
+
+def _add_cover(made: Arguments, item: Held, workspace: Path) -> None:
+    """Something empty in the place of a folder or file of the workspace."""
+    place = str(workspace / item.path)
+    if item.cover == "folder":
+        made.options += ["--perms", "0755", "--size", str(_COVER_BYTES), "--tmpfs", place, "--remount-ro", place]
+    else:
+        made.covers.append((b"{}\n" if place.endswith(".json") else b"", place))
 
 
 def environment(trees: Sequence[Tree], readable: Sequence[Path], extra: Mapping[str, str]) -> dict[str, str]:

@@ -18,8 +18,10 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mohist.sandbox.errors import RefusedError
 from mohist.sandbox.kernel import open_beneath
@@ -56,13 +58,24 @@ class Held:
     path: str
     writable: bool
     """True where the mount only pins the name, so that it can't be swapped by a rename."""
+    cover: Literal["", "folder", "file"] = ""
+    """What is shown in its place, without content; empty: itself."""
 
 
 class Mask:
-    """The protected paths of one workspace, held for the life of one sandbox."""
+    """The protected paths of one workspace, held for the life of one sandbox.
 
-    def __init__(self, workspace: Path) -> None:
+    Args:
+        workspace: whose.
+        hidden: names right below it that are not shown, in addition.
+    """
+
+    def __init__(self, workspace: Path, hidden: Sequence[str] = ()) -> None:
         self._workspace = workspace
+        self._hidden = tuple(hidden)
+        for name in self._hidden:
+            if "/" in name or name in ("", ".", "..", ".git"):
+                raise RefusedError(f"{name!r} can't be hidden.", "Name something right below the workspace.")
         self._fd = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.held: tuple[Held, ...] = ()
         self._absent: tuple[str, ...] = ()
@@ -115,6 +128,9 @@ class Mask:
                 held.setdefault(folder, Held(folder, writable=True))
             if self._ensure(name):
                 held[name] = Held(name, writable=False)
+        for name in self._hidden:
+            if self._exists(name):
+                held[name] = Held(name, writable=False, cover="folder" if self._is_folder(name) else "file")
         return tuple(sorted(held.values(), key=lambda item: item.path.count("/")))
 
     def _git_names(self) -> tuple[str, ...]:

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 import anyio
 import h11
 from anyio.abc import ByteStream
 
 from mohist.sandbox.errors import FencedError
+from mohist.sandbox.fence.address import split_authority
 from mohist.sandbox.fence.credential import Credential
 from mohist.sandbox.fence.limit import FenceLimits
+from mohist.sandbox.fence.scrub import Scrub
 from mohist.sandbox.fence.stream import GONE, Peeked, join
 
 _CHUNK_BYTES = 65536
 _OF_THE_PROXY = (b"proxy-connection", b"proxy-authorization")
+_ABSOLUTE: Final = re.compile(rb"http://([^/?#]*)([/?].*)?", re.DOTALL | re.IGNORECASE)
 _LINGER_S = 1.0
 METHODS = tuple(
     f"{method} ".encode() for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
@@ -82,9 +87,32 @@ async def exchange(client: Peeked, limits: FenceLimits, open_lane: OpenLane, fin
         side.start_next_cycle()
 
 
-def header(request: h11.Request, name: bytes) -> bytes:
-    """A header's one value; empty when it is not there."""
-    return next((bytes(value) for key, value in request.headers if key == name), b"")
+def named_host(request: h11.Request, usual_port: int) -> tuple[str, int]:
+    """Whom a request to a proxy is for. Raises FencedError where it doesn't say."""
+    found = _ABSOLUTE.fullmatch(request.target)
+    if found is None:
+        raise FencedError("protocol", "A request to the proxy must name http://host/.")
+    return split_authority(found[1].decode("latin-1"), usual_port)
+
+
+def told_target(request: h11.Request, host: str, port: int, usual_port: int) -> bytes:
+    """What the request asks of its host. Raises FencedError `host-mismatch` where any part of it names another one."""
+    found = _ABSOLUTE.fullmatch(request.target)
+    said = [bytes(value) for key, value in request.headers if key == b"host"]
+    said += [found[1]] if found is not None else []
+    for text in said:
+        if split_authority(text.decode("latin-1"), usual_port) != (host, port):
+            raise FencedError("host-mismatch", f"The request is not for {host}, which the connection is for.")
+    if found is None:
+        return bytes(request.target)
+    rest = found[2] or b"/"
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def host_header(host: str, port: int, usual_port: int) -> bytes:
+    """A Host header's value."""
+    shown = f"[{host}]" if ":" in host else host
+    return (shown if port == usual_port else f"{shown}:{port}").encode()
 
 
 def refusal_text(error: FencedError) -> bytes:
@@ -176,12 +204,17 @@ async def _pass(side: h11.Connection, client: Peeked, request: h11.Request, lane
 
 async def _take_answer(side: h11.Connection, client: Peeked, lane: Lane) -> bool:
     """Passes the answer back; True when both sides now speak something else."""
+    scrub = Scrub(lane.credentials) if lane.credentials else None
     while True:
         event = await _next(lane.side, lane.stream)
         if isinstance(event, h11.InformationalResponse | h11.Response):
-            event = _inwards(event)
+            event = _inwards(event, lane.credentials)
         if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage):
             raise FencedError("broken", "The other side broke off.", failed=True)
+        if scrub is not None and isinstance(event, h11.Data):
+            event = h11.Data(data=scrub.feed(bytes(event.data)))
+        if scrub is not None and isinstance(event, h11.EndOfMessage) and (rest := scrub.end()):
+            await _send(client, side, h11.Data(data=rest))
         await _send(client, side, event)
         if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
             return True
@@ -209,7 +242,7 @@ def _outwards(request: h11.Request, lane: Lane) -> _Headers:
     changed: _Headers = []
     for name, value in request.headers.raw_items():
         lowered = name.lower()
-        if lowered in _OF_THE_PROXY:
+        if lowered in _OF_THE_PROXY or (lane.credentials and lowered == b"accept-encoding"):
             continue
         if lowered == b"host" and lane.host:
             changed.append((name, lane.host))
@@ -218,6 +251,8 @@ def _outwards(request: h11.Request, lane: Lane) -> _Headers:
             if lowered.decode("latin-1") in credential.headers:
                 value = swap(lowered, value, credential)
         changed.append((name, value))
+    if lane.credentials:
+        changed.append((b"Accept-Encoding", b"identity"))  # so that a secret that is repeated can be seen
     return changed
 
 
@@ -233,8 +268,18 @@ def swap(name: bytes, value: bytes, credential: Credential) -> bytes:
     return value.replace(sentinel, secret)
 
 
-def _inwards(event: h11.InformationalResponse | h11.Response) -> h11.InformationalResponse | h11.Response:
-    return type(event)(status_code=event.status_code, headers=event.headers.raw_items(), reason=event.reason)
+def _inwards(
+    event: h11.InformationalResponse | h11.Response, credentials: Sequence[Credential]
+) -> h11.InformationalResponse | h11.Response:
+    """The same answer, and where a secret was sent, without it; its length may change then."""
+    headers: _Headers = list(event.headers.raw_items())
+    if credentials:
+        kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+        headers = []
+        for name, value in kept:
+            scrub = Scrub(credentials)
+            headers.append((name, scrub.feed(value) + scrub.end()))
+    return type(event)(status_code=event.status_code, headers=headers, reason=event.reason)
 
 
 async def _refuse(side: h11.Connection, client: ByteStream, error: FencedError) -> None:

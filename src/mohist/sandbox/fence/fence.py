@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,8 +21,9 @@ from mohist.sandbox.errors import FencedError, RefusedError
 from mohist.sandbox.fence import name
 from mohist.sandbox.fence.authority import Authority
 from mohist.sandbox.fence.dial import Resolve, system_resolve
+from mohist.sandbox.fence.ground import Book, Ground, Trace
 from mohist.sandbox.fence.limit import FenceLimits
-from mohist.sandbox.fence.passage import Ground, Trace, serve_direct, serve_proxy
+from mohist.sandbox.fence.passage import serve_direct, serve_proxy
 from mohist.sandbox.fence.post import Post, open_post
 from mohist.sandbox.fence.stream import GONE, Meter
 from mohist.sandbox.fence.watch import Seen, Watch
@@ -88,33 +90,36 @@ class Fence:
         self._table = name.NameTable(limits.names)
         self._spent_bytes = 0
         self._open = 0
-        self._watched = 0
         self._manned: list[_Manned] = []
         self._quiet = anyio.Event()
         self._group: TaskGroup | None = None
+        book = Book(record, limits.attempts)
         self._ground = Ground(
-            decide, record, limits, self._table, resolve, clock or SystemClock(), self._spend, authority, trust
+            decide, book, limits, self._table, resolve, clock or SystemClock(), self._spend, authority, trust
         )
 
     @property
     def env(self) -> Mapping[str, str]:
-        """What programs inside are told: the proxy, and whom to trust where there is an authority."""
+        """What programs inside are told: the proxy, and whom to trust: what the system does (many bring a list of their
+        own, which lacks a company's authority), and the fence's authority."""
         found = {"NO_PROXY": "localhost,127.0.0.1,::1"}
         found |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), _PROXY)
         found |= {key.lower(): value for key, value in found.items()}
         if self._authority is not None:
-            found |= dict.fromkeys(_OF_ALL, _BUNDLE_FILE) | dict.fromkeys(_ADDED, _AUTHORITY_FILE)
+            found |= dict.fromkeys(_ADDED, _AUTHORITY_FILE)
+        if _system_bundle() or self._authority is not None:
+            found |= dict.fromkeys(_OF_ALL, _BUNDLE_FILE)
         return found
 
     @property
     def files(self) -> tuple[tuple[bytes, str], ...]:
         """Contents and paths of files that are made inside."""
         made = [(b"nameserver 127.0.0.1\n", "/etc/resolv.conf")]
+        bundle = _system_bundle()
         if self._authority is not None:
-            pem = self._authority.pem
-            system = next((Path(path).read_bytes() for path in _BUNDLES if Path(path).is_file()), b"")
-            made += [(pem, _AUTHORITY_FILE), (system.rstrip() + b"\n" + pem, _BUNDLE_FILE)]
-        return tuple(made)
+            made.append((self._authority.pem, _AUTHORITY_FILE))
+            bundle = bundle.rstrip() + b"\n" + self._authority.pem
+        return (*made, (bundle, _BUNDLE_FILE))
 
     async def __aenter__(self) -> Self:
         self._group = anyio.create_task_group()
@@ -131,7 +136,10 @@ class Fence:
                 self._quiet = anyio.Event()
                 await self._quiet.wait()
         group.cancel_scope.cancel()
-        await group.__aexit__(kind, error, trace)
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            await group.__aexit__(kind, error, trace)
+        else:  # the body's own error stays as it is, not in a group
+            await group.__aexit__(None, None, None)
 
     def check_open(self) -> None:
         """Raises RefusedError outside of `async with`."""
@@ -262,23 +270,23 @@ class Fence:
             await anyio.lowlevel.checkpoint()
 
     def _note(self, seen: Seen) -> None:
-        self._watched += 1
-        if self._watched > self._limits.watched:
-            return
         asked = self._ground.known(Asked("other", seen.host, seen.port))
         with Trace(self._ground, asked, Meter(0, self._spend)):
             decision = self._ground.decide(asked)
             code, reason = "port", f"Nothing listens there ({seen.protocol})."
             if isinstance(decision, Refuse):
                 code, reason = decision.code, f"{decision.reason} ({seen.protocol})"
-            if self._watched == self._limits.watched:
-                reason += " Further ones are not recorded."
             raise FencedError(code, reason)
 
     def _spend(self, count: int) -> None:
         self._spent_bytes += count
         if self._limits.total_bytes and self._spent_bytes > self._limits.total_bytes:
             raise FencedError("budget", f"All connections together carried more than {self._limits.total_bytes} bytes.")
+
+
+@cache
+def _system_bundle() -> bytes:
+    return next((Path(path).read_bytes() for path in _BUNDLES if Path(path).is_file()), b"")
 
 
 def _local(stream: SocketStream) -> tuple[str, int]:

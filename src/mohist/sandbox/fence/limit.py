@@ -27,8 +27,8 @@ class FenceLimits:
     """Of a request's head, or a ClientHello."""
     names: int = 65_536
     """Different names that get an address; further ones are refused as `names`."""
-    watched: int = 10_000
-    """Packets to other ports that are recorded."""
+    attempts: int = 50_000
+    """That are recorded; after these, everything is refused."""
     encrypted_hello: bool = False
     """Whether TLS passes unread whose ClientHello is encrypted (or pretends to be, as browsers do)."""
     ports: tuple[int, ...] = (22, 80, 443)

@@ -93,7 +93,8 @@ class Peeked(ByteStream):
         await self._stream.send(item)
 
     async def send_eof(self) -> None:
-        await self._stream.send_eof()
+        with suppress(NotImplementedError):  # TLS can't end one side
+            await self._stream.send_eof()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -117,8 +118,11 @@ async def join(client: ByteStream, server: ByteStream, limits: FenceLimits) -> N
                     break
                 last_s = anyio.current_time()
                 await target.send(data)
-        with suppress(*GONE):
-            await target.send_eof()
+        try:
+            with suppress(*GONE):
+                await target.send_eof()
+        except NotImplementedError:  # TLS can't end one side
+            group.cancel_scope.cancel()
 
     broken: FencedError | None = None
 
