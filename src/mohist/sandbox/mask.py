@@ -67,15 +67,16 @@ class Mask:
 
     Args:
         workspace: whose.
-        hidden: names right below it that are not shown, in addition.
+        hidden: paths below it that are not shown, in addition.
     """
 
     def __init__(self, workspace: Path, hidden: Sequence[str] = ()) -> None:
         self._workspace = workspace
         self._hidden = tuple(hidden)
         for name in self._hidden:
-            if "/" in name or name in ("", ".", "..", ".git"):
-                raise RefusedError(f"{name!r} can't be hidden.", "Name something right below the workspace.")
+            parts = name.split("/")
+            if parts[0] == ".git" or not all(part not in ("", ".", "..") for part in parts):
+                raise RefusedError(f"{name!r} can't be hidden.", "Name something below the workspace, not git's own.")
         self._fd = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.held: tuple[Held, ...] = ()
         self._absent: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ from mohist.app.govern.account import Account
 from mohist.app.govern.client import Client, find, named, unknown
 from mohist.app.govern.diary import Diary
 from mohist.app.govern.home import open_home
+from mohist.app.govern.hush import hushed
+from mohist.app.govern.identity import put_identity
 from mohist.app.govern.inlet import Inlet
 from mohist.app.govern.installation import Installation, locate
 from mohist.app.govern.order import Governed, Judge, Order, Use
@@ -83,7 +85,7 @@ async def govern(
     paths, clock = StatePaths.from_env(env), SystemClock()
     wares = await anyio.to_thread.run_sync(_wares, order, env, paths, RandomIds(clock).new("govern"))
     client, config, run_id, project = wares.client, wares.config, wares.run_id, wares.root.name
-    account, lost = Account(), 0
+    account, lost, warnings = Account(), 0, list[str]()
     async with AsyncExitStack() as stack:
         evidence = open_evidence(paths.home, config.ledger, env, tell)
         if evidence is not None:
@@ -103,6 +105,7 @@ async def govern(
         home = stack.enter_context(open_home(order.home, paths.home, run_id))
         suit = outfit(client, Place(URL, wares.key, way.model, HOME), fresh=True)
         put(suit.files, home)
+        put_identity(home, env)
         tally, inlet = Tally(client.residual, diary.refused), Inlet(way.app)
 
         async def gateway(stream: ByteStream, _asked: Asked) -> None:
@@ -115,6 +118,7 @@ async def govern(
             if line:
                 tell(line)
         began_s = clock.monotonic_s()
+        stack.enter_context(hushed(warnings))
         async with Fence(judge_network, tally.take) as fence:
             profile = _profile(wares, suit, home, fence, settings.hidden)
             ended, stopped = await _run(wares, suit, profile, paths, env)
@@ -127,7 +131,7 @@ async def govern(
     lines = telling.table(account, tally, HOST, ended.code, ended.denied or "")
     if lost:
         lines = (*lines, f"govern: the usage of {lost} call(s) could not be written down")
-    return Governed(code, ended.code, whole, lines)
+    return Governed(code, ended.code, whole, (*warnings, *lines))
 
 
 def _wares(order: Order, env: Mapping[str, str], paths: StatePaths, run_id: str) -> _Wares:
@@ -177,6 +181,7 @@ def _profile(wares: _Wares, suit: Outfit, home: Path, fence: Fence, hidden: tupl
         network="fenced",
         fence=fence,
         home=home,
+        hidden=hidden,
         env=env,
         limits=_LIMITS,
     )
