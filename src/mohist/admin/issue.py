@@ -42,6 +42,9 @@ class Order:
     tokens_per_minute: int | None = None
     budgets: tuple[tuple[Period, int | None, int | None, bool], ...] = ()
     """Period, microusd, tokens, and whether models without a price pass."""
+    tool: str = ""
+    """What it is made for, with its version; see `Key.tool`."""
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ def issue(store: Store, order: Order, clock: Clock, ids: IdSource, token: Token 
         requests_per_minute=order.requests_per_minute,
         tokens_per_minute=order.tokens_per_minute,
         roles=order.roles,
+        tool=order.tool,
+        repository=order.repository,
     )
     secret = new_secret()
     budgets = [Budget("key", key.key_id, *limits) for limits in order.budgets]
@@ -123,6 +128,8 @@ def key_row(key: Key, now_ms: int) -> dict[str, Any]:
         "revoked_at": _if_known(moment, key.revoked_at_ms),
         "requests_per_minute": key.requests_per_minute,
         "tokens_per_minute": key.tokens_per_minute,
+        "tool": key.tool,
+        "repository": key.repository,
     }
 
 

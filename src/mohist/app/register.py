@@ -7,23 +7,29 @@ the gateway's database           `mohist register add|set|…`
 
 from __future__ import annotations
 
+import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mohist.app.user import user_name
 from mohist.base import Clock, StatePaths, SystemClock
 from mohist.policy.errors import RegisterError
-from mohist.policy.register import Outcome, Register, Tool, Use, parse_register, strictest, tool_named
+from mohist.policy.register import Entry, Outcome, Register, Tool, Use, parse_register, strictest, tool_named
 from mohist.policy.register import decide as decided
 
 if TYPE_CHECKING:
     from mohist.gateway.address import Address
+    from mohist.gateway.register import RegisterStore
 
 MANAGED_FILE: Final = Path("/etc/mohist/register.toml")
 PROJECT_FILE: Final = Path(".mohist") / "register.toml"
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+_NO_UID: Final = 2**32 - 1
+"""What stands there of who did not log in, such as a service."""
 _MAX_GIT_BYTES: Final = 256 * 1024
 _REMOTE: Final = re.compile(r"^\s*url\s*=\s*(\S+)\s*$", re.MULTILINE)
 _SCP: Final = re.compile(r"(?:[^@/\s]+@)?([^:/\s]+):(?!//)(.+)")
@@ -93,6 +99,54 @@ def register_address(env: Mapping[str, str]) -> Address:
     from mohist.gateway.address import home_address
 
     return home_address(StatePaths.from_env(env).home, gateway_settings(env).variables)
+
+
+@contextmanager
+def opened(env: Mapping[str, str]) -> Iterator[RegisterStore]:
+    """The gateway's database for one command; changes are put down to who is at the keyboard, and entered in the ledger.
+
+    Raises:
+        StoreError: it can't be used.
+    """
+    from mohist.app.evidence import change_entry, evidence_here
+    from mohist.gateway.change import Author
+    from mohist.gateway.register import RegisterStore
+
+    author = Author(person(), door="command")
+    with evidence_here(env) as evidence:
+        enter = change_entry(evidence)
+        with RegisterStore(register_address(env), author=author, enter=enter) as store:
+            yield store
+
+
+def person(proc: Path = Path("/proc/self/loginuid")) -> str:
+    """Who is at the keyboard: who logged in, also where they became somebody else since, else who runs this process.
+
+    The kernel keeps the former through `sudo` and `su` (https://man7.org/linux/man-pages/man8/pam_loginuid.8.html); nothing that the
+    environment says counts.
+    """
+    try:
+        uid = int(proc.read_text("ascii"))
+        if uid != _NO_UID:
+            return pwd.getpwuid(uid).pw_name
+    except (OSError, ValueError, KeyError):
+        pass
+    return user_name()
+
+
+def described(entry: Entry) -> str:
+    """An entry for people, in a few lines."""
+    versions = "" if entry.span.is_any else f" {entry.versions}"
+    when = f" from {entry.effective}" if entry.effective else ""
+    when += f" until {entry.expires}" if entry.expires else ""
+    lines = [f"{entry.entry_id}: {entry.tool}{versions} is {entry.disposition}{when}"]
+    lines += [f"  {condition}" for condition in entry.conditions.told()]
+    lines += [f"  {entry.reason}"] if entry.reason else []
+    lines += [f"  instead: {entry.alternative}"] if entry.alternative else []
+    lines += [f"  first step: {entry.first_step}"] if entry.first_step else []
+    lines += [f"  evidence: {one.place} {one.digest[:19]}".rstrip() for one in entry.evidence]
+    lines += [f"  owner: {entry.owner}"] if entry.owner else []
+    return "\n".join(lines)
 
 
 def read_register(path: Path) -> Register:

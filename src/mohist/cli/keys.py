@@ -45,6 +45,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
     creating.add_argument("--team", type=_name)
     creating.add_argument("--model", action="append", default=[], metavar="GLOB", help="only these models; repeat")
     creating.add_argument("--client", action="append", default=[], metavar="GLOB", help="only these clients; repeat")
+    creating.add_argument(
+        "--tool", type=_name, metavar="TOOL", help="made for this tool, as claude-code@2.1.330: docs/register.md"
+    )
+    creating.add_argument("--repository", type=_name, metavar="NAME", help="and for this project: host/owner/name")
     creating.add_argument("--dialect", action="append", default=[], choices=_DIALECTS, help="only these; repeat")
     creating.add_argument(
         "--role",
@@ -124,6 +128,8 @@ def _create(store: Store, args: argparse.Namespace) -> int:
             for period, (microusd, tokens) in zip(PERIODS, limits, strict=True)
             if microusd is not None or tokens is not None
         ),
+        tool=args.tool or "",
+        repository=args.repository or "",
     )
     made = issue(store, order, clock, RandomIds(clock))
     return _say_secret(args, made.key, made.secret)

@@ -10,19 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from mohist.base import IdSource, RandomIds, SystemClock
 from mohist.gateway.change import Author
 from mohist.gateway.errors import ConflictError, NotThereError, StoreError
-from mohist.gateway.schema import REGISTER_ENTRIES, REGISTER_PROPOSALS, REGISTER_SETTINGS
+from mohist.gateway.registrar import RULE
+from mohist.gateway.schema import REGISTER_ENTRIES, REGISTER_PROPOSALS, REGISTER_SETTINGS, USAGE
 from mohist.gateway.store import Note, Store
 from mohist.policy.errors import RegisterError
 from mohist.policy.register import Entry, Register, Settings, as_mapping, entry_of, settings_of
 
 SUBJECT: Final = "register"
+_DAY_MS: Final = 86_400_000
 _HINT: Final = "See: mohist register list"
 
 
@@ -152,6 +155,44 @@ class RegisterStore(Store):
             note("register.withdraw", SUBJECT, proposal_id, {"proposed_by": found.user})
             return _decide(note.db, found, "withdrawn", self.author)
 
+    def users(self, entry_id: str, days: int) -> list[dict[str, Any]]:
+        """Who called with what an entry warned of or refused.
+
+        Args:
+            entry_id: empty: of all entries.
+            days: so far back.
+        """
+        since_ms = self.author.clock.now_ms() - days * _DAY_MS
+        table = USAGE.c
+        rule = table.rule.startswith(f"{RULE}{entry_id}", autoescape=True)
+        refused = func.sum(case((table.verdict == "policy", 1), else_=0))
+        columns = (table.rule, table.user, table.client)
+        query = (
+            select(*columns, func.count(), refused, func.max(table.started_at_ms))
+            .where(table.started_at_ms >= since_ms, rule)
+            .group_by(*columns)
+            .order_by(*columns)
+        )
+        found: dict[tuple[str, str, str], list[int]] = {}
+        with self.transaction(write=False) as db:
+            for said, user, client, calls, stopped, last_ms in db.execute(query):
+                # Ids of the policy's rules may follow.
+                name = str(said).partition(",")[0].removeprefix(RULE)
+                if entry_id in ("", name):
+                    row = found.setdefault((name, user, client), [0, 0, 0])
+                    found[name, user, client] = [row[0] + calls - stopped, row[1] + stopped, max(row[2], last_ms)]
+        return [
+            {
+                "entry": name,
+                "user": user,
+                "client": client,
+                "warned": warned,
+                "refused": stopped,
+                "last": _moment(last_ms),
+            }
+            for (name, user, client), (warned, stopped, last_ms) in found.items()
+        ]
+
     def proposals(self, *, waiting: bool = True) -> list[Proposal]:
         """Oldest first; with `waiting` those alone that nobody decided."""
         query = select(REGISTER_PROPOSALS).order_by(REGISTER_PROPOSALS.c.at_ms, REGISTER_PROPOSALS.c.proposal_id)
@@ -236,3 +277,7 @@ def _decide(db: Connection, found: Proposal, decision: str, author: Author) -> P
     said = {"decided_at_ms": at_ms, "decided_by": who, "decision": decision}
     db.execute(update(REGISTER_PROPOSALS).where(REGISTER_PROPOSALS.c.proposal_id == found.proposal_id).values(said))
     return replace(found, decided_at_ms=at_ms, decided_by=who, decision=decision)
+
+
+def _moment(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -69,6 +69,13 @@ class NewKey(Asked):
     expires_at: Moment | None = Field(None, description="When it ends by itself.")
     requests_per_minute: Whole | None = None
     tokens_per_minute: Whole | None = None
+    tool: Glob | None = Field(
+        None,
+        description="The tool that it is made for, with its version: the software register holds its calls for that "
+        "tool's, governed, whatever the client says of itself.",
+        examples=["qwen-code@0.24.4"],
+    )
+    repository: Glob | None = Field(None, description="What that tool's project is called: `host/owner/name`.")
     budgets: list[KeyBudget] = Field(
         default=[], max_length=3, description="Of the key itself, the last of a period wins."
     )
@@ -106,6 +113,8 @@ class ShownKey(Told):
     revoked_at: str | None
     requests_per_minute: int | None
     tokens_per_minute: int | None
+    tool: str
+    repository: str
 
 
 class IssuedKey(ShownKey):
@@ -171,6 +180,8 @@ def create_key(
         requests_per_minute=asked.requests_per_minute,
         tokens_per_minute=asked.tokens_per_minute,
         budgets=tuple((one.period, one.limit_microusd, one.limit_tokens, one.allow_unpriced) for one in asked.budgets),
+        tool=asked.tool or "",
+        repository=asked.repository or "",
     )
     token = None
     if idempotency_key is not None:

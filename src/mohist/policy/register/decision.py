@@ -150,7 +150,8 @@ def _telling(equal: Sequence[Outcome]) -> Outcome:
 
 def _speaks(entry: Entry, tool: Tool) -> bool:
     span = entry.span
-    if any(entry.names(name) for name in tool.names):
+    claims = () if entry.disposition == "allowed" else tool.claims
+    if any(entry.names(name) for name in (*tool.names, *claims)):
         return span.covers(tool.version, wide=entry.disposition != "allowed")
     return span.is_any and any(entry.names(name) for name in tool.kin)
 

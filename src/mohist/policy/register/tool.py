@@ -19,6 +19,7 @@ from mohist.policy.register.span import Scheme
 
 _PEP_503: Final = re.compile(r"[-_.]+")
 _AGENT: Final = re.compile(r"([!-.0-~]{1,60})(?:/([!-~]{1,60}))?")
+_LISTS: Final = ("packages", "agents", "origins", "programs", "extensions", "shared")
 _VERSION: Final = re.compile(r"[0-9][0-9A-Za-z.+-]{0,60}")
 
 
@@ -32,6 +33,8 @@ class Tool:
     """Empty: it can't be told."""
     kin: tuple[str, ...] = ()
     """What it belongs to, whose versions are counted otherwise: an entry for a range of those says nothing of this."""
+    claims: tuple[str, ...] = ()
+    """Names that whoever set it up chose, such as a server's in a settings file: they are held against it, never for it."""
 
     @property
     def title(self) -> str:
@@ -55,6 +58,8 @@ class KnownTool:
     programs: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     """`vscode:…` and `jetbrains:…`: kin."""
+    shared: tuple[str, ...] = ()
+    """Programs whose names other tools have, too: they say something only where the package that they belong to is known."""
 
 
 @cache
@@ -63,9 +68,7 @@ def known_tools() -> Mapping[str, KnownTool]:
     text = (Path(__file__).parents[1] / "data" / "tool.toml").read_text("utf-8")
     found = {}
     for table in tomllib.loads(text)["tool"]:
-        lists = {
-            name: tuple(table.get(name, ())) for name in ("packages", "agents", "origins", "programs", "extensions")
-        }
+        lists = {name: tuple(table.get(name, ())) for name in _LISTS}
         found[table["id"]] = KnownTool(table["id"], table.get("scheme", "semver"), **lists)
     return found
 
