@@ -160,14 +160,15 @@ class Walk:
     def _native(self, mapped: Bytes, where: str, native: Native, size: int) -> Iterator[Text]:
         runtime, files = embedded(mapped)
         self.seen.natives.append((where, Native(native.format, native.machines, runtime), size, len(files)))
+        # What is embedded first: it names its places better than the runtime's own copies of it.
+        for one in files:
+            yield from self._embedded(mapped, f"{where}{INSIDE}{one.name.lstrip('/')}", one.start, one.end)
         done = 0
         for one in sorted(files, key=lambda file: file.start):
             if one.start > done:
                 yield from self._windows(mapped, where, done, one.start)
             done = max(done, one.end)
         yield from self._windows(mapped, where, done, size)
-        for one in files:
-            yield from self._embedded(mapped, f"{where}{INSIDE}{one.name.lstrip('/')}", one.start, one.end)
 
     def _embedded(self, mapped: Bytes, where: str, start: int, end: int) -> Iterator[Text]:
         self.seen.files += 1
