@@ -86,6 +86,7 @@ def main(args: argparse.Namespace) -> int:
 
     from mohist.app.govern.launch import govern
     from mohist.app.govern.order import Order
+    from mohist.app.govern.registration import registered
     from mohist.terminal import plain
 
     def tell(line: str) -> None:
@@ -106,7 +107,9 @@ def main(args: argparse.Namespace) -> int:
         # A terminal that is only half there is no input: whoever waits for its end would wait for ever.
         streams=(-1 if sys.stdin.isatty() and not terminal else 0, 1, 2),
     )
-    governed = anyio.run(govern, order, os.environ, (lambda _line: None) if args.quiet else tell)
+    governed = anyio.run(
+        govern, order, os.environ, (lambda _line: None) if args.quiet else tell, registered(os.environ)
+    )
     if not args.quiet:
         for line in governed.table:
             tell(line)

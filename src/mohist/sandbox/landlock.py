@@ -134,6 +134,8 @@ class Landlock:
                 "Landlock alone has no fence and no terminals: it has no namespace that either could be put into.",
                 "Use bubblewrap, or the network `none` or `full`.",
             )
+        if profile.hidden:
+            raise RefusedError("Landlock alone hides nothing: it takes rights away from whole folders.", "Use bubblewrap.")
         with anyio.CancelScope(shield=True):
             try:
                 started = await anyio.to_thread.run_sync(self._start, list(argv), cwd, profile)

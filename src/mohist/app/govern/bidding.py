@@ -39,10 +39,14 @@ class Bidding:
         return f"{self.path} ({', '.join(self.says)})" if self.says else self.path
 
 
-def biddings(client: Client, root: Path) -> tuple[Bidding, ...]:
-    """The settings of a repository for this client, in the order of its table."""
+def biddings(client: Client, root: Path, cwd: Path) -> tuple[Bidding, ...]:
+    """The settings of a repository for this client, those of its top first.
+
+    Args:
+        cwd: a folder below `root`; clients look in every folder in between.
+    """
     found = []
-    for name in client.obeys:
+    for name in _places(client, root, cwd):
         path = root / name
         if not os.path.lexists(path):
             continue
@@ -51,14 +55,22 @@ def biddings(client: Client, root: Path) -> tuple[Bidding, ...]:
     return tuple(found)
 
 
-def digest(client: Client, root: Path) -> str:
+def digest(client: Client, root: Path, cwd: Path) -> str:
     """Of all those settings as they are now, names and contents; what trust is given to."""
     whole = hashlib.sha256(client.name.encode())
-    for name in client.obeys:
+    for name in _places(client, root, cwd):
         for path, data in _files(root / name):
             for part in (os.fsencode(path.relative_to(root)), data):
                 whole.update(len(part).to_bytes(8, "big") + part)
     return whole.hexdigest()
+
+
+def _places(client: Client, root: Path, cwd: Path) -> Iterator[str]:
+    """Relative paths that may hold settings."""
+    steps = cwd.relative_to(root).parts
+    for depth in range(len(steps) + 1):
+        for name in client.obeys:
+            yield "/".join((*steps[:depth], name))
 
 
 def _files(path: Path) -> Iterator[tuple[Path, bytes]]:

@@ -97,11 +97,11 @@ async def govern(
             nonlocal lost
             lost = await way.close()
 
-        use = Use(client, wares.installation, way.model, wares.root)
+        use = Use(client, wares.installation, Path(order.command[0]).name, way.model, wares.root)
         standing = await anyio.to_thread.run_sync(judged, judge, use, diary)
         await anyio.to_thread.run_sync(way.begin)
         stack.push_async_callback(close)
-        settings = obeyed(client, wares.root, paths, trust=order.trust_settings)
+        settings = obeyed(client, wares.root, order.cwd.resolve(), paths, trust=order.trust_settings)
         home = stack.enter_context(open_home(order.home, paths.home, run_id))
         suit = outfit(client, Place(URL, wares.key, way.model, HOME), fresh=True)
         put(suit.files, home)

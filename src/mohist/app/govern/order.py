@@ -45,6 +45,8 @@ class Use:
 
     client: Client
     installation: Installation
+    called: str
+    """The program's name as it was typed, without a folder."""
     model: str
     root: Path
     """Of the project."""

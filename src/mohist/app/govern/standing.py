@@ -57,21 +57,22 @@ def judged(judge: Judge | None, use: Use, diary: Diary) -> Standing:
     return standing
 
 
-def obeyed(client: Client, root: Path, paths: StatePaths, *, trust: bool) -> Obeyed:
+def obeyed(client: Client, root: Path, cwd: Path, paths: StatePaths, *, trust: bool) -> Obeyed:
     """What of the repository the client would obey.
 
     Args:
+        cwd: where it starts, below `root`.
         trust: they hold from now on, as they are.
 
     Raises:
         TrustError: the list of trusted settings is not safe.
     """
-    found = biddings(client, root)
+    found = biddings(client, root, cwd)
     if not found:
         return Obeyed((), trusted=True)
     store = TrustStore(paths.home / TRUST, SystemClock())
     # One list for all clients: their names are part of the place, so that one's trust is not another's.
-    place, now = root / f".{client.name}", digest(client, root)
+    place, now = cwd / f".{client.name}", digest(client, root, cwd)
     if trust:
         store.trust(place, now)
     return Obeyed(found, trusted=store.is_trusted(place, now))
