@@ -73,6 +73,8 @@ class Diary:
         if self.evidence is not None:
             said: dict[str, Value] = {"verdict": verdict, "what": "register", **data}
             self.evidence.append(self._draft("verdict", said, "register", "reason", reason.encode("utf-8", "replace")))
+            if verdict == "deny":
+                self._close()
 
     def end(self, data: Mapping[str, Value], report: Mapping[str, Any]) -> None:
         """Enters how it ended, and closes its stream. Blocks.
@@ -83,7 +85,11 @@ class Diary:
         if self.evidence is not None:
             words = json.dumps(report, ensure_ascii=False).encode("utf-8", "replace")
             self.evidence.append(self._draft("run.close", data, "end", "report", words))
-            self.evidence.append(Draft("stream.close", self.stream, "system:govern", key=f"{self.stream}/closed"))
+            self._close()
+
+    def _close(self) -> None:
+        assert self.evidence is not None
+        self.evidence.append(Draft("stream.close", self.stream, "system:govern", key=f"{self.stream}/closed"))
 
     def _draft(self, kind: Any, data: Mapping[str, Value], key: str, name: str, words: bytes) -> Draft:
         assert self.evidence is not None

@@ -40,13 +40,14 @@ from mohist.app.key import SERVER_KEY_ENV
 from mohist.app.trust import TrustStore
 from mohist.base import RandomIds, StatePaths, SystemClock
 from mohist.gateway.key import new_secret
-from mohist.sandbox import Bubblewrap, Exit, Limits, Profile, find_repository, find_toolchains
+from mohist.sandbox import Bubblewrap, Exit, Limits, Profile, find_repository, find_toolchains, start_detached
 from mohist.sandbox.fence import Asked, Fence
 from mohist.sandbox.layout import HOME
 
 _LIMITS: Final = Limits(memory_bytes=16 * 1024**3, processes=4096, file_bytes=8 * 1024**3, open_files=65_536, cpu_s=0)
 """A client may run for a working day, and what it starts builds whole projects."""
 _SEARCH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
+_PLAIN: Final = {"PATH": os.defpath, "LANG": "C.UTF-8"}
 _PIPES: Final = "govern/pipes"
 """Below the state folder."""
 
@@ -196,7 +197,9 @@ async def _run(
     source, sink, errors = order.streams
     try:
         if order.terminal:
-            with Terminal(source, sink) as terminal:
+            log = paths.home / "govern" / "restore.log"
+            guard = partial(start_detached, "mohist.app.govern.restore", env=_PLAIN, log=log)
+            with Terminal(source, sink, guard) as terminal:
                 return await in_terminal(sandbox, argv, cwd, profile, terminal, env)
         with Pipes(paths.home / _PIPES / wares.run_id, source, sink, errors) as pipes:
             profile = replace(profile, extra_readable=(*profile.extra_readable, pipes.folder))

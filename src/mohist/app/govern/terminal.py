@@ -13,6 +13,7 @@ import signal
 import struct
 import termios
 import tty
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -21,6 +22,7 @@ import anyio
 
 from mohist.app.errors import ConfigError
 from mohist.app.govern.descriptor import give, take
+from mohist.app.govern.restore import packed
 
 _KEPT_BYTES: Final = 32
 """A sequence can be cut between two chunks; those that are looked for are shorter than this."""
@@ -71,11 +73,15 @@ class Terminal:
     Args:
         source: a terminal's descriptor that is read.
         sink: a terminal's descriptor that is written.
+        guard: starts a process with these arguments that sets the terminal right should this one be killed, and returns its
+            pid; None: nobody does.
     """
 
-    def __init__(self, source: int = 0, sink: int = 1) -> None:
+    def __init__(self, source: int = 0, sink: int = 1, guard: Callable[[list[str]], int] | None = None) -> None:
         self._source = source
         self._sink = sink
+        self._guard = guard
+        self._guarding = 0
         self._modes = Modes()
         self._master = -1
         self.slave = -1
@@ -102,6 +108,9 @@ class Terminal:
     def raw(self) -> None:
         """From now on keys go to the client as they are; Ctrl-C too."""
         tty.setraw(self._source, termios.TCSADRAIN)
+        if self._guard is not None and not self._guarding:
+            left, before = packed(termios.tcgetattr(self._source)), packed(self._before)
+            self._guarding = self._guard([str(os.getpid()), os.ttyname(self._source), left, before])
 
     def restore(self) -> None:
         """Sets everything back; may be called at any time, and again."""
@@ -111,6 +120,10 @@ class Terminal:
                 self._modes = Modes()
         with suppress(OSError, termios.error):
             termios.tcsetattr(self._source, termios.TCSADRAIN, self._before)  # type: ignore[arg-type]
+        if self._guarding:
+            with suppress(ProcessLookupError):  # our own child, which nobody has waited for: the pid is its own still
+                os.kill(self._guarding, signal.SIGKILL)
+            self._guarding = 0
 
     def resize(self) -> None:
         """Tells the client the size of the terminal; the kernel signals it."""
