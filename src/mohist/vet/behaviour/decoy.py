@@ -30,6 +30,8 @@ class Decoy:
     values: tuple[str, ...] = field(repr=False)
     whose: str
     """What the file is of: "AWS", "SSH"."""
+    identity: bool = False
+    """It says who somebody is, and is no credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +160,4 @@ def _env() -> Decoy:
 
 def _git() -> Decoy:
     mail = f"{_word(16, string.ascii_lowercase)}@example.com"
-    return Decoy(".gitconfig", f"[user]\n\tname = Ann\n\temail = {mail}\n", (mail,), "git")
+    return Decoy(".gitconfig", f"[user]\n\tname = Ann\n\temail = {mail}\n", (mail,), "git", identity=True)

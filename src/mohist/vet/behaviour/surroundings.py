@@ -127,7 +127,6 @@ class Surroundings:
             made |= {"CI": "true", "GITHUB_ACTIONS": "true"}
         if self.clock and (date := self.value("date")):
             made |= {"LD_PRELOAD": str(self.clock), "FAKETIME": f"@{date} {_NOON}", "TZ": made.get("TZ", "UTC")}
-            made["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
         return made
 
     @property

@@ -61,6 +61,17 @@ def edits(old: Sequence[str], new: Sequence[str]) -> list[Edit]:
     return made
 
 
+def differing(old: str, new: str) -> tuple[str, str]:
+    """What is left of both without what they begin and end with alike."""
+    head = 0
+    while head < min(len(old), len(new)) and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    return old[head : len(old) - tail], new[head : len(new) - tail]
+
+
 def counterpart(old: Sequence[str], changed: Sequence[Edit], start: int, end: int) -> str:
     """What stands in the other text where this one has the tokens `start` to `end`."""
     made: list[str] = []

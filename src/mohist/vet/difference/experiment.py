@@ -178,17 +178,24 @@ class Experiment:
 
     async def _narrow(self, suspect: Suspect, trials: Sequence[Trial]) -> list[Cause]:
         """The causes to try: as the planned runs tell, or by taking values back one at a time."""
-        if suspect.causes and (len(suspect.causes) <= 2 or all(len(cause) == 1 for cause in suspect.causes)):
+        if suspect.causes and all(len(cause) == 1 for cause in suspect.causes):
             return list(suspect.causes)
-        cause = dict(trials[suspect.rows[0]].assignment)
-        if not await self._again(suspect.symptom, cause):
-            self._result.refuted += 1
-            return []
+        starts = [dict(cause) for cause in suspect.causes] if 0 < len(suspect.causes) <= 2 else []
+        for start in starts or [dict(trials[suspect.rows[0]].assignment)]:
+            if not await self._again(suspect.symptom, start):
+                continue
+            least = await self._least(suspect.symptom, start)
+            return [frozenset(least.items())] if self._left > 0 else []
+        self._result.refuted += 1
+        return []
+
+    async def _least(self, symptom: Symptom, cause: dict[FactorName, str]) -> dict[FactorName, str]:
+        """Without the values that are not needed for it."""
         for factor in sorted(cause):
             without = {name: level for name, level in cause.items() if name != factor}
-            if without and await self._again(suspect.symptom, without):
+            if without and await self._again(symptom, without):
                 cause = without
-        return [frozenset(cause.items())] if self._left > 0 else []
+        return cause
 
     async def _again(self, symptom: Symptom, assignment: Assignment) -> bool:
         if self._left <= 0:
@@ -222,7 +229,7 @@ class Experiment:
                 if pair[1] not in again or not self._judge(pair, arms, plain, bound, len(pairs))
             ]
         self._result.refuted += len(open_pairs)
-        self._result.confirmed = _least(self._result.confirmed)
+        self._result.confirmed = _simplest(self._result.confirmed)
 
     async def _deal(self, arms: dict[Cause, list[Trial]], plain: list[Trial], causes: object, runs: int) -> None:
         chosen = [cause for cause in arms if cause in causes]  # type: ignore[operator]
@@ -294,7 +301,7 @@ class Experiment:
         return True
 
 
-def _least(confirmed: Sequence[Confirmed]) -> list[Confirmed]:
+def _simplest(confirmed: Sequence[Confirmed]) -> list[Confirmed]:
     """Without those that need more values than another one for what shows at the same place."""
 
     def place(one: Confirmed) -> tuple[str, str]:

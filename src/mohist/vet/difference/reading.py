@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from mohist.vet.difference.edit import differing
 from mohist.vet.difference.fact import Facts, alike
 from mohist.vet.difference.factor import FactorName
 from mohist.vet.difference.feature import Deviation, FeatureId
@@ -211,8 +212,7 @@ _SOUNDS = {"ALPHA": "A", "IE": "E", "OMICRON": "O", "ER": "P", "ES": "C", "HA": 
 
 def _points(old: str, new: str) -> str:
     """Code points that differ."""
-    before, after = [c for c in old if c not in new], [c for c in new if c not in old]
-    words = [" ".join(dict.fromkeys(f"U+{ord(c):04X}" for c in part[:8])) or "nothing" for part in (before, after)]
+    words = [" ".join(f"U+{ord(c):04X}" for c in part[:8]) or "nothing" for part in differing(old, new)]
     return f"{words[0]} -> {words[1]}"
 
 
