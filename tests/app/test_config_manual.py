@@ -45,7 +45,7 @@ def test_the_keys_and_their_defaults_are_those_of_the_check() -> None:
     ledger = {f"ledger.{name}": value for name, value in table.pop("ledger").items()}
     assert table.pop("endpoints") == {}
     assert keys.defaults() == table | server | gateway | limits | guard | ledger
-    assert set(keys.VARIABLES) == set(gateway) | {"guard.mode"}
+    assert set(keys.VARIABLES) == set(gateway) | {"guard.mode", "ledger.database_url", "ledger.database_password_file"}
 
 
 def test_the_example_of_the_reference_is_accepted() -> None:

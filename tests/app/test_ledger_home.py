@@ -21,9 +21,23 @@ from mohist.ledger.pack import Packing
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerHome]:
-    monkeypatch.setenv("MOHIST_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    env = {"MOHIST_HOME": str(tmp_path / "state"), "HOME": str(tmp_path)}
+    yield from opened_home(tmp_path, monkeypatch, {})
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerHome]:
+    """A ledger whose log is in a file, and one whose log is in a database."""
+    said = {}
+    if request.param == "postgresql":
+        server = request.getfixturevalue("running_postgres")
+        said = {"MOHIST_LEDGER_DATABASE_URL": server.url(server.new_database())}
+    yield from opened_home(tmp_path, monkeypatch, said)
+
+
+def opened_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, str]) -> Iterator[LedgerHome]:
+    env = {"MOHIST_HOME": str(tmp_path / "state"), "HOME": str(tmp_path), **said}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     opened = open_home(tmp_path / "state", owner_config(env).ledger, env)
     assert opened is not None
     yield opened
@@ -48,9 +62,9 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 
 
 def test_what_was_entered_is_shown_proved_exported_and_verified(
-    home: LedgerHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    either: LedgerHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entered(home)
+    entered(either)
     code, out = said(capsys, "show", "--stream", "run:a", "--json")
     assert code == 0
     assert [entry["data"]["number"] for entry in json.loads(out)] == list(range(12))
@@ -69,9 +83,9 @@ def test_what_was_entered_is_shown_proved_exported_and_verified(
 
 
 def test_an_erased_person_is_unreadable_and_the_log_still_holds(
-    home: LedgerHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    either: LedgerHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entered(home)
+    entered(either)
     assert said(capsys, "erase", "person:7", "--because", "asked for it")[0] == ExitCode.USAGE
     code, out = said(capsys, "erase", "person:7", "--because", "asked for it", "--yes", "--json")
     assert (code, json.loads(out)) == (0, {"subject": "person:7", "keys": 1, "name": False, "entry": 13})

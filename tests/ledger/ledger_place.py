@@ -24,7 +24,7 @@ _UNGUARDED = [
 class Place(Protocol):
     opened: list[Store]
 
-    def open(self, origin: str = ORIGIN, *, read_only: bool = False) -> Store: ...
+    def log(self, origin: str = ORIGIN, *, read_only: bool = False) -> Store: ...
 
     def attack(self, *statements: str) -> None:
         """As the owner of the database, past all that it refuses."""
@@ -40,7 +40,7 @@ class File:
     path: Path
     opened: list[Store] = field(default_factory=list)
 
-    def open(self, origin: str = ORIGIN, *, read_only: bool = False) -> Store:
+    def log(self, origin: str = ORIGIN, *, read_only: bool = False) -> Store:
         self.opened.append(Log(self.path, origin if not read_only else "", read_only=read_only))
         return self.opened[-1]
 
@@ -66,7 +66,7 @@ class Base:
     address: Address
     opened: list[Store] = field(default_factory=list)
 
-    def open(self, origin: str = ORIGIN, *, read_only: bool = False) -> PostgresLog:
+    def log(self, origin: str = ORIGIN, *, read_only: bool = False) -> PostgresLog:
         made = PostgresLog(self.address, origin if not read_only else "", read_only=read_only)
         self.opened.append(made)
         return made

@@ -20,7 +20,7 @@ def draft(number: int, stream: str = "run:a", key: str = "") -> Draft:
 
 
 def grown(place: Place, size: int) -> Store:
-    log = place.open()
+    log = place.log()
     log.write([Ready(draft(number, f"run:{number % 3}"), at_us=number + 1) for number in range(size)])
     return log
 
@@ -38,7 +38,7 @@ def test_streams_are_numbered_without_gaps_and_chained(place: Place) -> None:
 
 def test_a_log_that_is_opened_again_goes_on(place: Place) -> None:
     grown(place, 300).close()
-    log = place.open()
+    log = place.log()
     (receipt,) = log.write([Ready(draft(300, "run:0"))])
     assert (receipt.index, receipt.sequence) == (300, 100)
     edge = tree.Edge()
@@ -64,7 +64,7 @@ def test_every_proof_holds_against_the_roots_of_a_tree_built_anew(place: Place) 
 
 
 def test_a_tree_of_three_levels_of_tiles_has_the_right_root(place: Place) -> None:
-    log = place.open()
+    log = place.log()
     edge = tree.Edge()
     for start in range(0, WIDTH * WIDTH + 300, 4096):
         batch = range(start, min(start + 4096, WIDTH * WIDTH + 300))
@@ -91,7 +91,7 @@ def test_the_database_itself_refuses_to_change_what_is_entered(place: Place, sta
 
 
 def test_a_repeated_draft_is_the_entry_that_it_was(place: Place) -> None:
-    log = place.open()
+    log = place.log()
     first = log.write([Ready(draft(1, key="delivery/1/push")), Ready(draft(2))])
     again = log.write([Ready(draft(1, key="delivery/1/push")), Ready(draft(3))])
     assert again[0] == first[0]
@@ -127,7 +127,7 @@ def test_a_writer_that_finds_another_one_writes_nothing(tmp_path: Path, monkeypa
 
 
 def test_another_writer_of_a_database_finds_that_one_leads(base: Base) -> None:
-    log, other = grown(base, 5), base.open()
+    log, other = grown(base, 5), base.log()
     with pytest.raises(LedgerBusyError, match="Another process"):
         other.write([Ready(draft(6))])
     log.close()
@@ -138,17 +138,17 @@ def test_another_writer_of_a_database_finds_that_one_leads(base: Base) -> None:
 def test_a_log_of_another_name_or_with_a_damaged_edge_is_not_opened(place: Place) -> None:
     grown(place, 5).close()
     with pytest.raises(LedgerError, match=r"is of log\.example/test, not of other"):
-        place.open("other.example/log")
+        place.log("other.example/log")
     place.attack(f"UPDATE {'head' if isinstance(place, Base) else 'edge'} SET hashes = x'00'")
     with pytest.raises(SealedError, match="damaged right edge"):
-        place.open()
+        place.log()
 
 
 def test_a_log_needs_a_name_without_spaces(tmp_path: Path, running_postgres: Postgres) -> None:
     with pytest.raises(LedgerError, match="can't be named"):
-        File(tmp_path / "new.db").open("two words")
+        File(tmp_path / "new.db").log("two words")
     with pytest.raises(LedgerError, match="can't be named"):
-        Base(Address(running_postgres.url(running_postgres.new_database()))).open("two words")
+        Base(Address(running_postgres.url(running_postgres.new_database()))).log("two words")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_what_is_changed_past_the_database_is_found_by_hashing_it_again(
 ) -> None:
     grown(place, 520).close()
     place.attack(statement)
-    log = place.open(read_only=True)
+    log = place.log(read_only=True)
     with pytest.raises(SealedError, match=said):
         log.scrub()
     log.close()
@@ -177,7 +177,7 @@ def test_what_is_changed_past_the_database_is_found_by_hashing_it_again(
 def test_a_right_edge_that_lacks_something_is_found_when_it_is_built_anew(place: Place, statement: str) -> None:
     grown(place, 520).close()
     place.attack(statement)
-    log = place.open(read_only=True)
+    log = place.log(read_only=True)
     with pytest.raises(SealedError, match=r"right edge|lacks part"):
         log.recompute()
     log.close()

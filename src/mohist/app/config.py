@@ -371,7 +371,7 @@ def _showable(key: str, value: Any) -> Any:
             else _showable("", inner)
             for name, inner in value.items()
         }
-    if key == "gateway.database_url" and isinstance(value, str):
+    if key in keys.URLS and isinstance(value, str):
         # Only the environment's can hold a password: in the user's place, or in the query.
         start, _, rest = value.partition("://")
         place, _, query = rest.rpartition("@")[2].partition("?")
@@ -416,7 +416,7 @@ def _variables_of_tables(env: Mapping[str, str]) -> list[tuple[Layer, str, dict[
         if text := env.get(variable, "").strip():
             table, _, name = key.partition(".")
             # A URL may hold a password here, which a file's may not; whoever opens the database looks at it.
-            free = key == "gateway.database_url"
+            free = key in keys.URLS
             said = {key: text} if free else _checked({table: {name: text}}, f"The environment variable {variable}")
             layers.append(("environment", variable, said))
     return layers

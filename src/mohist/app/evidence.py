@@ -92,6 +92,7 @@ class Evidence:
             self.settings.checkpoint_s,
             self.settings.heartbeat_s,
             active=lambda: ledger.writes,
+            signs=home.signs,
             beat=lambda: ledger.append(Draft("heartbeat", "heartbeat", "system:notary")),
             daily=partial(prune, home, ledger.append),
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from mohist.app.ledger import PSEUDONYMS, LedgerHome
 from mohist.ledger import Content, Draft, LedgerBusyError, LedgerError, Receipt
 from mohist.ledger.name import pseudonym_key
-from mohist.ledger.retention import ERASURES, HOLDS, drop, held, holding, overdue
+from mohist.ledger.retention import ERASURES, HOLDS, held, holding, overdue
 from mohist.ledger.vault import KEY_BYTES
 
 Enter = Callable[[Draft], Receipt]
@@ -102,7 +102,9 @@ def prune(home: LedgerHome, enter: Enter | None = None, now_us: int | None = Non
         return 0
     log, vault = home.read(), home.vault()
     try:
-        digests = overdue(log, vault, days, now_us if now_us is not None else time.time_ns() // 1000)
+        digests = overdue(
+            log, vault, days, now_us if now_us is not None else time.time_ns() // 1000, own_only=home.shared
+        )
     finally:
         vault.close()
         log.close()
@@ -114,7 +116,7 @@ def prune(home: LedgerHome, enter: Enter | None = None, now_us: int | None = Non
         _entered(home, draft)
     else:
         enter(draft)
-    drop(home.log_path, digests)
+    home.drop(digests)
     return len(digests)
 
 

@@ -75,9 +75,13 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "gateway.database_password_file": "MOHIST_DATABASE_PASSWORD_FILE",
         "gateway.on_database_loss": "MOHIST_ON_DATABASE_LOSS",
         "guard.mode": "MOHIST_GUARD_MODE",
+        "ledger.database_url": "MOHIST_LEDGER_DATABASE_URL",
+        "ledger.database_password_file": "MOHIST_LEDGER_DATABASE_PASSWORD_FILE",
     }
 )
 """The environment variables that say a key of a table."""
+URLS = ("gateway.database_url", "ledger.database_url")
+"""Keys of databases: the environment's may hold a password, which is never shown."""
 
 _RUN = RunSettings()
 _TOOL = ToolLimits()

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import os
-import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mohist.app.ledger_place import FilePlace, Place
+from mohist.app.ledger_secret import read_root_key, start_signer
 from mohist.app.ledger_setting import LedgerSettings
 from mohist.ledger import Draft, LedgerError, SealedError, decode, note
 from mohist.ledger.errors import RootKeyError
 from mohist.ledger.export import export
-from mohist.ledger.log import Log
-from mohist.ledger.name import Names
-from mohist.ledger.notary import Archive, Notary, examine
+from mohist.ledger.name import Names, pseudonym_key
+from mohist.ledger.notary import Archive, Notary, examine, holds
 from mohist.ledger.retention import erased_keys
 from mohist.ledger.share import SharedLedger
 from mohist.ledger.signer import RemoteSigner
 from mohist.ledger.signing import PUBLIC_KEY, SOCKET
-from mohist.ledger.vault import KEY_BYTES, Vault
+from mohist.ledger.store import Store
+from mohist.ledger.vault import Vault, commitment
 from mohist.ledger.witness import Witness
 from mohist.ledger.writer import Writer
 
-SIGNER_START_S = 20.0
-"""How long a signer that was started here may take to answer."""
-POLL_S = 0.05
 PSEUDONYMS = "pseudonyms"
-"""Under this name the key of pseudonyms outlives the root key that it was derived from."""
+"""Under this name the key of pseudonyms outlives the root key that it was derived from; machines that share a log compare theirs."""
+SIGNER = "signer"
+"""Under this name machines that share a log agree on the key that it is signed with: one of them has it."""
 
 
 class LedgerHome:
@@ -43,11 +42,8 @@ class LedgerHome:
         self.folder = folder
         self.settings = settings
         self._env = env
-
-    @property
-    def log_path(self) -> Path:
-        """The log's file."""
-        return self.folder / "log.db"
+        self._signs = False
+        self._place = self._placed()
 
     @property
     def root_key_path(self) -> Path:
@@ -57,27 +53,38 @@ class LedgerHome:
     @property
     def exists(self) -> bool:
         """Whether anything was ever entered."""
-        return self.log_path.exists()
+        return self._place.exists
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines enter in the same log, each with keys of its own for contents."""
+        return self._place.shared
 
     @property
     def sealed(self) -> str:
         """Why nothing may be entered any more; empty: it may."""
         path = self.folder / "sealed"
-        return path.read_text("utf-8").strip() if path.exists() else ""
+        return path.read_text("utf-8").strip() if path.exists() else self._place.sealed
 
     def share(self) -> SharedLedger:
         """For entering; this process writes, or hands over to the one that does."""
         return SharedLedger(self.folder, self._writer)
 
-    def read(self) -> Log:
+    def read(self) -> Store:
         """For reading.
 
         Raises:
             LedgerError: there is none, or it can't be read.
         """
-        if not self.exists:
-            raise LedgerError(f"There is no ledger in {self.folder}.", "It begins with the first run or call.")
-        return Log(self.log_path, read_only=True)
+        return self._place.read()
+
+    def drop(self, digests: Sequence[str]) -> None:
+        """Deletes contents and their keys.
+
+        Raises:
+            LedgerError: they can't be deleted.
+        """
+        self._place.drop(digests)
 
     def archive(self) -> Archive:
         """The checkpoints."""
@@ -121,6 +128,8 @@ class LedgerHome:
             LedgerError: nothing was ever signed.
         """
         path = self._signer_socket.with_name(PUBLIC_KEY)
+        if self._place.shared and (known := self._place.agree(SIGNER, "")):
+            return note.VerifierKey.parse(known)
         if not path.exists() and self.settings.signer_socket is None:
             self._start_signer()
         try:
@@ -159,8 +168,14 @@ class LedgerHome:
         Raises:
             LedgerError: there is no ledger yet, or no signer.
         """
-        if self.settings.signer_socket is None and signs:
-            self._start_signer()
+        if signs:
+            if self.settings.signer_socket is None:
+                self._start_signer()
+            if not self.signs():
+                raise LedgerError(
+                    f"The log is signed by another machine, with the key {self.log_key()}.",
+                    "Ask there; one machine has the key of a log that several share.",
+                )
 
         def seal(error: SealedError) -> None:
             self.seal(error)
@@ -175,6 +190,22 @@ class LedgerHome:
             quorum=self.settings.quorum,
             alarm=seal,
         )
+
+    def signs(self) -> bool:
+        """Whether the log is signed here; of machines that share one, the first that asks has the key from then on.
+
+        Raises:
+            LedgerError: that can't be told now.
+        """
+        if not self._signs:
+            path = self._signer_socket.with_name(PUBLIC_KEY)
+            if self._place.shared and self.settings.signer_socket is None and not path.exists():
+                if self._place.agree(SIGNER, ""):
+                    return False
+                self._start_signer()
+            own = path.read_text("utf-8").strip() if path.exists() else ""
+            self._signs = not self._place.shared or (bool(own) and self._place.agree(SIGNER, own) == own)
+        return self._signs
 
     def examine(self) -> list[str]:
         """Compares the log with what was signed and witnessed of it; returns what could not be compared.
@@ -212,14 +243,19 @@ class LedgerHome:
         vault, names = self.vault(), self.names()
         count = 0
         try:
-            for subject, key_ids in erasures:
-                back = [kid for kid in key_ids if vault.subject(kid) is not None]
+            followed = vault.followed() if self._place.shared else len(erasures)
+            for number, (subject, key_ids) in enumerate(erasures):
+                # Of another machine's erasures this one's keys are not named; those that were made since are made again once.
+                own = vault.key_ids(subject) if number >= followed else []
+                back = [kid for kid in {*key_ids, *own} if vault.subject(kid) is not None]
                 if back:
                     vault.forget(back)
                     count += len(back)
                 # Somebody who came back since has a key again, and a name.
                 if subject and not vault.key_ids(subject):
                     names.forget(subject)
+            if self._place.shared:
+                vault.follow(len(erasures))
         finally:
             names.close()
             vault.close()
@@ -228,6 +264,7 @@ class LedgerHome:
     def seal(self, error: SealedError) -> None:
         """Nothing is entered from now on, by any process, until a person removes the file."""
         (self.folder / "sealed").write_text(f"{error}\n", encoding="utf-8")
+        self._place.seal(str(error))
 
     def rest(self) -> None:
         """Ends the signer that was started here, so that nothing is left running; the next one to need it starts it."""
@@ -252,17 +289,58 @@ class LedgerHome:
         if not begins:
             self.examine()
             self.replay()
-        log = Log(self.log_path, self._origin())
-        writer = Writer(log, self.vault())
+        origin = self._origin()
+        book = self._place.book(origin)
+        if self._place.shared:
+            self._agree()
+        writer = Writer(book, self.vault())
         if begins:
-            writer.append(Draft("log.open", "log", "system:mohist", data={"origin": log.origin}))
+            # Under a key where it is shared: of two machines that begin at once, one opens it.
+            key = "log.open" if self._place.shared else ""
+            writer.append(Draft("log.open", "log", "system:mohist", data={"origin": origin}, key=key))
         return writer
+
+    def _agree(self) -> None:
+        """That people have the same pseudonyms on all machines that share the log: else one's erasure means nobody elsewhere."""
+        vault = self.vault()
+        try:
+            key = vault.kept(PSEUDONYMS) or pseudonym_key(self._root_key())
+        finally:
+            vault.close()
+        own = commitment(key, PSEUDONYMS.encode())
+        if self._place.agree(PSEUDONYMS, own) != own:
+            raise LedgerError(
+                "This machine has another root key than the one that began the log, so people would have other pseudonyms here.",
+                f"Copy that machine's root key to {self.root_key_path}, before anything is kept under this one's.",
+            )
+
+    def _placed(self) -> Place:
+        if not self.settings.database_url:
+            return FilePlace(self.folder / "log.db")
+        from mohist.app.ledger_base import BasePlace, Watch
+        from mohist.ledger.postgres import Address
+
+        address = Address(self.settings.database_url, self.settings.database_password_file)
+        return BasePlace(address, Watch(self._glance, self.examine, self.seal, self.replay))
+
+    def _glance(self, log: Store) -> None:
+        """Whether a log that was just connected to is one that this machine knows: a restored backup is not."""
+        archive = self.archive()
+        try:
+            if (newest := archive.newest()) is not None:
+                holds(log, newest.checkpoint, "was signed")
+        except SealedError as error:
+            self.seal(error)
+            raise
+        finally:
+            archive.close()
 
     def _origin(self) -> str:
         """The log's name: the configured one, else one that is made up once."""
         path = self.folder / "origin"
         if not path.exists():
-            name = self.settings.origin or f"mohist.local/{os.urandom(6).hex()}"
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            name = self.settings.origin or self._place.origin() or f"mohist.local/{os.urandom(6).hex()}"
             path.write_text(f"{name}\n", encoding="utf-8")
         known = path.read_text("utf-8").strip()
         if self.settings.origin and known != self.settings.origin:
@@ -273,64 +351,10 @@ class LedgerHome:
         return known
 
     def _root_key(self) -> bytes:
-        path = self.root_key_path
-        try:
-            if self.settings.root_key_file is None and not path.exists():
-                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                # Made aside and linked: of two processes that begin at once, both use the key of the first.
-                aside = path.with_name(f"root.key.{os.getpid()}")
-                with open(aside, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                    file.write(os.urandom(KEY_BYTES))
-                    file.flush()
-                    os.fsync(file.fileno())
-                try:
-                    path.hardlink_to(aside)
-                except FileExistsError:
-                    pass
-                finally:
-                    aside.unlink()
-            if path.stat().st_mode & 0o077:
-                raise LedgerError(f"Others may read the ledger's root key {path}.", f"chmod 600 {path}")
-            key = path.read_bytes()
-        except OSError as error:
-            raise LedgerError(f"The ledger's root key {path} can't be read: {error.strerror}.") from error
-        if len(key) != KEY_BYTES:
-            raise LedgerError(f"The ledger's root key {path} has {len(key)} bytes, not {KEY_BYTES}.")
-        return key
+        return read_root_key(self.root_key_path, make=self.settings.root_key_file is None)
 
     def _start_signer(self) -> None:
-        """Has a signer answer on this folder's own socket.
-
-        Raises:
-            LedgerError: none does, in time.
-        """
-        from mohist.sandbox import start_detached
-
-        folder = self.folder / "signer"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        until = time.monotonic() + SIGNER_START_S
-        started = False
-        while not _answers(folder / SOCKET):
-            if not started:
-                env = {name: value for name, value in self._env.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-                arguments = [str(folder), "--origin", self._origin()]
-                start_detached("mohist.ledger.signing", arguments, env=env, log=folder / "log")
-                started = True
-            if time.monotonic() > until:
-                raise LedgerError(f"No signer answers in {folder}.", f"Its own words are in {folder / 'log'}.")
-            time.sleep(POLL_S)
-
-
-def _answers(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(1.0)
-        try:
-            link.connect(str(path))
-        except OSError:
-            return False
-        return True
+        start_signer(self.folder / "signer", self._origin, self._env)
 
 
 def open_home(home: Path, settings: LedgerSettings, env: Mapping[str, str]) -> LedgerHome | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "ledger.on": True,
         "ledger.origin": None,
+        "ledger.database_url": None,
+        "ledger.database_password_file": None,
         "ledger.root_key_file": None,
         "ledger.signer_socket": None,
         "ledger.witnesses": [],
@@ -42,6 +45,9 @@ class LedgerSettings:
     people_statistics: bool
     retention: Mapping[str, int]
     """Days by kind of entry, `*` for all others."""
+    database_url: str = field(default="", repr=False)
+    """Empty: a file in the state folder. From the environment it may hold a password."""
+    database_password_file: Path | None = None
 
 
 def ledger_settings(values: Mapping[str, Any], home: Path) -> LedgerSettings:
@@ -64,6 +70,8 @@ def ledger_settings(values: Mapping[str, Any], home: Path) -> LedgerSettings:
         heartbeat_s=float(values["ledger.heartbeat_s"]),
         keep_contents=values["ledger.keep_contents"],
         people_statistics=values["ledger.people_statistics"],
+        database_url=values["ledger.database_url"] or "",
+        database_password_file=place(values["ledger.database_password_file"]),
         retention=MappingProxyType({kind: int(days) for kind, days in map(str.split, values["ledger.retention"])}),
     )
 

@@ -17,6 +17,16 @@ def _file(value: str) -> str:
     return value
 
 
+def _database(value: str) -> str:
+    start, _, rest = value.partition("://")
+    if start not in ("postgresql", "postgres", "postgresql+psycopg") or not rest:
+        raise ValueError("must be postgresql://USER@HOST/DATABASE")
+    # A password may hold any sign but @, so this says no rather than guess.
+    if ":" in rest.rpartition("@")[0] or "password=" in rest.lower():
+        raise ValueError("must hold no password; name a file with database_password_file, or use PGPASSFILE")
+    return value
+
+
 def _origin(value: str) -> str:
     if any(character.isspace() or character == "+" for character in value):
         raise ValueError("must hold no space and no plus sign")
@@ -57,6 +67,16 @@ class LedgerTable(BaseModel):
     on: bool = Field(True, description="`false`: nothing is entered, which every command says.")
     origin: Annotated[str, AfterValidator(_origin), Field(min_length=1, max_length=200)] | None = Field(
         None, description="The log's name in its checkpoints: `example.com/mohist`. Left out: one is made up, once."
+    )
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
+        None,
+        description="`postgresql://USER@HOST/DATABASE`, without a password: the log is kept there, for several machines. Left out: "
+        "`ledger/log.db` in the state folder. Variable: `MOHIST_LEDGER_DATABASE_URL`.",
+    )
+    database_password_file: Annotated[str, AfterValidator(_file)] | None = Field(
+        None,
+        description="A file that holds that database's password and nothing else. Left out: libpq's own ways (`PGPASSFILE`, "
+        "`~/.pgpass`). Variable: `MOHIST_LEDGER_DATABASE_PASSWORD_FILE`.",
     )
     root_key_file: Annotated[str, AfterValidator(_file)] | None = Field(
         None,

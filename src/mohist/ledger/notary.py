@@ -160,6 +160,7 @@ class Notary:
         self._thread: threading.Thread | None = None
         self._tried_s = 0.0
         self._active: Callable[[], bool] = lambda: True
+        self._signs: Callable[[], bool] = lambda: True
         self._beat: Callable[[], object] | None = None
         self._daily: Callable[[], object] | None = None
         self._daily_s = 0.0
@@ -205,6 +206,7 @@ class Notary:
         active: Callable[[], bool] = lambda: True,
         beat: Callable[[], object] | None = None,
         daily: Callable[[], object] | None = None,
+        signs: Callable[[], bool] = lambda: True,
     ) -> None:
         """Goes on by itself, in a thread, until `close`.
 
@@ -213,9 +215,11 @@ class Notary:
             heartbeat_s: between two cosignatures where nothing comes.
             active: whether it is this one's turn; asked each time.
             daily: what is due once a day; an error of the ledger is noted, and it is tried again the next day.
+            signs: whether the log is signed here; asked each time.
             beat: enters that the log is alive, where nothing came for `heartbeat_s`; None: nothing is entered then.
         """
         self._active = active
+        self._signs = signs
         self._beat = beat
         self._daily = daily
         self._thread = threading.Thread(
@@ -228,7 +232,7 @@ class Notary:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-            if self._active():
+            if self._active() and self._here():
                 self._once()
         for witness in self._witnesses:
             witness.close()
@@ -240,7 +244,13 @@ class Notary:
             if not self._active():
                 continue
             self._day()
-            standing = self.standing()
+            if not self._here():
+                continue
+            try:
+                standing = self.standing()
+            except LedgerError as error:
+                _log.warning("how the log stands can't be seen: %s", error)
+                continue
             behind = standing.signed_size < standing.size or any(
                 size < standing.size for size in standing.witnessed.values()
             )
@@ -249,6 +259,13 @@ class Notary:
                 self._alive()
             if (behind or idle) and not self._once():
                 return
+
+    def _here(self) -> bool:
+        try:
+            return self._signs()
+        except LedgerError as error:
+            _log.warning("who signs the log can't be told: %s", error)
+            return False
 
     def _day(self) -> None:
         if self._daily is None or self._clock() - self._daily_s < DAY_S:
@@ -354,7 +371,7 @@ def examine(log: Store, archive: Archive, log_key: note.VerifierKey, witnesses: 
     if newest is not None:
         if not newest.signed_by(log_key):
             raise SealedError(f"The newest checkpoint of {log.origin} does not bear its key's signature.", _RESTORE)
-        _holds(log, newest.checkpoint, "was signed")
+        holds(log, newest.checkpoint, "was signed")
     for witness in witnesses:
         try:
             seen = witness.newest(log.origin, log_key)
@@ -362,7 +379,7 @@ def examine(log: Store, archive: Archive, log_key: note.VerifierKey, witnesses: 
             left_out.append(str(error))
             continue
         if seen is not None:
-            _holds(log, seen.checkpoint, f"was cosigned by {witness.key.name}")
+            holds(log, seen.checkpoint, f"was cosigned by {witness.key.name}")
     return left_out
 
 
@@ -371,7 +388,12 @@ _RESTORE = (
 )
 
 
-def _holds(log: Store, checkpoint: note.Checkpoint, how: str) -> None:
+def holds(log: Store, checkpoint: note.Checkpoint, how: str) -> None:
+    """That a log goes on from a checkpoint of it.
+
+    Raises:
+        SealedError: it is shorter, or other.
+    """
     if log.size < checkpoint.size:
         raise SealedError(f"The log {log.origin} has {log.size} entries; one with {checkpoint.size} {how}.", _RESTORE)
     if log.root(checkpoint.size) != checkpoint.root:

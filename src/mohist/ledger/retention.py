@@ -36,7 +36,7 @@ def held(log: Store) -> set[str]:
     return found
 
 
-def overdue(log: Store, vault: Vault, days: Mapping[str, int], now_us: int) -> list[str]:
+def overdue(log: Store, vault: Vault, days: Mapping[str, int], now_us: int, *, own_only: bool = False) -> list[str]:
     """Digests of the contents whose time is over and that no hold keeps, the oldest first.
 
     Args:
@@ -44,6 +44,7 @@ def overdue(log: Store, vault: Vault, days: Mapping[str, int], now_us: int) -> l
         vault: says whose a content is.
         days: by kind of entry, `*` for all others; a kind without any is kept for good.
         now_us: microseconds since 1970.
+        own_only: leaves contents alone whose keys are not in this vault, since it can't say whose they are: each machine drops its own.
     """
     kept = held(log)
     found: list[str] = []
@@ -53,7 +54,10 @@ def overdue(log: Store, vault: Vault, days: Mapping[str, int], now_us: int) -> l
             continue
         for named in entry.get("payload", ()):
             row = log.payload(named["digest"]) if "digest" in named else None
-            if row is not None and row[2] is not None and vault.subject(row[0]) not in kept:
+            if row is None or row[2] is None:
+                continue
+            subject = vault.subject(row[0])
+            if subject not in kept and not (own_only and subject is None):
                 found.append(named["digest"])
     return found
 

@@ -37,6 +37,10 @@ NONCE_BYTES = 12
 """AES-GCM's (NIST SP 800-38D); a key encrypts once only, so a random one can't repeat under it."""
 _ENCRYPT = b"mohist ledger payload v1 encryption"
 _COMMIT = b"mohist ledger payload v1 commitment"
+MAX_SPARE = 1024
+"""Keys of contents that are made in advance, one a subject."""
+MTIME_SETTLED_NS = 3_000_000_000
+"""How old a file's time has to be for equal times to mean equal files."""
 NOBODY = "system"
 """The subject of contents that are nobody's."""
 
@@ -49,6 +53,7 @@ CREATE TABLE IF NOT EXISTS wrapping (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS wrapping_of_subject ON wrapping (subject, period);
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, wrapped BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS followed (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), count INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS erased (kid TEXT PRIMARY KEY, at_us INTEGER NOT NULL) STRICT;
 """
 
@@ -92,6 +97,21 @@ class Erasure:
     key_ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A content's key before its content."""
+
+    key: bytes
+    commit: bytes
+    """What the commitment is made with."""
+    wrapped: bytes
+
+    @classmethod
+    def made(cls, wrapping: bytes) -> _Fresh:
+        key = os.urandom(KEY_BYTES)
+        return cls(key, derived(key, _COMMIT), aes_key_wrap(wrapping, key))
+
+
 class Vault:
     """The subjects' keys.
 
@@ -112,8 +132,14 @@ class Vault:
         self._root = root_key
         self._clock = clock
         self._lock = threading.Lock()
+        self._path = path
         self._kept: dict[tuple[str, str], tuple[str, bytes]] = {}
+        self._spare: dict[str, _Fresh] = {}
+        """By key id: a content's key that is ready for the next one, so that no call waits while it is made."""
+        self._used: dict[str, bytes] = {}
+        """Keys, by their ids, whose spare key was taken."""
         self._version = 0
+        self._seen: tuple[int, int, int] | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
@@ -139,20 +165,28 @@ class Vault:
         Raises:
             LedgerError: the key can't be kept.
         """
-        kid, wrapping = self._wrapping(content.subject or NOBODY)
-        key, nonce = os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES)
+        kid, fresh = self._fresh(content.subject or NOBODY)
         ciphertext = b""
         if content.keep:
-            ciphertext = nonce + AESGCM(derived(key, _ENCRYPT)).encrypt(nonce, content.data, None)
+            nonce = os.urandom(NONCE_BYTES)
+            ciphertext = nonce + AESGCM(derived(fresh.key, _ENCRYPT)).encrypt(nonce, content.data, None)
         sealed = Sealed(
             name=content.name,
             media=content.media,
             size_bytes=len(content.data),
             digest=sha256(ciphertext).hexdigest() if content.keep else "",
-            commitment=commitment(key, content.data),
+            commitment=hmac.digest(fresh.commit, content.data, "sha256").hex(),
             key_id=kid,
         )
-        return SealedContent(sealed, aes_key_wrap(wrapping, key), ciphertext)
+        return SealedContent(sealed, fresh.wrapped, ciphertext)
+
+    def restock(self) -> None:
+        """Makes the keys of contents to come, for subjects that had one just now; for when nobody waits."""
+        with self._lock:
+            for kid, wrapping in self._used.items():
+                if kid not in self._spare and len(self._spare) < MAX_SPARE:
+                    self._spare[kid] = _Fresh.made(wrapping)
+            self._used.clear()
 
     def key(self, key_id: str, wrapped_key: bytes) -> bytes:
         """A content's own key, to read it or to hand it to an auditor.
@@ -207,6 +241,24 @@ class Vault:
             row = self._db.execute("SELECT wrapped FROM kept WHERE name = ?", (name,)).fetchone()
         return None if row is None else self._unwrapped(row[0])
 
+    def followed(self) -> int:
+        """How many erasures of a log that several machines share were done here; in this file, so that an old copy of it knows less."""
+        with self._lock:
+            row = self._db.execute("SELECT count FROM followed").fetchone()
+        return row[0] if row else 0
+
+    def follow(self, count: int) -> None:
+        """So many erasures are done here.
+
+        Raises:
+            LedgerError: the file could not be written.
+        """
+        with self._lock:
+            try:
+                self._db.execute("INSERT OR REPLACE INTO followed VALUES (1, ?)", (count,))
+            except sqlite3.Error as error:
+                raise LedgerError(f"The key file could not be written: {error}.") from error
+
     def erase(self, subject: str) -> Erasure:
         """Deletes a subject's keys for good. Enter that it will be done first; doing it again does nothing.
 
@@ -236,6 +288,8 @@ class Vault:
                     self._db.execute("ROLLBACK")
                 raise LedgerError(f"Keys could not be deleted: {error}.", "Nothing was erased; try again.") from error
             gone = set(key_ids)
+            self._spare.clear()
+            self._used.clear()
             self._kept = {place: kept for place, kept in self._kept.items() if kept[0] not in gone}
 
     def change_root(self, root_key: bytes, keep: Mapping[str, bytes] = MappingProxyType({})) -> None:
@@ -267,33 +321,53 @@ class Vault:
                 raise LedgerError(f"The key file could not be written: {error}.") from error
             self._root = root_key
 
-    def _wrapping(self, subject: str) -> tuple[str, bytes]:
+    def _fresh(self, subject: str) -> tuple[str, _Fresh]:
+        """A content's key that nothing was sealed under yet, and the id of the one that it is wrapped in."""
         place = (subject, quarter(self._clock()))
         with self._lock:
             # Another process may have erased the subject since: nothing more is sealed under a key that is gone.
-            (version,) = self._db.execute("PRAGMA data_version").fetchone()
-            if version != self._version:
-                self._version = version
+            if self._changed():
                 self._kept.clear()
-            if (kept := self._kept.get(place)) is not None:
-                return kept
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                row = self._db.execute(
-                    "SELECT kid, wrapped FROM wrapping WHERE subject = ? AND period = ?", place
-                ).fetchone()
-                if row is None:
-                    fresh = os.urandom(KEY_BYTES)
-                    # A random id: one made of the subject's would tell whose key it is after the subject is gone.
-                    row = (os.urandom(8).hex(), aes_key_wrap(self._root, fresh))
-                    self._db.execute("INSERT INTO wrapping VALUES (?, ?, ?, ?)", (row[0], *place, row[1]))
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise LedgerError(f"No key could be kept for a content: {error}.") from error
-            self._kept[place] = (row[0], self._unwrapped(row[1]))
-            return self._kept[place]
+                self._spare.clear()
+                self._used.clear()
+            kid, wrapping = self._kept.get(place) or self._wrapping(place)
+            self._used[kid] = wrapping
+            return kid, self._spare.pop(kid, None) or _Fresh.made(wrapping)
+
+    def _changed(self) -> bool:
+        """Whether another process may have written the file since this was last asked."""
+        try:
+            stat = self._path.stat()
+        except OSError as error:
+            raise LedgerError(f"The key file {self._path} can't be read: {error.strerror}.") from error
+        seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if seen == self._seen:
+            return False
+        # A file's time stands still for some milliseconds at most file systems, for two seconds at the coarsest: what was
+        # written so recently may be written again under the same time.
+        self._seen = seen if time.time_ns() - stat.st_mtime_ns > MTIME_SETTLED_NS else None
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        changed, self._version = version != self._version, version
+        return bool(changed)
+
+    def _wrapping(self, place: tuple[str, str]) -> tuple[str, bytes]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            row = self._db.execute(
+                "SELECT kid, wrapped FROM wrapping WHERE subject = ? AND period = ?", place
+            ).fetchone()
+            if row is None:
+                fresh = os.urandom(KEY_BYTES)
+                # A random id: one made of the subject's would tell whose key it is after the subject is gone.
+                row = (os.urandom(8).hex(), aes_key_wrap(self._root, fresh))
+                self._db.execute("INSERT INTO wrapping VALUES (?, ?, ?, ?)", (row[0], *place, row[1]))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise LedgerError(f"No key could be kept for a content: {error}.") from error
+        self._kept[place] = (row[0], self._unwrapped(row[1]))
+        return self._kept[place]
 
     def _unwrapped(self, wrapped: bytes) -> bytes:
         try:

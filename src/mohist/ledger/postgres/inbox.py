@@ -43,7 +43,7 @@ class Inbox:
         self,
         address: Address,
         answer_s: float = ANSWER_S,
-        examine: Callable[[PostgresLog], None] = lambda _: None,
+        examine: Callable[[PostgresLog], object] = lambda _: None,
     ) -> None:
         self._address = address
         self._answer_s = answer_s

@@ -70,6 +70,26 @@ class PostgresLog(Store):
             self.db.close()
             raise
 
+    @staticmethod
+    def named(address: Address) -> str:
+        """The name of a database's log; empty: there is none.
+
+        Raises:
+            LostError: the database can't be reached.
+            LedgerError: it can't be read.
+        """
+        db = address.connect()
+        try:
+            with address.told(db):
+                row = (
+                    db.execute("SELECT value FROM about WHERE name = 'origin'").fetchone()
+                    if schema.current(db)
+                    else None
+                )
+        finally:
+            db.close()
+        return str(row[0]) if row else ""
+
     @property
     def leads(self) -> bool:
         """Whether this is the one that writes, as far as it knows; each transaction makes sure of it."""
@@ -94,6 +114,17 @@ class PostgresLog(Store):
             LedgerError: that can't be kept.
         """
         self._all("UPDATE head SET sealed = %s WHERE sealed = ''", (why,))
+
+    def agree(self, name: str, value: str) -> str:
+        """What all machines hold to under a name: the first value that was said; empty is only asked.
+
+        Raises:
+            LedgerError: it can't be kept.
+        """
+        if value:
+            self._all("INSERT INTO about VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, value))
+        rows = self._all("SELECT value FROM about WHERE name = %s", (name,))
+        return rows[0][0] if rows else ""
 
     def elect(self) -> bool:
         """Becomes the leader where nobody is; whether it is that now.
@@ -226,6 +257,18 @@ class PostgresLog(Store):
                 yield position, self._leaf(position, stored)
             if len(rows) < PAGE_ENTRIES:
                 return
+
+    def length(self, name: str) -> int:
+        """How many entries a stream has.
+
+        Raises:
+            LedgerError: it can't be read.
+        """
+        ((count,),) = self._all(
+            "SELECT coalesce(max(sequence) + 1, 0) FROM entry WHERE stream = (SELECT number FROM stream WHERE name = %s)",
+            (name,),
+        )
+        return int(count)
 
     def find(self, key: str) -> int | None:
         rows = self._all("SELECT position FROM entry WHERE mark = %s", (mark(key),))
