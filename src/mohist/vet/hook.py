@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from mohist.vet.evidence import Evidence, printable
 from mohist.vet.finding import Finding
+from mohist.vet.static.comment import blanked
 from mohist.vet.static.host import hosts
 from mohist.vet.static.text import Text, language_of
 
@@ -149,11 +150,12 @@ def _followed(tree: Path, when: When, where: str, what: str, start: list[Path], 
             continue
         seen[name] = None
         data = _read(path)
+        language = language_of(name, data[:256])
         fetches = fetches or bool(_FETCHES.search(data))
         starts = starts or bool(_STARTS.search(data))
         addresses |= dict.fromkeys(
             printable(one.endpoint, 200)
-            for one in hosts(Text(name, data, language_of(name, data[:256])))
+            for one in hosts(Text(name, blanked(data, language), language))
             if one.form == "url"
         )
         if left:
@@ -175,7 +177,7 @@ def _followed(tree: Path, when: When, where: str, what: str, start: list[Path], 
     )
 
 
-def findings(hook: Hook, tree: Path) -> Iterator[Finding]:
+def findings(hook: Hook) -> Iterator[Finding]:
     """What is said of a hook."""
     facts = (("runs", ", ".join(hook.files) or hook.what),)
     place = Evidence(hook.where, hook.what, -1, hook.line, facts)

@@ -14,13 +14,13 @@ from functools import cache
 from itertools import pairwise
 from typing import Literal
 
-from mohist.guard.covert.ignorable import allowed, sort_of
+from mohist.guard.covert.ignorable import allowed, right_to_left, sort_of
 from mohist.guard.covert.kind import kinds_of
 from mohist.guard.covert.lookalike import mixes
 from mohist.guard.covert.typography import PLAIN, TYPOGRAPHY
 from mohist.vet.static.text import Text
 
-Kind = Literal["choice", "variants", "hidden", "bidi", "spelled", "mixed-word"]
+Kind = Literal["choice", "variants", "hidden", "bidi", "bidi-prose", "spelled", "mixed-word"]
 
 _POINT = r"""(?:\\u\{0{0,3}(?P<braced>[0-9a-fA-F]{1,5})\}|\\u(?P<four>[0-9a-fA-F]{4})|\\x(?P<two>[0-9a-fA-F]{2})|\\U000(?P<eight>[0-9a-fA-F]{5})|(?P<raw>[\xc2-\xf4][\x80-\xbf]{1,3}))"""
 _CALL = r"""(?:String\.from(?:Char|Code)(?:Code|Point)\(|\bchr\(|\bunichr\()\s*(?P<number>0[xX][0-9a-fA-F]{2,5}|[0-9]{2,6})\s*\)"""
@@ -34,7 +34,7 @@ _TABLE_LITERALS = 10
 _TABLE_BYTES = 600
 _BETWEEN = re.compile(rb"[?:]|\breturn\b|\belse\b|\bif\b|\|\||&&")
 _MAPPED = re.compile(
-    rb"\.?replace(?:All)?\(|\.test\(|\.match\(|\.indexOf\(|\.includes\(|startsWith|===|==|!=|\bcase\s|\bin\s*\["
+    rb"\.?replace(?:All)?\(|\.test\(|\.match\(|ndexOf\(|\.includes\(|startsWith|===|==|!=|\bcase\b|\bin\s*\["
 )
 _RAW_HIDDEN = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xf3\xa0[\x80-\x87][\x80-\xbf]|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xc2\xad|\xe1\x85[\x9f\xa0]|\xe3\x85\xa4|\xd8\x9c|\xe1\xa0\x8e")  # fmt: skip
 _ESCAPED_HIDDEN = re.compile(rb"[A-Za-z]((?:\\u(?:200[b-dB-D]|2060|00[aA][dD]|[fF][eE][fF][fF])|\\u\{(?:200[b-dB-D]|2060|[eE]00[0-9a-fA-F]{2})\})+)[A-Za-z]")  # fmt: skip
@@ -44,6 +44,19 @@ _SPAN_CHARS = 64
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]{4,}")
 _ZERO_RUN = re.compile("[\u200b\u200c\u200d\u2060\u2062\u2063\u2064\ufeff]{4,}")
 _HIDDEN_MOST = 2000
+_LINE_ENDS = frozenset((0x85, 0x2028, 0x2029, 0xFEFF))
+"""What parsers of JavaScript and JSON know as ends of lines."""
+_PAIRS = (
+    {0x2018, 0x2019},
+    {0x201C, 0x201D},
+    {0xAB, 0xBB},
+    {0x301D, 0x301E},
+    {0x201E, 0x201C},
+    {0x201E, 0x201D},
+    {0x201A, 0x2018},
+)
+"""An opening and a closing mark: which one is right is a matter of place."""
+_AROUND_CHARS = 80
 _WORDS_MOST = 2000
 
 
@@ -80,7 +93,7 @@ def odd(text: Text) -> Iterator[Odd]:
         yield from _choices(text.data)
         yield from _escaped(text.data)
     if not text.data.isascii():
-        yield from _hidden(text.data)
+        yield from _hidden(text.data, "bidi-prose" if text.language == "prose" else "bidi")
         yield from _words(text)
 
 
@@ -105,7 +118,7 @@ def _choices(data: bytes) -> Iterator[Odd]:
     if b"\\" not in data and b"fromC" not in data and b"chr(" not in data and data.isascii():
         return
     literals = [one for match in _LITERAL.finditer(data) if (one := _one(match)) is not None]
-    marks = [one for one in literals if chr(one.point) in TYPOGRAPHY]
+    marks = [one for one in literals if chr(one.point) in TYPOGRAPHY and one.point not in _LINE_ENDS]
     done = -1
     for at, first in enumerate(marks):
         if first.start < done or _in_table(literals, first):
@@ -124,7 +137,7 @@ def _choices(data: bytes) -> Iterator[Odd]:
         points = tuple(dict.fromkeys(one.point for one in group))
         spans = [(one.start, one.end) for one in group] + plains
         start, end = min(span[0] for span in spans), max(span[1] for span in spans)
-        if len(points) + bool(plains) < 2:
+        if len(points) + bool(plains) < 2 or (not plains and set(points) in _PAIRS):
             continue
         between = _between(data, sorted(spans))
         if not between:
@@ -184,7 +197,7 @@ def _escaped(data: bytes) -> Iterator[Odd]:
         yield Odd("hidden", match.start(1), match.end(1), tuple(int(escape, 16) for escape in escapes))
 
 
-def _hidden(data: bytes) -> Iterator[Odd]:
+def _hidden(data: bytes, reordering: Kind) -> Iterator[Odd]:
     """Characters that nobody sees, written as themselves between others."""
     done = -1
     for number, match in enumerate(_RAW_HIDDEN.finditer(data)):
@@ -211,9 +224,15 @@ def _hidden(data: bytes) -> Iterator[Odd]:
         else:
             before, after = window[at - 1 : at] if at else "", window[at + 1 : at + 2]
             if sort == "bidi":
-                listed = before in "\"'`[-|" or after in "\"'`]-|" or sort_of(before) or sort_of(after)
+                listed = (
+                    right_to_left(window, at)
+                    or before in "\"'`[-|"
+                    or after in "\"'`]-|"
+                    or sort_of(before)
+                    or sort_of(after)
+                )
                 if ord(character) not in (0x200E, 0x200F, 0x061C) and not listed:
-                    yield Odd("bidi", match.start(), match.end(), (ord(character),))
+                    yield Odd(reordering, match.start(), match.end(), (ord(character),))
             elif before.isascii() and before.isalnum() and after.isascii() and after.isalnum():
                 yield Odd("hidden", match.start(), match.end(), (ord(character),))
 
@@ -236,6 +255,11 @@ def _words(text: Text) -> Iterator[Odd]:
             continue
         ascii_letters = sum(letter.isascii() and letter.isalpha() for letter in word)
         if ascii_letters < 2 or len({*word}) < len(word) // 2:
+            continue
+        # An abbreviation with an ending of another language, among words of that language: "MCP" in Mongolian.
+        switches = sum(one.isascii() != other.isascii() for one, other in pairwise(word))
+        around = decoded[max(start - _AROUND_CHARS, 0) : start] + decoded[end : end + _AROUND_CHARS]
+        if switches == 1 and sum(not letter.isascii() and letter.isalpha() for letter in around) >= len(word):
             continue
         place += len(decoded[at:start].encode("utf-8"))
         at = start

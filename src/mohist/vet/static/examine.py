@@ -39,7 +39,7 @@ def examine(tree: Path, subject: str = "", dossier: Dossier | None = None, limit
         DossierError: evidence can't be written.
     """
     walk = Walk(limits)
-    reading = Reading(limits)
+    reading = Reading(limits, subject or tree.name)
     for text in walk.texts(tree):
         reading.read(text)
     findings = ranked([*reading.findings(), *_walked(walk.seen)])
@@ -63,10 +63,12 @@ class Reading:
 
     Args:
         limits: of places and things that are kept.
+        subject: its name: what a tool keeps for itself is not another's.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, subject: str) -> None:
         self._limits = limits
+        self._subject = subject.lower()
         self._found: dict[tuple[str, str, str], Finding] = {}
         self._hosts = Tally(limits.max_places, limits.max_inventory)
         self._endpoints = Tally(1, limits.max_inventory)
@@ -94,6 +96,8 @@ class Reading:
         running = Text(text.where, blanked(text.data, text.language), text.language, text.base, text.lines)
         for read in fact.reads(running):
             name = read.fact.name
+            if name == "assistants" and any(word in self._subject for word in fact.tools(read.word)):
+                continue
             place = text.evidence(read.start, read.end) if self._facts.wants(name) else None
             self._facts.add(name, text.where, place)
             self._words.add(f"{name}: {printable(read.word, 80)}", text.where, None)
@@ -230,6 +234,7 @@ _ODD = {
     "variants": ("static/character-variants", "Lists characters that look alike", "info", "observed"),
     "hidden": ("static/hidden-character", "Holds characters that nobody sees between letters", "low", "observed"),
     "bidi": ("static/direction-character", "Holds characters that reorder what is shown", "medium", "observed"),
+    "bidi-prose": ("static/direction-character", "Holds characters that reorder what is shown", "low", "observed"),
     "spelled": ("static/hidden-text", "Holds text in characters that nobody sees", "high", "observed"),
     "mixed-word": ("static/mixed-word", "Holds words of letters from two alphabets that look alike", "low", "observed"),
 }

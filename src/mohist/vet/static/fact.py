@@ -14,6 +14,9 @@ from mohist.vet.finding import Certainty, Severity
 from mohist.vet.static.text import Language, Text
 
 _AROUND_BYTES = 120
+_TOOL = re.compile(
+    r"claude|codex|gemini|qwen|cursor|windsurf|aider|opencode|copilot|continue|kiro|trae|qoder|roo|cline"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,11 @@ def reads(text: Text) -> Iterator[Read]:
                     yield Read(fact, match.start(), match.end(), match[0][:60].decode("ascii", "replace"))
                     end = max(end, match.end())
             at = data.find(word, end)
+
+
+def tools(word: str) -> tuple[str, ...]:
+    """The coding tools that a path's name speaks of, in lower case."""
+    return tuple(match[0] for match in _TOOL.finditer(word.lower()))
 
 
 @cache

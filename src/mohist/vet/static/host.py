@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mohist.vet.static.meaning import SURE, host_of
+from mohist.vet.static.meaning import host_of
 from mohist.vet.static.text import Text
 
 Form = Literal["url", "name", "address"]
@@ -20,7 +20,11 @@ _REST = re.compile(
 _NAME = re.compile(rb"""["'`]((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,16})(:\d{2,5})?(?=["'`/])""")
 _NUMBERED = re.compile(rb"""["'`/@]((?:\d{1,3}\.){3}\d{1,3})(:\d{2,5})?(?=["'`/])""")
 _SCHEME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+"
-_OBJECT_MAX = 40
+# What a bare name in a string must end in: keys of settings and of translations ("language.de") are written like names.
+_NAMED = frozenset(
+    ("com", "net", "org", "edu", "gov", "io", "ai", "dev", "app", "cloud", "co", "cn", "ru", "jp", "kr", "in", "de", "fr", "uk", "us", "eu", "nl", "br", "tw", "hk", "sg", "internal", "corp", "lan")
+)  # fmt: skip
+_TWO_LABELS = frozenset(("com", "net", "org", "edu", "gov", "io", "ai", "dev", "cn", "ru"))
 _RESERVED = ("example", "test", "invalid", "localhost")
 _RESERVED_NAMES = frozenset(("example.com", "example.org", "example.net"))
 """RFC 2606: names of examples, which nobody can have."""
@@ -66,16 +70,13 @@ def hosts(text: Text) -> Iterator[Named]:
         return
     for match in _NAME.finditer(data):
         host = match[1].decode("ascii")
-        if host.rpartition(".")[2] in SURE and not _reserved(host):
+        labels = host.split(".")
+        if labels[-1] in (_TWO_LABELS if len(labels) == 2 else _NAMED) and not _reserved(host):
             yield Named(host, "name", match.start(1), match.end(), data[match.start(1) : match.end()].decode("ascii"))
     for match in _NUMBERED.finditer(data):
+        # Without a port it may as well be a version, or the number of an object.
         named = _numbered(match[1].decode("ascii"), match.start(1), match.end(), data)
-        # Numbers of objects ("2.5.4.10") and of versions are small; those of machines rarely are, all four.
-        if (
-            named is not None
-            and named.public_address
-            and max(int(part) for part in match[1].split(b".")) >= _OBJECT_MAX
-        ):
+        if named is not None and named.public_address and match[2]:
             yield named
 
 
