@@ -25,7 +25,7 @@ _IDLE_S: Final = 600.0
 _DROPPED: Final = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
-        *(b"host", b"content-length", b"expect", b"authorization", b"x-api-key", b"api-key", b"proxy-authorization"),
+        *(b"host", b"expect", b"authorization", b"x-api-key", b"api-key", b"proxy-authorization"),
     }
 )
 _AWAY: Final = Refusal("unavailable", 502, "The gateway behind this one does not answer. Tell its operator.")
