@@ -50,16 +50,18 @@ def biddings(client: Client, root: Path, cwd: Path) -> tuple[Bidding, ...]:
         path = root / name
         if not os.path.lexists(path):
             continue
-        texts = "\n".join(data.decode("utf-8", "replace") for _, data in _files(path))
+        texts = "\n".join((data or b"").decode("utf-8", "replace") for _, data in _files(path))
         found.append(Bidding(name, tuple(sign for sign, pattern in _SIGNS.items() if pattern.search(texts))))
     return tuple(found)
 
 
 def digest(client: Client, root: Path, cwd: Path) -> str:
-    """Of all those settings as they are now, names and contents; what trust is given to."""
+    """Of all those settings as they are now, names and contents; what trust is given to. Empty: they are too many or too large."""
     whole = hashlib.sha256(client.name.encode())
     for name in _places(client, root, cwd):
         for path, data in _files(root / name):
+            if data is None:
+                return ""
             for part in (os.fsencode(path.relative_to(root)), data):
                 whole.update(len(part).to_bytes(8, "big") + part)
     return whole.hexdigest()
@@ -73,8 +75,8 @@ def _places(client: Client, root: Path, cwd: Path) -> Iterator[str]:
             yield "/".join((*steps[:depth], name))
 
 
-def _files(path: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every file at or below `path`, in order; a link by where it points to, never followed."""
+def _files(path: Path) -> Iterator[tuple[Path, bytes | None]]:
+    """Every file at or below `path`, in order; a link by where it points to, never followed. None: beyond the bounds."""
     left = [path]
     for _ in range(_MAX_FILES):
         if not left:
@@ -88,7 +90,13 @@ def _files(path: Path) -> Iterator[tuple[Path, bytes]]:
                 left += sorted(one.iterdir(), reverse=True)
             elif stat.S_ISREG(mode):
                 with one.open("rb") as file:
-                    yield one, file.read(_MAX_FILE_BYTES)
+                    data = file.read(_MAX_FILE_BYTES + 1)
+                yield one, data if len(data) <= _MAX_FILE_BYTES else None
+            else:
+                yield one, b"special"
+        except FileNotFoundError:
+            continue
         except OSError as error:
             yield one, f"unreadable {error.errno}".encode()
-    yield path, b"more"
+    if left:
+        yield path, None

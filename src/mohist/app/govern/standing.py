@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mohist.app.errors import ConfigError
 from mohist.app.govern.bidding import Bidding, biddings, digest
 from mohist.app.govern.client import Client
 from mohist.app.govern.diary import Diary
@@ -66,6 +67,7 @@ def obeyed(client: Client, root: Path, cwd: Path, paths: StatePaths, *, trust: b
 
     Raises:
         TrustError: the list of trusted settings is not safe.
+        ConfigError: they can't be trusted.
     """
     found = biddings(client, root, cwd)
     if not found:
@@ -73,6 +75,11 @@ def obeyed(client: Client, root: Path, cwd: Path, paths: StatePaths, *, trust: b
     store = TrustStore(paths.home / TRUST, SystemClock())
     # One list for all clients: their names are part of the place, so that one's trust is not another's.
     place, now = cwd / f".{client.name}", digest(client, root, cwd)
+    if trust and not now:
+        raise ConfigError(
+            f"This repository's settings for {client.title} are too many to be looked through.",
+            "Take out what is not needed, or leave --trust-settings out.",
+        )
     if trust:
         store.trust(place, now)
-    return Obeyed(found, trusted=store.is_trusted(place, now))
+    return Obeyed(found, trusted=bool(now) and store.is_trusted(place, now))
