@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any, Final
 
-from mohist.vet.dossier import Record
+from mohist.vet.dossier import Dossier, Record
 from mohist.vet.errors import DossierError
 from mohist.vet.evidence import Evidence, printable
 from mohist.vet.finding import SEVERITIES, Finding, Severity, Step, ranked
+from mohist.vet.standing import standing
 
 SHOWN_MAX: Final = 12
 """Things that a sentence names; the evidence names all."""
@@ -21,51 +23,89 @@ class Inventory:
 
     step: Step
     key: str
-    """In the step's facts: a list of names, a list of objects with a `name`, or an object whose keys are the names."""
+    """Names it in the facts of `compare`."""
+    names: Callable[[Mapping[str, Any]], Iterable[str]]
+    """Its names in a step's facts."""
     rule: str
     title: str
     severity: Severity
     """Of a new one that notes don't name, or where there are none."""
 
 
+def _rows(key: str) -> Callable[[Mapping[str, Any]], Iterable[str]]:
+    """Of a list of objects with a name, or an object whose keys are the names."""
+    return lambda facts: (str(one["name"]) if isinstance(one, Mapping) else str(one) for one in facts.get(key, ()))
+
+
+def _runs(key: str, name: Callable[[Any], str]) -> Callable[[Mapping[str, Any]], Iterable[str]]:
+    """Of a list in each run of `behave`."""
+    return lambda facts: (name(one) for run in facts.values() for one in run.get(key, ()))
+
+
+def _dependence(one: Mapping[str, Any]) -> str:
+    factors = ", ".join(sorted({str(each["factor"]) for each in one["factors"]}))
+    return f"{one['sort']}: {factors}"
+
+
 INVENTORIES: Final = (
-    Inventory("acquire", "install_scripts", "install-scripts", "Runs other scripts when it is installed", "high"),
-    Inventory("acquire", "dependencies", "dependencies", "Depends on other packages", "low"),
-    Inventory("static", "hosts", "hosts", "Names hosts that it did not name", "low"),
-    Inventory("static", "addresses", "addresses", "Names public addresses by number that it did not name", "medium"),
-    Inventory("static", "facts", "reads", "Reads facts of the machine that it did not read", "low"),
-    Inventory("static", "zones", "zones", "Names time zones that it did not name", "medium"),
-    Inventory("static", "characters", "characters", "Holds characters beyond ASCII that it did not hold", "low"),
-    Inventory("behave", "names", "lookups", "Looked up names that it did not look up", "medium"),
-    Inventory("behave", "connections", "connections", "Tried connections that it did not try", "medium"),
-    Inventory("behave", "reads", "files-read", "Read files outside the project that it did not read", "medium"),
-    Inventory("behave", "processes", "processes", "Started programs that it did not start", "low"),
-    Inventory("behave", "tools", "tools", "Declares tools that it did not declare", "low"),
-    Inventory("behave", "prompt", "prompt", "Sends other standing instructions", "low"),
-    Inventory("differ", "depends", "dependences", "Makes requests depend on other facts of the machine", "high"),
-)
+    Inventory(
+        "acquire", "hooks", lambda facts: (f"{one['when']}: {one['what']}" for one in facts.get("hooks", ())),
+        "hooks", "Runs other things by itself than before", "high",
+    ),
+    Inventory("acquire", "dependencies", _rows("dependencies"), "dependencies", "Depends on other packages", "low"),
+    Inventory("static", "hosts", _rows("hosts"), "hosts", "Names hosts that it did not name", "low"),
+    Inventory(
+        "static", "addresses", _rows("addresses"),
+        "addresses", "Names public addresses by number that it did not name", "medium",
+    ),
+    Inventory(
+        "static", "facts", _rows("facts"), "reads", "Reads facts of the machine in ways that it did not", "low"
+    ),
+    Inventory("static", "zones", _rows("zones"), "zones", "Names time zones that it did not name", "medium"),
+    Inventory(
+        "static", "characters", _rows("characters"),
+        "characters", "Holds characters beyond ASCII that it did not hold", "low",
+    ),
+    Inventory(
+        "behave", "tried", _runs("tried", lambda one: str(one["host"])),
+        "hosts-tried", "Tried hosts that it did not try", "medium",
+    ),
+    Inventory(
+        "behave", "decoys_read", _runs("decoys_read", str),
+        "files-read", "Read other tools' files that it did not read", "medium",
+    ),
+    Inventory(
+        "behave", "processes", _runs("processes", lambda one: PurePosixPath(str(one["executable"])).name),
+        "processes", "Started programs that it did not start", "low",
+    ),
+    Inventory("behave", "tools", _runs("tools", str), "tools", "Declares tools that it did not declare", "low"),
+    Inventory("behave", "prompt", _runs("prompt", str), "prompt", "Gives the model instructions that it did not give", "low"),
+    Inventory(
+        "differ", "dependences", lambda facts: (_dependence(one) for one in facts.get("dependences", ())),
+        "dependences", "Makes model requests depend on other facts of the machine", "high",
+    ),
+)  # fmt: skip
 _GRAVE: Final[Severity] = "medium"
 """A finding of this weight, by a rule that the earlier version did not meet, is told by itself."""
 
 
-def compare(earlier: Sequence[Record], later: Sequence[Record], *, notes: str | None = None) -> Record:
+def compare(earlier: Dossier, later: Dossier, *, notes: str | None = None) -> Record:
     """The step `compare`: what the later version has that the earlier one had not.
 
     Only steps that both have are compared; that a step is missing on one side is said.
 
     Args:
-        earlier: steps of the version that was vetted before.
-        later: steps of this one.
+        earlier: of the version that was vetted before.
+        later: of this one.
         notes: the later version's release notes; what they name weighs nothing more, what they don't weighs as it does. None: none given.
 
     Raises:
-        DossierError: one of them holds no step.
+        DossierError: one of them holds no step, or can't be read.
     """
-    if not earlier or not later:
+    old, new = _steps(earlier), _steps(later)
+    if not old or not new:
         raise DossierError("There is nothing to compare with.", "Vet the earlier version first.")
-    old: dict[Step, Record] = {record.step: record for record in earlier if record.step != "compare"}
-    new: dict[Step, Record] = {record.step: record for record in later if record.step != "compare"}
-    before, subject = earlier[0].subject, later[0].subject
+    before, subject = next(iter(old.values())).subject, next(iter(new.values())).subject
     told = (notes or "").casefold()
     added: dict[str, list[str]] = {}
     gone: dict[str, list[str]] = {}
@@ -73,10 +113,8 @@ def compare(earlier: Sequence[Record], later: Sequence[Record], *, notes: str | 
     for inventory in INVENTORIES:
         if inventory.step not in old or inventory.step not in new:
             continue
-        was = names(old[inventory.step].facts.get(inventory.key))
-        now = names(new[inventory.step].facts.get(inventory.key))
-        if was is None or now is None:
-            continue
+        was = set(inventory.names(old[inventory.step].facts))
+        now = set(inventory.names(new[inventory.step].facts))
         added[f"{inventory.step}.{inventory.key}"] = fresh = sorted(now - was)
         gone[f"{inventory.step}.{inventory.key}"] = sorted(was - now)
         unnamed = [name for name in fresh if notes is None or not _names(told, name)]
@@ -99,15 +137,13 @@ def compare(earlier: Sequence[Record], later: Sequence[Record], *, notes: str | 
     )
 
 
-def names(value: Any) -> set[str] | None:
-    """The names in an inventory; None: this is none."""
-    if isinstance(value, str):
-        return {value} if value else set()
-    if isinstance(value, Mapping):
-        return {str(key) for key in value}
-    if isinstance(value, Sequence):
-        return {str(one.get("name", "")) if isinstance(one, Mapping) else str(one) for one in value} - {""}
-    return None
+def _steps(dossier: Dossier) -> dict[Step, Record]:
+    """All steps but this one; with what `behave` saw in the kept requests."""
+    steps: dict[Step, Record] = {record.step: record for record in dossier.records() if record.step != "compare"}
+    if seen := steps.get("behave"):
+        asked = {name: sorted(lines) for name, lines in standing(dossier).items()}
+        steps["behave"] = replace(seen, facts={**seen.facts, "all requests": asked})
+    return steps
 
 
 def _names(notes: str, name: str) -> bool:
