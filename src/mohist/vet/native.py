@@ -140,7 +140,7 @@ def _bun_modules(data: Bytes, trailer: int, size: int) -> list[Embedded]:
         return []
     count, offset, length = struct.unpack_from("<QII", data, at)
     start = at - count
-    if count > at or start < 0 or not 0 < length or offset + length > count:
+    if count > at or start < 0 or length <= 0 or offset + length > count:
         return []
     for stride in _BUN_STRIDES:
         if length % stride or length // stride > _MODULES_MOST:

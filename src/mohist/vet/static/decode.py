@@ -158,7 +158,7 @@ def _translation(key: int) -> bytes:
 
 def _is_coded(data: bytes) -> bool:
     """Whether all of it could be base64 or hex of something: the chance of that by accident is small from some length on."""
-    return len(data) >= 24 and not data.translate(None, _B64)
+    return len(data) >= 16 and not data.translate(None, _B64)
 
 
 def _base64(data: bytes) -> bytes | None:

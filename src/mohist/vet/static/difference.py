@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
 from mohist.vet.static.decode import XOR_MIN_BYTES, Decoded
-from mohist.vet.static.meaning import meaning, zones
+from mohist.vet.static.meaning import Meaning, meaning, zones
 
 _ENDINGS = (b".com", b".net", b".org", b"https://", b"http://", b"/.ssh/", b"/.aws/", b"/etc/machine-id")
+_ZONE = re.compile(rb"[A-Z][A-Za-z]{2,11}/[A-Za-z_/+-]{2,30}[A-Za-z0-9]")
 _REACH_BYTES = 4096
 """How far text goes on to each side of what was found."""
 _TEXT = bytes((0, 9, 10, 13, *range(0x20, 0x7F)))
@@ -48,7 +50,7 @@ def hidden(data: bytes) -> Iterator[tuple[int, Decoded]]:
                 start, end = _extent(data, at, key, len(pattern) + 1)
                 done.append((start, end, key))
                 for low, high in ((start, end), *_within_quotes(data, at, start, end)):
-                    found = _judged(data[low:high], key)
+                    found = _judged(data[low:high], key) or _zones(data[low:high], at - low, key)
                     if found is not None:
                         yield low, found
                         break
@@ -71,6 +73,18 @@ def _within_quotes(data: bytes, at: int, start: int, end: int) -> Iterator[tuple
         low, high = data.rfind(quote, max(start - 1, 0), at) + 1, data.find(quote, at, end + 1)
         if low and high >= 0:
             yield low, high
+
+
+def _zones(data: bytes, at: int, key: int) -> Decoded | None:
+    """Zones that stand in text of another kind, or next to bytes that are text under the key by accident: one that exists is none."""
+    text = data.translate(bytes(byte ^ key for byte in range(256)))
+    known = zones()
+    found = [name for match in _ZONE.finditer(text, at) if (name := _longest(match[0].decode("ascii"), known))]
+    return Decoded(text, (f"xor {key:#04x}",), Meaning("zones", tuple(dict.fromkeys(found)))) if found else None
+
+
+def _longest(text: str, known: frozenset[str]) -> str:
+    return next((text[:end] for end in range(len(text), 5, -1) if text[:end] in known), "")
 
 
 def _judged(data: bytes, key: int) -> Decoded | None:

@@ -17,6 +17,21 @@ _ENDINGS: dict[str, Language] = {
     **dict.fromkeys(("sh", "bash", "zsh", "fish", "ps1", "bat", "cmd", "rb", "pl", "lua", "php", "go", "rs", "java", "kt", "swift"), "shell"),
     **dict.fromkeys(("md", "markdown", "mdc", "rst", "txt", "html", "htm", "css", "svg", "license", "po"), "prose"),
 }  # fmt: skip
+_PROSE_NAMES = frozenset(
+    (
+        "metadata",
+        "pkg-info",
+        "authors",
+        "license",
+        "licence",
+        "copying",
+        "notice",
+        "readme",
+        "changelog",
+        "changes",
+        "record",
+    )
+)
 _AROUND_CHARS = 60
 
 
@@ -28,6 +43,8 @@ def language_of(where: str, head: bytes) -> Language:
     known = _ENDINGS.get(name.rpartition(".")[2]) if "." in name else None
     if known is not None:
         return known
+    if name.partition(".")[0] in _PROSE_NAMES:
+        return "prose"
     line = head[:256].split(b"\n", 1)[0]
     if line.startswith(b"#!"):
         if b"python" in line:
