@@ -24,6 +24,7 @@ COMMANDS = {
     "keys": "virtual keys for the gateway, and budgets",
     "policy": "the gateway's rules: try them, explain a call, list them",
     "guard": "what must not leave: what was found, and what may pass all the same",
+    "vet": "examine a coding tool before it is let in",
     "register": "which tools may be used, from when on, and what instead",
     "usage": "what was used through the gateway, and what it cost",
     "ledger": "the evidence: show, prove, export, verify, erase",

@@ -344,6 +344,7 @@ def main(name):
         state["at"] += 4
         return int.from_bytes(random[state["at"] - 4 : state["at"]], "big") / 2**32
 
+    os.environ.setdefault("BASE_URL", os.environ.get("ANTHROPIC_BASE_URL", ""))
     client = CLIENTS[name](dict(os.environ), time.time(), remote, os.getcwd(), chance)
     where, _, path = os.environ["BASE_URL"].split("://")[1].partition("/")
     host, _, port = where.partition(":")

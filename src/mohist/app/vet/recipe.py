@@ -1,0 +1,125 @@
+"""From a subject and what is known of clients to the ways in which it is run."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mohist.app.govern import form
+from mohist.app.govern.client import Client, find, named, unknown
+from mohist.app.govern.installation import Installation, locate
+from mohist.app.govern.outfit import Outfit, Place, fill
+from mohist.app.vet.order import KEY, MODEL, Order
+from mohist.sandbox import find_toolchains
+from mohist.sandbox.layout import HOME
+from mohist.vet import SubjectError
+from mohist.vet.behaviour.recipe import PROMPT, URL, Recipe
+from mohist.vet.behaviour.script import DIALECTS
+
+_TABLE = Path(__file__).with_name("tasks.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a subject is run."""
+
+    client: str
+    """Its name in the table of clients; the program's where it is not there."""
+    loud: Recipe
+    """As it comes."""
+    quiet: Recipe
+    """Told to be quiet, where it has a switch; the same as `loud` where it has none."""
+    interactive: tuple[str, ...]
+    """What a person types; empty: not known."""
+    package: str
+    version: str
+
+
+def ways(order: Order, env: Mapping[str, str], program: Path | None = None, package: str = "") -> Ways:
+    """The ways to run what an order names.
+
+    Args:
+        order: with a command, if the subject is no package of its own.
+        env: PATH, and where toolchains are.
+        program: what was installed for it; None: the command's own.
+        package: what that was installed from, "npm:NAME".
+
+    Raises:
+        ConfigError: there is no such program.
+        SubjectError: it is not known how it is run.
+    """
+    words = list(order.command) or ([str(program)] if program else [])
+    if not words:
+        raise SubjectError(
+            f"How {order.subject!r} is run is not known.", "Name the command: --command 'PROGRAM ARGS @PROMPT@'."
+        )
+    installation = locate(str(program) if program and not order.command else words[0], env, order.cwd)
+    name = Path(words[0]).name
+    client = _client(order, name, package or installation.package)
+    task = _tasks().get(client.name, {}).get("task", [])
+    rest = words[1:]
+    if not any(PROMPT in word for word in rest):
+        if not task and not rest:
+            raise SubjectError(
+                f"How {name!r} does a task by itself is not known.",
+                f"Name the whole command with {PROMPT} where the task goes: --command '{name} ARGS {PROMPT}'.",
+            )
+        rest += task
+    readable = _readable(installation, env)
+    argv = (str(installation.program), *client.args, *rest)
+    loud = _recipe(client, argv, readable, quiet=False)
+    typed = order.interactive
+    if typed is None:
+        typed = (str(installation.program), *client.args) if task else ()
+    else:
+        typed = (str(locate(typed[0], env, order.cwd).program), *typed[1:])
+    return Ways(
+        client.name,
+        loud,
+        _recipe(client, argv, readable, quiet=True),
+        typed,
+        package or installation.package,
+        installation.version,
+    )
+
+
+def _client(order: Order, name: str, package: str) -> Client:
+    known = find(name, package)
+    if known is not None and not order.dialect:
+        if known.dialect not in DIALECTS:
+            raise SubjectError(f"{known.title} speaks a dialect that the scripted model does not: {known.dialect}.")
+        return known
+    if known is not None:
+        return named(name)
+    if not order.dialect:
+        raise SubjectError(f"What {name!r} speaks is not known.", f"Name it: --dialect {' | '.join(DIALECTS)}.")
+    return unknown(name, order.dialect)
+
+
+def _tasks() -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads(_TABLE.read_text(encoding="utf-8"))
+
+
+def _readable(installation: Installation, env: Mapping[str, str]) -> tuple[Path, ...]:
+    toolchains = find_toolchains(env)
+    return tuple(dict.fromkeys((*installation.folders, *installation.search, *toolchains)))
+
+
+def _recipe(client: Client, argv: tuple[str, ...], readable: tuple[Path, ...], *, quiet: bool) -> Recipe:
+    worn = _outfit(client, Place(URL, KEY, MODEL, HOME), quiet=quiet)
+    dialect = next(one for one in DIALECTS if one == client.dialect)
+    files = {name: form.write(name, said) for name, said in worn.files.items()}
+    return Recipe(client.name, dialect, argv, worn.env, files, readable)
+
+
+def _outfit(client: Client, place: Place, *, quiet: bool) -> Outfit:
+    env: dict[str, str] = {}
+    files: dict[str, Mapping[str, object]] = {}
+    for part in (client.reach, *((client.quiet,) if quiet else ()), client.fresh):
+        filled = fill(part, place)
+        env |= filled.env
+        for name, said in filled.files.items():
+            files[name] = form.merged(files.get(name, {}), said)
+    return Outfit(env, client.args, files)
