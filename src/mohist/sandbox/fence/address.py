@@ -46,6 +46,8 @@ def parse_host(text: str) -> str:
     Raises FencedError `bad-name` for whatever another program could read as somebody else: other notations of an
     address, user parts, NUL and all that is no host name by RFC 1123 (underscores aside).
     """
+    if not text.isascii():
+        raise _bad(text)  # before anything is folded: some letters of other scripts fold into ASCII
     lowered = text.lower()
     bare = lowered[1:-1] if lowered.startswith("[") and lowered.endswith("]") else lowered
     if ":" in bare:

@@ -35,7 +35,7 @@ _IFF_UP: Final = 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_OIF: Final = 4
 _RT_TABLE_LOCAL, _RTPROT_STATIC, _RT_SCOPE_HOST, _RTN_LOCAL = 255, 4, 254, 2
-_IP_PKTINFO, _IPV6_RECVPKTINFO = 8, 49
+_IP_PKTINFO, _IPV6_RECVPKTINFO, _IPV6_FREEBIND = 8, 49, 78
 
 _SO_ATTACH_FILTER: Final = 26
 _ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 3, 0x0800, 0x86DD
@@ -168,6 +168,7 @@ def _name_server(family: int, address: str) -> socket.socket:
     if family == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+        made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)  # answers come from the address that was asked
     else:
         made.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
     made.bind((address, 53))

@@ -33,6 +33,9 @@ METHODS = tuple(
 )
 """How a connection starts that speaks HTTP/1."""
 
+STATUS: Final = {False: (403, b"Forbidden"), True: (502, b"Bad Gateway")}
+"""Of an answer for what was refused, and for what failed."""
+
 _Headers = list[tuple[bytes, bytes]]
 
 
@@ -63,11 +66,11 @@ async def exchange(client: Peeked, limits: FenceLimits, open_lane: OpenLane, fin
     """Serves requests until the program leaves, something is refused, or the connection was turned to another protocol."""
     side = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
     while True:
-        request = await _read_request(side, client, limits)
-        if request is None:
-            return
         refused: FencedError | None = None
         try:
+            request = await _read_request(side, client, limits)
+            if request is None:
+                return
             if request.method == b"CONNECT":
                 raise FencedError("method", "A tunnel can't be asked for on this connection.")
             lane = await open_lane(request)
@@ -132,19 +135,22 @@ def refusal_head(error: FencedError, length: int) -> _Headers:
 
 
 async def _read_request(side: h11.Connection, client: Peeked, limits: FenceLimits) -> h11.Request | None:
+    """The next one; None when the program has no more. Raises FencedError for what is none."""
     try:
         # The first bytes may take as long as a connection may idle, the rest of a head may not.
         event: object = side.next_event()
         if event is h11.NEED_DATA:
-            with anyio.fail_after(limits.idle_s or None):
-                side.receive_data(await client.receive(_CHUNK_BYTES))
+            try:
+                with anyio.fail_after(limits.idle_s or None):
+                    side.receive_data(await client.receive(_CHUNK_BYTES))
+            except (*GONE, TimeoutError):
+                return None
             with anyio.fail_after(limits.head_s):
                 event = await _next(side, client)
-    except (anyio.EndOfStream, TimeoutError):
-        return None
+    except TimeoutError:
+        raise FencedError("timeout", "A request's head did not come in time.") from None
     except h11.RemoteProtocolError as error:
-        await _refuse(side, client, FencedError("protocol", f"HTTP was broken: {error}."))
-        return None
+        raise FencedError("protocol", f"The request is broken: {error}.") from None
     return event if isinstance(event, h11.Request) else None
 
 
@@ -285,9 +291,11 @@ def _inwards(
 async def _refuse(side: h11.Connection, client: ByteStream, error: FencedError) -> None:
     """Tells the program, if its request can still be answered, and lets it read that."""
     text = refusal_text(error)
-    status = 502 if error.failed else 403
+    status, reason = STATUS[error.failed]
     with suppress(*GONE, h11.LocalProtocolError, FencedError), anyio.move_on_after(_LINGER_S):
-        await _send(client, side, h11.Response(status_code=status, headers=refusal_head(error, len(text))))
+        await _send(
+            client, side, h11.Response(status_code=status, reason=reason, headers=refusal_head(error, len(text)))
+        )
         await _send(client, side, h11.Data(data=text))
         await _send(client, side, h11.EndOfMessage())
         await client.send_eof()

@@ -14,7 +14,7 @@ from typing import Self
 
 import anyio
 import anyio.to_thread
-from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream, TaskGroup
+from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
 
 from mohist.base import Clock, SystemClock
 from mohist.sandbox.errors import FencedError, RefusedError
@@ -45,6 +45,7 @@ _ADDED = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 _DATAGRAM_BYTES = 4096
 _PKTINFO = {socket.AF_INET: (socket.IPPROTO_IP, 8), socket.AF_INET6: (socket.IPPROTO_IPV6, 50)}
 _PACKETS_AT_ONCE = 256
+_BUSY_S = 0.05
 _BACKLOG_S = 0.02
 """For connections that an ended tree has made and nobody has taken up yet."""
 
@@ -189,27 +190,48 @@ class Fence:
     async def _accept(
         self, listening: socket.socket, serve: Callable[[SocketStream], Awaitable[None]], state: _Manned
     ) -> None:
-        listener = await SocketListener.from_socket(listening)
+        """Takes connections up. By hand: asyncio's own accepting loses one where it is cancelled at that moment."""
 
-        async def one(stream: SocketStream) -> None:
+        async def one(connection: socket.socket) -> None:
+            try:
+                connection.setblocking(False)
+                stream = await SocketStream.from_socket(connection)
+            except BaseException:
+                connection.close()
+                raise
             async with stream:
-                if self._open >= self._limits.connections:
-                    address, port = _local(stream)
-                    with Trace(self._ground, self._ground.known(Asked("other", address, port)), self._ground.meter()):
-                        raise FencedError("busy", f"More than {self._limits.connections} connections at once.")
-                    return
-                self._open += 1
-                state.open += 1
-                try:
-                    await serve(stream)
-                except GONE:
-                    return
-                finally:
-                    self._open -= 1
-                    state.open -= 1
-                    state.closed.set()
+                await self._count(stream, serve, state)
 
-        await listener.serve(one)
+        async with anyio.create_task_group() as group:
+            while True:
+                await anyio.wait_readable(listening)
+                try:
+                    connection, _ = listening.accept()
+                except (BlockingIOError, ConnectionAbortedError):
+                    continue
+                except OSError:  # no descriptor or memory is free
+                    await anyio.sleep(_BUSY_S)
+                    continue
+                group.start_soon(one, connection)
+
+    async def _count(
+        self, stream: SocketStream, serve: Callable[[SocketStream], Awaitable[None]], state: _Manned
+    ) -> None:
+        if self._open >= self._limits.connections:
+            asked = self._ground.known(Asked("other", *_local(stream)))
+            with Trace(self._ground, asked, self._ground.meter()):
+                raise FencedError("busy", f"More than {self._limits.connections} connections at once.")
+            return
+        self._open += 1
+        state.open += 1
+        try:
+            await serve(stream)
+        except GONE:
+            return
+        finally:
+            self._open -= 1
+            state.open -= 1
+            state.closed.set()
 
     async def _proxy(self, stream: SocketStream) -> None:
         await serve_proxy(self._ground, stream)

@@ -63,7 +63,7 @@ async def _serve_socks(ground: Ground, client: Peeked, meter: Meter) -> None:
     try:
         with anyio.fail_after(ground.limits.head_s):
             asked = await socks.read_wish(client)
-    except FencedError as error:
+    except (FencedError, TimeoutError) as error:
         await _refuse_unread(ground, "socks", meter, error, reply)
         return
     await tunnel(ground, client, meter, ground.known(asked), reply)
@@ -82,18 +82,22 @@ async def _serve_connect(ground: Ground, client: Peeked, meter: Meter) -> None:
             while b"\r\n\r\n" not in head:
                 head = await client.peek(ground.limits.head_bytes)
         found = _CONNECT.match(head)
-        if found is None:
-            raise FencedError("protocol", "The proxy's request is broken.")
+        if found is None or head.index(b"\r\n\r\n") > ground.limits.head_bytes:
+            raise FencedError("protocol", "The proxy's request is broken or too long.")
         host, port = split_authority(found[1].decode("ascii"))
-    except FencedError as error:
+    except (FencedError, TimeoutError) as error:
         await _refuse_unread(ground, "connect", meter, error, reply)
         return
     client.take(head.index(b"\r\n\r\n") + 4)
     await tunnel(ground, client, meter, ground.known(Asked("connect", host, port)), reply)
 
 
-async def _refuse_unread(ground: Ground, carrier: Carrier, meter: Meter, error: FencedError, reply: Reply) -> None:
+async def _refuse_unread(
+    ground: Ground, carrier: Carrier, meter: Meter, error: FencedError | TimeoutError, reply: Reply
+) -> None:
     """A wish that could not be read: what it was for is in the reason."""
+    if isinstance(error, TimeoutError):
+        error = FencedError("timeout", "It was not said in time what is wanted.")
     with Trace(ground, Asked(carrier, "", 0), meter):
         raise error
     with suppress(*GONE, FencedError):
@@ -146,6 +150,8 @@ class _Lanes:
         return lane
 
     async def finish(self, error: FencedError | None) -> None:
+        if self._trace is None and error is not None:  # it could not be read
+            self._trace = Trace(self._ground, Asked("http", "", 0), self._meter, self._before)
         if self._trace is not None:
             self._trace.error = error
             self._trace.close()

@@ -17,7 +17,16 @@ from mohist.sandbox.errors import FencedError
 from mohist.sandbox.fence import hello
 from mohist.sandbox.fence.address import address_of, parse_host
 from mohist.sandbox.fence.dial import dial
-from mohist.sandbox.fence.exchange import METHODS, Lane, exchange, host_header, refusal_head, refusal_text, told_target
+from mohist.sandbox.fence.exchange import (
+    METHODS,
+    STATUS,
+    Lane,
+    exchange,
+    host_header,
+    refusal_head,
+    refusal_text,
+    told_target,
+)
 from mohist.sandbox.fence.ground import Ground, Reply, Trace
 from mohist.sandbox.fence.limit import FenceLimits
 from mohist.sandbox.fence.stream import GONE, Meter, Peeked, join
@@ -85,7 +94,7 @@ async def refuse_raw(client: Peeked, error: FencedError) -> None:
 async def send_refusal(client: Peeked, error: FencedError) -> None:
     """As an HTTP answer; whatever else the program sends is read and thrown away for a moment."""
     text = refusal_text(error)
-    status = b"502 Bad Gateway" if error.failed else b"403 Forbidden"
+    status = b"%d %s" % STATUS[error.failed]
     head = b"".join(name + b": " + value + b"\r\n" for name, value in refusal_head(error, len(text)))
     with anyio.move_on_after(_LINGER_S):
         await client.send(b"HTTP/1.1 " + status + b"\r\n" + head + b"\r\n" + text)

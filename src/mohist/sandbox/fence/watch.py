@@ -10,7 +10,7 @@ from typing import Final
 
 from mohist.sandbox.fence.envoy import HOME_ADDRESS
 
-_SYN, _RST, _ACK = 0x02, 0x04, 0x10
+_RST = 0x04
 _REMEMBERED: Final = 8192
 
 
@@ -31,6 +31,7 @@ class _Packet:
     protocol: int
     ports: tuple[int, int]
     flags: int
+    sequence: int
 
 
 class Watch:
@@ -64,6 +65,8 @@ class Watch:
     def _look_at_tcp(self, read: _Packet, own: bool) -> Seen | None:
         source_port, port = read.ports
         if read.flags & _RST:
+            if read.sequence:  # the end of a connection that there was
+                return None
             key = (read.target, port, read.source, source_port)
             if self._waiting.pop(key, ...) is None:
                 return Seen(read.source, source_port, "tcp")
@@ -109,4 +112,6 @@ def _read(packet: bytes) -> _Packet | None:
     ports = (0, 0)
     if protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP) and len(inner) >= 4:
         ports = int.from_bytes(inner[:2], "big"), int.from_bytes(inner[2:4], "big")
-    return _Packet(source, target, protocol, ports, inner[13] if protocol == socket.IPPROTO_TCP else 0)
+    tcp = protocol == socket.IPPROTO_TCP
+    sequence = int.from_bytes(inner[4:8], "big") if tcp else 0
+    return _Packet(source, target, protocol, ports, inner[13] if tcp else 0, sequence)
