@@ -22,6 +22,8 @@ from mohist.ledger.tree import HASH_BYTES
 
 ANSWER_S: Final = 30.0
 """How long entries wait for somebody who gives them their places, or for the database, before their callers are refused."""
+AGAIN_S: Final = 2.0
+"""Same, where nobody was there for those before them."""
 POLL_S: Final = 0.25
 """Between two looks for an answer of which nothing was told."""
 RETRY_S: Final = 0.1
@@ -74,8 +76,7 @@ class Inbox:
             ready if ready.mark is not None else replace(ready, retry_key=f"{identity.hex()}/{number}")
             for number, ready in enumerate(batch)
         ]
-        # Where nobody was there for the last, this one does not wait again.
-        until = time.monotonic() + (self._answer_s if self._well else 0.0)
+        until = time.monotonic() + (self._answer_s if self._well else min(self._answer_s, AGAIN_S))
         sent = False
         while True:
             try:
@@ -127,23 +128,24 @@ class Inbox:
 
     def _answered(self, log: PostgresLog, identity: bytes, batch: Sequence[Ready], until: float) -> list[Receipt]:
         marks = [mark for ready in batch if (mark := ready.mark) is not None]
-        withdrawn = False
-        while True:
+        error: LedgerError | None = None
+        while error is None:
+            self._wait(log, identity.hex(), min(POLL_S, max(until - time.monotonic(), 0.0)))
             receipts = log.entered(marks)
             if len(receipts) == len(set(marks)):
                 return [receipts[mark] for mark in marks]
-            self._refused(log, identity)
-            if withdrawn:
-                raise LedgerBusyError(
+            error = self._refusal(log, identity)
+            if error is None and time.monotonic() >= until:
+                error = LedgerBusyError(
                     f"Nobody gives entries of the ledger at {log.shown} their places: they waited for {self._answer_s:g} s."
                 )
-            if time.monotonic() >= until:
-                # Whoever leads may have it in hand just now: this waits for them, and then looks once more.
-                with self._address.told(log.db):
-                    log.db.execute("DELETE FROM inbox WHERE id = %s", (identity,))
-                withdrawn = True
-                continue
-            self._wait(log, identity.hex(), min(POLL_S, max(until - time.monotonic(), 0.0)))
+        # What is refused must not be entered later. Whoever leads may have it in hand just now: this waits for them.
+        with self._address.told(log.db):
+            log.db.execute("DELETE FROM inbox WHERE id = %s", (identity,))
+        receipts = log.entered(marks)
+        if len(receipts) == len(set(marks)):
+            return [receipts[mark] for mark in marks]
+        raise error
 
     def _wait(self, log: PostgresLog, identity: str, most_s: float) -> None:
         until = time.monotonic() + most_s
@@ -153,16 +155,17 @@ class Inbox:
                     if told.payload == EVERYONE or identity in told.payload:
                         return
 
-    def _refused(self, log: PostgresLog, identity: bytes) -> None:
+    def _refusal(self, log: PostgresLog, identity: bytes) -> LedgerError | None:
         with self._address.told(log.db):
             row = log.db.execute(
                 "SELECT kind, what, mend FROM refusal WHERE id = %s "
                 "UNION ALL SELECT 'SealedError', 'The ledger is sealed: ' || sealed, '' FROM head WHERE sealed <> ''",
                 (identity,),
             ).fetchone()
-        if row is not None:
-            kind, what, mend = row
-            raise _REFUSALS.get(kind, LedgerError)(what, mend)
+        if row is None:
+            return None
+        kind, what, mend = row
+        return _REFUSALS.get(kind, LedgerError)(what, mend)
 
 
 def _body(origin: str, batch: Sequence[Ready]) -> bytes:

@@ -160,7 +160,7 @@ class PostgresLog(Store):
         Raises:
             LedgerError: the database says no.
         """
-        self._expect(idle_s)
+        self._expect(idle_s, within=True)
 
     def resign(self) -> None:
         """Leads no more."""
@@ -427,8 +427,11 @@ class PostgresLog(Store):
             )
         return str(known)
 
-    def _expect(self, idle_s: float) -> None:
-        self._all("SELECT set_config('idle_session_timeout', %s, false)", (f"{int(idle_s * 1000)}",))
+    def _expect(self, idle_s: float, *, within: bool = False) -> None:
+        """Has the database throw this session out where it hears nothing for so long (0: never), `within` a transaction as well."""
+        names = ["idle_session_timeout", *(["idle_in_transaction_session_timeout"] if within else [])]
+        for name in names:
+            self._all("SELECT set_config(%s, %s, false)", (name, f"{int(idle_s * 1000)}"))
 
     def _all(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self.address.told(self.db):

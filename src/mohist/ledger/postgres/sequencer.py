@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, LostError, SealedError
@@ -96,6 +95,7 @@ class Sequencer:
     def _serve(self, log: PostgresLog) -> None:
         with self._address.told(log.db):
             log.db.execute(f"LISTEN {NEW_ENTRIES}")
+        told = False
         while not self._stop.is_set():
             if time.monotonic() - self._chore_s >= CHORE_S:
                 self._chore_s = time.monotonic()
@@ -104,15 +104,15 @@ class Sequencer:
                 self._stop.wait(POLL_S)
                 continue
             try:
-                idle = not self._drain(log)
+                # Looked for first where nothing was told: a transaction of the leader's writes, if only who leads.
+                idle = not ((told or self._waits(log)) and self._drain(log))
             except LedgerBusyError:
                 self._leads.clear()
                 continue
             except SealedError as error:
                 self._sealed(log, error)
                 continue
-            if idle:
-                self._wait(log)
+            told = self._told(log) if idle else False
 
     def _elected(self, log: PostgresLog) -> bool:
         try:
@@ -146,10 +146,6 @@ class Sequencer:
 
     def _drain(self, log: PostgresLog) -> bool:
         """Enters what is there; whether there was anything."""
-        with self._address.told(log.db):
-            row = log.db.execute("SELECT 1 FROM inbox LIMIT 1").fetchone()
-        if row is None:
-            return False
 
         def enter(growth: Callable[[Sequence[Ready]], Growth]) -> list[Any]:
             taken = log.db.execute(
@@ -185,8 +181,17 @@ class Sequencer:
             log.db.execute("SELECT pg_notify(%s, %s)", (ANSWERS, message))
         return bool(answered)
 
-    def _wait(self, log: PostgresLog) -> None:
-        with self._address.told(log.db), suppress(StopIteration):
-            next(log.db.notifies(timeout=POLL_S, stop_after=1))
+    def _waits(self, log: PostgresLog) -> bool:
+        with self._address.told(log.db):
+            return log.db.execute("SELECT 1 FROM inbox LIMIT 1").fetchone() is not None
+
+    def _told(self, log: PostgresLog) -> bool:
+        """Waits until something is told, or for a while; whether it was."""
+        told = False
+        with self._address.told(log.db):
+            for _ in log.db.notifies(timeout=POLL_S, stop_after=1):
+                told = True
+            # What else was told meanwhile is drained with it.
             for _ in log.db.notifies(timeout=0):
                 pass
+        return told
