@@ -33,9 +33,10 @@ _TABLE_LITERALS = 10
 """So many strings of one character beyond ASCII next to each other are a table."""
 _TABLE_BYTES = 600
 _BETWEEN = re.compile(rb"[?:]|\breturn\b|\belse\b|\bif\b|\|\||&&")
-_MAPPED = re.compile(
-    rb"\.?replace(?:All)?\(|\.test\(|\.match\(|ndexOf\(|\.includes\(|startsWith|===|==|!=|\bcase\b|\bin\s*\["
-)
+_TURNED = re.compile(rb"\.?replace(?:All)?\(|\.test\(|\.match\(|ndexOf\(|\.includes\(|startsWith")
+"""Where one character is turned into another, or looked for."""
+_COMPARED_WITH = re.compile(rb"(?:[=!]==?|\bcase|\bin)\s*[\[(]?\s*\Z")
+_COMPARED_TO = re.compile(rb"\A\s*[=!]==?")
 _RAW_HIDDEN = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xf3\xa0[\x80-\x87][\x80-\xbf]|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xc2\xad|\xe1\x85[\x9f\xa0]|\xe3\x85\xa4|\xd8\x9c|\xe1\xa0\x8e")  # fmt: skip
 _ESCAPED_HIDDEN = re.compile(rb"[A-Za-z]((?:\\u(?:200[b-dB-D]|2060|00[aA][dD]|[fF][eE][fF][fF])|\\u\{(?:200[b-dB-D]|2060|[eE]00[0-9a-fA-F]{2})\})+)[A-Za-z]")  # fmt: skip
 _RAW_WATCHED = re.compile(rb"[\xc2\xca\xcb\xd5\xd7][\x80-\xbf]|[\xe1\xe2\xef][\x80-\xbf]{2}")
@@ -156,7 +157,9 @@ def _between(data: bytes, spans: list[tuple[int, int]]) -> str:
     """ "decided": the program takes one or the other; "listed": they stand in a list; "": one is turned into the other, or nothing of this."""
     words = [data[end:start] for (_, end), (start, _) in pairwise(spans)]
     head = data[max(spans[0][0] - 40, 0) : spans[0][0]]
-    if _MAPPED.search(head) or any(_MAPPED.search(word) for word in words):
+    if _TURNED.search(head) or any(_TURNED.search(word) for word in words):
+        return ""
+    if any(_COMPARED_WITH.search(word) for word in (head, *words)) or any(_COMPARED_TO.search(word) for word in words):
         return ""
     if any(_BETWEEN.search(word) for word in words) and not any(word.strip() in (b":", b",") for word in words):
         return "decided"

@@ -25,8 +25,8 @@ class Way:
     languages: tuple[str, ...] = ("javascript", "python", "shell")
 
 
-_DECODES = r"(?:atob\(|Buffer\.from\(|b64decode\(|zlib\.decompress\(|marshal\.loads\(|codecs\.decode\(|bytes\.fromhex\(|unhexlify\(|__import__\(\s*['\"](?:base64|zlib|marshal)|String\.fromCharCode\(|fromCodePoint\()"
-_FETCHES = r"(?:requests\.get\(|urlopen\(|urllib\.request|httpx\.get\(|await\s*\(?\s*await\s+fetch\(|\(await fetch\(|__import__\(\s*['\"](?:requests|urllib))"
+_DECODES = r"(?:\w+\.)*(?:atob\(|Buffer\.from\(|b64decode\(|zlib\.decompress\(|marshal\.loads\(|codecs\.decode\(|bytes\.fromhex\(|unhexlify\(|__import__\(\s*['\"](?:base64|zlib|marshal)|String\.fromCharCode\(|fromCodePoint\()"
+_FETCHES = r"(?:\w+\.)*(?:requests\.get\(|urlopen\(|urllib\.request|httpx\.get\(|await\s*\(?\s*await\s+fetch\(|\(await fetch\(|__import__\(\s*['\"](?:requests|urllib))"
 _RUNS = r"(?:\beval\(|(?<![.\w])exec\(|new Function\(|\bFunction\(|\.runInThisContext\(|\.runInNewContext\(|\.runInContext\(|_compile\()"
 
 WAYS: tuple[Way, ...] = (

@@ -86,7 +86,7 @@ class Reading:
             tally = self._addresses if named.public_address else self._hosts
             place = text.evidence(named.start, named.end) if tally.wants(named.host) else None
             tally.add(named.host, text.where, place)
-            if named.form == "url":
+            if named.form != "name":
                 self._endpoints.add(printable(named.endpoint, 200), text.where, None)
         places: list[_Place] = []
         for one in table.tables(text, self._limits):

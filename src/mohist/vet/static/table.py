@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -107,7 +108,7 @@ def repeat(text: Text, table: Table) -> str:
     layers = table.decoded.layers
     if "!" in text.where or layers[0] in ("numbers", "escapes"):
         return f"Take bytes {start} to {end} of {text.where}, and undo: {', then '.join(layers)}."
-    steps = f"d=open({text.where!r},'rb').read()[{start}:{end}]"
+    steps = f"d=pathlib.Path({text.where!r}).read_bytes()[{start}:{end}]"
     for layer in layers:
         name, _, key = layer.partition(" ")
         step = {
@@ -117,4 +118,5 @@ def repeat(text: Text, table: Table) -> str:
             "xor": f"d=bytes(b^{key} for b in d)",
         }.get(name, "")
         steps += f";{step}"
-    return f'python3 -c "import base64;{steps};print(d)"'
+    # Names of files are the subject's: quoted, so that whoever pastes this runs nothing else.
+    return f"python3 -c {shlex.quote(f'import base64,pathlib;{steps};print(d)')}"
