@@ -39,6 +39,8 @@ def attacks(client: str, inside_home: str) -> tuple[Attack, ...]:
     rows = tomllib.loads(_TABLE.read_text(encoding="utf-8"))["file"]
     known = {row["of"] for row in rows} - {ANY}
     mine = [row for row in rows if row["of"] in ((client, ANY) if client in known else (*known, ANY))]
+    own = {row["path"] for row in mine if row["of"] == client}
+    mine = [row for row in mine if row["of"] != ANY or row["path"] not in own]
     groups: dict[str, list[tuple[str, str]]] = {}
     for row in mine:
         name = row["group"] if row["of"] in (client, ANY) else f"{row['of']}: {row['group']}"

@@ -256,6 +256,7 @@ class Conduct:
         )
 
     def _project_written(self) -> list[str]:
+        """Files alone: the sandbox itself holds places with empty folders while it runs."""
         project = self._bench.project
         return sorted(
             {
@@ -263,7 +264,7 @@ class Conduct:
                 for touched in self._seen.touched
                 if touched.deed in ("written", "made", "removed")
                 and touched.path.is_relative_to(project)
-                and touched.path != project
+                and not touched.folder
             }
         )
 

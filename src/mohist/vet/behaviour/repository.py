@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 import termios
 from collections.abc import AsyncIterator, Sequence
@@ -29,6 +30,11 @@ HOME_INSIDE = "/home/agent"
 _PATIENCE_S = 12.0
 """For a client that waits for an answer at a terminal."""
 _ROWS, _COLUMNS = 50, 160
+_SCREEN_BYTES, _SCREEN_CHARS = 256 * 1024, 2000
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-9;?<>=]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x09\x0b-\x1f\x7f]"
+)
+"""Control sequences (ECMA-48) and control characters."""
 
 
 async def repository(
@@ -83,8 +89,11 @@ async def repository(
         progress("opening hostile repositories", whole - 1, whole)
         attack = together([one for one in every if not one.group.startswith("endpoint")])
         for one in (attack, *(each for each in every if each.group.startswith("endpoint"))):
-            ran, asked, seen = await _at_terminal(sandbox, folder, recipe, interactive, one)
-            facts.append(_fact(one, seen, ran, asked, "at a terminal, nobody answering"))
+            ran, asked, seen, screen = await _at_terminal(sandbox, folder, recipe, interactive, one)
+            shown = {"screen": printable(screen[-_SCREEN_CHARS:], _SCREEN_CHARS)}
+            facts.append(_fact(one, seen, ran, asked, "at a terminal, nobody answering") | shown)
+            if not screen.strip():
+                missed.append(Unread(f"the group {one.group!r} at a terminal", "showed nothing on the screen"))
             findings += _told(one, ran, asked, seen, repeat, at_terminal=True)
     else:
         missed.append(Unread("the subject at a terminal", "was not tried: how a person starts it is not known"))
@@ -111,27 +120,31 @@ def _stay(attack: Attack, limit_s: float) -> Stay:
 
 async def _at_terminal(
     sandbox: Sandbox, folder: Path, recipe: Recipe, interactive: Sequence[str], attack: Attack
-) -> tuple[list[str], list[str], Seen]:
+) -> tuple[list[str], list[str], Seen, str]:
     shown = replace(recipe, argv=tuple(interactive), env={**recipe.env, "TERM": "xterm-256color"})
-    async with Bench(sandbox, folder, shown) as bench, _terminal() as slave:
+    screen = bytearray()
+    async with Bench(sandbox, folder, shown) as bench, _terminal(screen) as slave:
         stay = replace(_stay(attack, _PATIENCE_S), terminal=slave)
         seen = await bench.run(Surroundings((), {}), stay)
-        return marks(bench.home, attack.commands), _hosts(seen, attack), seen
+        text = " ".join(_CONTROL.sub(" ", screen.decode("utf-8", "replace")).split())
+        return marks(bench.home, attack.commands), _hosts(seen, attack), seen, text
 
 
 @asynccontextmanager
-async def _terminal() -> AsyncIterator[int]:
-    """A pty whose screen somebody reads and at which nobody types."""
+async def _terminal(screen: bytearray) -> AsyncIterator[int]:
+    """A pty at which nobody types; what is written to it goes to `screen`."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
     os.set_blocking(master, False)
 
     async def drain() -> None:
+        nonlocal screen
         with suppress(OSError):  # Linux ends a pty without a slave in this way
             while True:
                 await anyio.wait_readable(master)
                 with suppress(BlockingIOError):
-                    os.read(master, 65536)
+                    screen += os.read(master, 65536)
+                    del screen[:-_SCREEN_BYTES]
 
     try:
         async with anyio.create_task_group() as group:
