@@ -17,6 +17,7 @@ from mohist.gateway.chronicle import Chronicle
 from mohist.gateway.exposition import Exposition
 from mohist.gateway.guard import Guard
 from mohist.gateway.limit import ConnectionLimits, DoorSettings
+from mohist.gateway.registrar import Registrar
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
 from mohist.gateway.server import ServerSettings, serve
 from mohist.gateway.tally import Observer
@@ -43,12 +44,14 @@ class FakeKeeper:
         """Why calls under way may not go on."""
         self.unlisted: set[tuple[Dialect, str]] = set()
         """What its key is not for."""
+        self.who = Principal("key-1", "ada")
+        """Whose its key is."""
         self._changed = asyncio.Event()
 
     def identify(self, secret: str) -> Principal | Refusal:
         if secret != self.key:
             return Refusal("auth", 401, "This key is not known here.")
-        return Principal("key-1", "ada")
+        return self.who
 
     def holds(self, principal: Principal) -> Refusal | None:
         return self.revoked
@@ -199,6 +202,7 @@ async def gateway(
     warden: Warden | None = None,
     guard: Guard | None = None,
     chronicle: Chronicle | None = None,
+    registrar: Registrar | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serves `routes` on a free port until the block ends."""
@@ -225,6 +229,7 @@ async def gateway(
                     exposition=exposition,
                     guard=guard,
                     chronicle=chronicle,
+                    registrar=registrar,
                 )
 
         group.start_soon(run)

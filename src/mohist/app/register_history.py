@@ -32,7 +32,7 @@ def history(env: Mapping[str, str], entry_id: str = "", last: int = 50) -> list[
     home = open_home(StatePaths.from_env(env).home, owner_config(env).ledger, env)
     if home is None or not home.exists:
         return []
-    log, vault = home.read(), home.vault()
+    log, vault, names = home.read(), home.vault(), home.names()
     try:
         found = []
         for index, leaf in log.stream(REGISTER):
@@ -44,7 +44,7 @@ def history(env: Mapping[str, str], entry_id: str = "", last: int = 50) -> list[
             {
                 "index": index,
                 "at": f"{datetime.fromtimestamp(entry['at'] / 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}",
-                "by": entry.get("for") or entry["actor"],
+                "by": names.name(entry.get("for", "")) or entry.get("for") or entry["actor"],
                 "what": _words(entry, data),
                 "data": data,
                 "change": _content(log, vault, entry),
@@ -52,6 +52,7 @@ def history(env: Mapping[str, str], entry_id: str = "", last: int = 50) -> list[
             for index, entry, data in found[-last:]
         ]
     finally:
+        names.close()
         vault.close()
         log.close()
 

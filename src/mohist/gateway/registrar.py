@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 from urllib.parse import quote
 
-from mohist.gateway.call import Principal, Refusal
+from mohist.gateway.call import Dialect, Principal, Refusal
 from mohist.gateway.request import RefusedError
 from mohist.gateway.tally import Call
 from mohist.policy.register import (
@@ -30,6 +30,13 @@ from mohist.policy.register import (
 
 WARNING_HEADER: Final = b"x-mohist-warning"
 """On answers to a tool that will be refused; UTF-8 in percent encoding where it is not ASCII."""
+REFUSED_STATUS: Final[Mapping[Dialect, int]] = {
+    "openai-chat": 400,
+    "openai-responses": 400,
+    "anthropic-messages": 451,
+}
+"""What clients take as it is meant, tried with the real ones: at 403 Claude Code 2.1.325 says that the login failed and at 400 and 422
+it tries six times; Codex 0.169 tries six times at anything but 400."""
 RULE: Final = "register."
 """Begins what is written down of a call that an entry warned of or refused; the entry's id follows."""
 MAX_REMEMBERED: Final = 4096
@@ -88,7 +95,13 @@ class Registrar:
             outcome = self._known[place] = self._decide(call, who, model)
         if isinstance(outcome, Refused):
             call.rule = RULE + (outcome.entry_id or "unlisted")
-            raise RefusedError(Refusal("policy", 403, f"Refused by this company's software register: {outcome.text}"))
+            raise RefusedError(
+                Refusal(
+                    "policy",
+                    REFUSED_STATUS[call.dialect],
+                    f"Refused by this company's software register: {outcome.text}",
+                )
+            )
         if isinstance(outcome, Warned):
             call.rule = RULE + outcome.entry_id
             call.warning = quote(outcome.text, safe=_SAFE).encode("ascii")

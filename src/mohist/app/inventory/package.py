@@ -56,6 +56,7 @@ _OF_HOME_BIN: Final = (".local/bin", "bin", ".opencode/bin", ".npm-global/bin", 
 _MAX_METADATA_BYTES: Final = 4 * 1024 * 1024
 _PREFIX: Final = re.compile(r"^\s*prefix\s*=\s*[\"']?(.+?)[\"']?\s*$", re.MULTILINE)
 _NPM_NAME: Final = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*", re.IGNORECASE)
+_PLATFORM: Final = re.compile(r"-(?:linux|darwin|win32|android|freebsd|macos|windows)(?:-[a-z0-9_]+)*$")
 _VERSION: Final = re.compile(r"v?\d[0-9A-Za-z.+_-]{0,60}")
 
 
@@ -123,7 +124,9 @@ def npm_package(inventory: Inventory, folder: Path) -> Iterator[Found]:
         # Named by its folder: a package whose file is broken or lies is there all the same.
         scope = f"{folder.parent.name}/" if folder.parent.name.startswith("@") else ""
         name = scope + folder.name
-    tool = tool_named(f"npm:{name}", version if isinstance(version, str) else "")
+    # The part of a release for one platform counts `1.2.3-linux-x64`; it is that release and comes before none.
+    counted = _PLATFORM.sub("", version) if isinstance(version, str) else ""
+    tool = tool_named(f"npm:{name}", counted)
     yield Found(tool, "npm-package", str(folder), is_known(tool))
 
 

@@ -122,12 +122,13 @@ def tool_of_client(headers: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]
     first = said.get(b"user-agent", b"")[:200].decode("latin-1").split(" ")[0]
     found = _AGENT.fullmatch(first)
     name, version = (found[1].lower(), found[2] or "") if found else ("", "")
+    named = name
     if not _VERSION.fullmatch(version):
         # `OpenAI/Python 2.1`: a library's name, of which many tools are made.
-        name, version = first.lower() if version and found else name, ""
+        named, version = first.lower() if version and found else name, ""
     origin = said.get(b"originator", b"")[:80].decode("latin-1").lower()
     for tool in known_tools().values():
         if name in tool.agents or (origin and any(origin.startswith(one) for one in tool.origins)):
             # What is only claimed is held by every name that it could have.
-            return Tool((f"agent:{name or origin}", tool.tool_id, *tool.packages), version)
-    return Tool((f"agent:{name}" if name else "agent:unknown",), version)
+            return Tool((f"agent:{named or origin}", tool.tool_id, *tool.packages), version)
+    return Tool((f"agent:{named}" if named else "agent:unknown",), version)
