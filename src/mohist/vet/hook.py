@@ -23,7 +23,7 @@ _READ_BYTES = 4 * 1024 * 1024
 _SCRIPT = re.compile(r"(?:^|[\s;&|])(?:node|python3?|sh|bash)\s+(?:-\S+\s+)*([\w./@-]+)|(?:^|[\s;&|])(\./[\w./-]+)")
 _REQUIRED = re.compile(rb"""(?:require\(|from\s|import\s)\s*["'](\.{1,2}/[^"']+)["']""")
 _FETCHES = re.compile(
-    rb"\bfetch\(|https?\.(?:get|request)\(|\baxios\b|node-fetch|\bgot\(|urlopen|urlretrieve|requests\.get|httpx\.|\bcurl\b|\bwget\b|Invoke-WebRequest|XMLHttpRequest|createConnection|\bundici\b"
+    rb"""\bfetch\(|["'](?:node:)?https?["']|https?\.(?:get|request)\(|\baxios\b|node-fetch|\bgot\(|urlopen|urlretrieve|requests\.get|httpx\.|\bcurl\b|\bwget\b|Invoke-WebRequest|XMLHttpRequest|createConnection|\bundici\b"""
 )
 _STARTS = re.compile(rb"child_process|execSync|spawnSync|\bspawn\(|subprocess|os\.system|os\.exec|\bpopen\(|runpy")
 _HIDES = re.compile(
