@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSListener
 from sandbox_room import PYTHON, TOOLCHAIN
@@ -162,3 +163,30 @@ def trusting(authority: Authority) -> Callable[[], ssl.SSLContext]:
 def codes(attempts: Sequence[Attempt], host: str | None = None) -> list[str]:
     """Codes in order, outcomes where there is none."""
     return [each.code or each.outcome for each in attempts if host is None or each.asked.host == host]
+
+
+def real_hello(name: str | None, protocols: tuple[str, ...] = ()) -> bytes:
+    """As OpenSSL writes it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def extended(hello: bytes, kind: int, content: bytes) -> bytes:
+    """With one more extension at the end."""
+    extension = kind.to_bytes(2, "big") + len(content).to_bytes(2, "big") + content
+    body = bytearray(hello[9:])
+    place = 2 + 32
+    place += 1 + body[place]
+    place += 2 + int.from_bytes(body[place : place + 2], "big")
+    place += 1 + body[place]
+    length = int.from_bytes(body[place : place + 2], "big") + len(extension)
+    body[place : place + 2] = length.to_bytes(2, "big")
+    body += extension
+    message = b"\x01" + len(body).to_bytes(3, "big") + bytes(body)
+    return hello[:3] + len(message).to_bytes(2, "big") + message

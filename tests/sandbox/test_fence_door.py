@@ -10,7 +10,23 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import ByteStream
-from fence_room import GET, HOST, TLS, Say, codes, connect, inside, origin, resolver, socks, speak, to_port, trusting
+from fence_room import (
+    GET,
+    HOST,
+    TLS,
+    Say,
+    codes,
+    connect,
+    extended,
+    inside,
+    origin,
+    real_hello,
+    resolver,
+    socks,
+    speak,
+    to_port,
+    trusting,
+)
 from sandbox_room import PYTHON
 
 from mohist.sandbox import (
@@ -276,6 +292,21 @@ for host, name in (({HOST!r}, {HOST!r}), ({HOST!r}, "evil.example"), ("evil.exam
     assert {(each.asked.host, each.outcome, each.code) for each in names} == {
         (HOST, "served", ""), ("evil.example", "refused", "not-listed")
     }  # fmt: skip
+
+
+async def test_an_encrypted_hello_passes_only_where_that_is_allowed(sandbox: Bubblewrap, workspace: Path) -> None:
+    hello = extended(real_hello(HOST), 0xFE0D, bytes(40))
+    for allowed in (False, True):
+        attempts: list[Attempt] = []
+        async with (
+            origin() as server,
+            Fence(
+                to_port(RULES, server.port), attempts.append, resolve=LOOPBACK, limits=limited(encrypted_hello=allowed)
+            ) as fence,
+        ):
+            await speak(sandbox, workspace, fence, {"x": connect(b"allowed.example:443", hello + b"\r\n\r\n")})
+        assert codes(attempts) == (["through"] if allowed else ["ech"])
+        assert len(server.requests) == allowed
 
 
 async def test_looking_into_tls_sees_each_request(sandbox: Bubblewrap, workspace: Path) -> None:

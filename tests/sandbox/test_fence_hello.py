@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import suppress
 
 import pytest
+from fence_room import extended, real_hello
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,38 +13,11 @@ from mohist.sandbox.errors import FencedError
 from mohist.sandbox.fence.hello import Hello, parse_hello
 
 
-def real_hello(name: str | None, protocols: tuple[str, ...] = ()) -> bytes:
-    """As OpenSSL writes it."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if protocols:
-        context.set_alpn_protocols(list(protocols))
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
-
-
 def in_records(hello: bytes, size: int) -> bytes:
     """The same message over many TLS records."""
     message = hello[5:]
     pieces = [message[start : start + size] for start in range(0, len(message), size)]
     return b"".join(hello[:3] + len(piece).to_bytes(2, "big") + piece for piece in pieces)
-
-
-def extended(hello: bytes, kind: int, content: bytes) -> bytes:
-    """With one more extension at the end."""
-    extension = kind.to_bytes(2, "big") + len(content).to_bytes(2, "big") + content
-    body = bytearray(hello[9:])
-    place = 2 + 32
-    place += 1 + body[place]
-    place += 2 + int.from_bytes(body[place : place + 2], "big")
-    place += 1 + body[place]
-    length = int.from_bytes(body[place : place + 2], "big") + len(extension)
-    body[place : place + 2] = length.to_bytes(2, "big")
-    body += extension
-    message = b"\x01" + len(body).to_bytes(3, "big") + bytes(body)
-    return hello[:3] + len(message).to_bytes(2, "big") + message
 
 
 def test_the_name_and_the_protocols_are_read() -> None:
