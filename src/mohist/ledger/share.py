@@ -79,16 +79,7 @@ class SharedLedger:
         """See `port.Ledger`."""
         if not drafts:
             return []
-        entered = self._enter(list(drafts), wake=False)
-        self._help()
-        return entered.result()
-
-    def submit_all(self, drafts: Sequence[Draft]) -> list[Future[Receipt]]:
-        """See `port.Ledger`."""
-        try:
-            return [_first(self._enter([draft], wake=False)) for draft in drafts]
-        finally:
-            self._help()
+        return self._enter(list(drafts)).result()
 
     def close(self) -> None:
         """Writes what is queued and lets go; another process may write then."""
@@ -107,23 +98,17 @@ class SharedLedger:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def _help(self) -> None:
-        """Writes what this process has queued, outside of the guard: others queue meanwhile, and share the next flush."""
-        writer = self._writer
-        if writer is not None:
-            writer.help()
-
-    def _enter(self, drafts: list[Draft], *, wake: bool = True) -> Future[list[Receipt]]:
+    def _enter(self, drafts: list[Draft]) -> Future[list[Receipt]]:
         with self._guard:
             self._count += 1
             handed = _Handed(f"{self._name}/{self._count}", drafts, time.time_ns() // 1000)
             try:
-                self._hand(handed, wake=wake)
+                self._hand(handed)
             except LedgerError as error:
                 handed.done.set_exception(error)
         return handed.done
 
-    def _hand(self, handed: _Handed, *, wake: bool = True) -> None:
+    def _hand(self, handed: _Handed) -> None:
         """Gives it to whoever writes; becomes that where nobody is.
 
         Raises:
@@ -134,7 +119,7 @@ class SharedLedger:
             if self._closed:
                 raise LedgerBusyError("The ledger is closed.")
             if self._writer is not None:
-                _into(self._writer, handed, wake=wake)
+                _into(self._writer, handed)
                 return
             if self._link is not None:
                 if self._link.hand(handed):
@@ -226,7 +211,7 @@ def _first(entered: Future[list[Receipt]]) -> Future[Receipt]:
     return one
 
 
-def _into(writer: Writer, handed: _Handed, *, wake: bool = True) -> None:
+def _into(writer: Writer, handed: _Handed) -> None:
     """Gives it to this process's writer.
 
     Raises:
@@ -244,7 +229,7 @@ def _into(writer: Writer, handed: _Handed, *, wake: bool = True) -> None:
         else:
             handed.done.set_result(done.result())
 
-    writer.enter(ready, wake=wake).add_done_callback(pass_on)
+    writer.enter(ready).add_done_callback(pass_on)
 
 
 class _Link:

@@ -1,7 +1,6 @@
-"""Writes to a log, one commit at a time: each takes whatever queued up while the last one was flushed.
+"""The one thread that writes to a log: it commits whatever queued up while the last commit was flushed.
 
-No timer: a lone caller waits for one flush, and many callers share one. Who waits for a receipt anyway writes itself where nobody
-does just now: two changes of threads cost as much as a flush. All else is left to a thread.
+No timer: a lone caller waits for one flush, and many callers share one.
 """
 
 from __future__ import annotations
@@ -73,8 +72,6 @@ class Writer:
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
         self._wake = threading.Condition()
-        self._turn = threading.Lock()
-        """Held by whoever commits."""
         self._closing = False
         self._failed: LedgerError | None = None
         self._thread = threading.Thread(target=self._work, name="mohist-ledger", daemon=True)
@@ -107,38 +104,11 @@ class Writer:
         """See `port.Ledger`."""
         if not drafts:
             return []
-        entered = self._put([self.ready(draft) for draft in drafts], wake=False)
-        self.help()
-        return entered.result()
+        return self._put([self.ready(draft) for draft in drafts]).result()
 
-    def enter(self, drafts: list[Ready], *, wake: bool = True) -> Future[list[Receipt]]:
-        """Enters drafts that are sealed already, all or none.
-
-        Args:
-            drafts: next to each other.
-            wake: False: the caller will `help`, and must.
-        """
-        return self._put(drafts, wake=wake)
-
-    def help(self) -> None:
-        """Commits what is queued, in the calling thread; where another one commits just now, that sees to it.
-
-        Never in the main thread: what interrupts that, as Ctrl-C does, must not interrupt a commit of others' entries.
-        """
-        if threading.current_thread() is threading.main_thread():
-            with self._wake:
-                self._wake.notify()
-            return
-        if not self._turn.acquire(blocking=False):
-            return
-        try:
-            self._once()
-        finally:
-            self._turn.release()
-        with self._wake:
-            # Once only, or a lone caller would write for all others and not see its own receipt.
-            if self._queue:
-                self._wake.notify()
+    def enter(self, drafts: list[Ready]) -> Future[list[Receipt]]:
+        """Enters drafts that are sealed already, all or none."""
+        return self._put(drafts)
 
     def ready(self, draft: Draft, *, at_us: int = 0, retry_key: str = "") -> Ready:
         """A draft with its contents sealed and its time taken.
@@ -159,10 +129,9 @@ class Writer:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        with self._turn:
-            self._log.close()
+        self._log.close()
 
-    def _put(self, drafts: list[Ready], *, wake: bool = True) -> Future[list[Receipt]]:
+    def _put(self, drafts: list[Ready]) -> Future[list[Receipt]]:
         waiting = _Waiting(drafts, sum(len(content.ciphertext) for ready in drafts for content in ready.contents))
         with self._wake:
             if self._failed is not None:
@@ -175,8 +144,7 @@ class Writer:
                 )
             self._queue.append(waiting)
             self._queued += len(drafts)
-            if wake:
-                self._wake.notify()
+            self._wake.notify()
         return waiting.done
 
     def _work(self) -> None:
@@ -185,13 +153,7 @@ class Writer:
                 self._wake.wait_for(lambda: self._queue or self._closing)
                 if not self._queue:
                     return
-            with self._turn:
-                self._once()
-
-    def _once(self) -> None:
-        with self._wake:
-            batch = self._batch()
-        if batch:
+                batch = self._batch()
             self._commit(batch)
 
     def _batch(self) -> list[_Waiting]:
