@@ -93,7 +93,9 @@ def test_an_erased_person_is_unreadable_and_the_log_still_holds(
     assert said(capsys, "check")[0] == 0
     out = said(capsys, "export", str(tmp_path / "out"), "--contents", "run:a", "--json")[1]
     assert len(json.loads(out)["missing_contents"]) == 12
-    assert said(capsys, "erase", "person:7", "--because", "again", "--yes")[0] == ExitCode.FAILED
+    # Another machine may keep something of who is unknown here, where there are others.
+    again = ExitCode.DONE if either.shared else ExitCode.FAILED
+    assert said(capsys, "erase", "person:7", "--because", "again", "--yes")[0] == again
 
 
 def test_a_log_that_was_cut_after_it_was_signed_is_sealed_for_every_process(

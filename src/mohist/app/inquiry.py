@@ -14,6 +14,7 @@ import anyio
 
 from mohist.app.ledger import LedgerHome
 from mohist.ledger import ErasedError, LedgerError, decode
+from mohist.ledger.errors import AbsentKeyError
 from mohist.ledger.store import Store
 from mohist.ledger.vault import Vault
 from mohist.report import NoSuchLineError, Traced, Tracer, Write, Writings
@@ -273,7 +274,11 @@ class Inquiry:
         kept = self._log.payload(payload.get("digest") or payload["commitment"])
         if kept is None or kept[2] is None:
             return None
-        return self._vault.open(kept[0], kept[1], kept[2], payload["commitment"])
+        try:
+            return self._vault.open(kept[0], kept[1], kept[2], payload["commitment"])
+        except AbsentKeyError:
+            # Sealed on another machine that shares the log.
+            return None
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from mohist.ledger.errors import RootKeyError
 from mohist.ledger.export import export
 from mohist.ledger.name import Names, pseudonym_key
 from mohist.ledger.notary import Archive, Notary, examine, holds
-from mohist.ledger.retention import erased_keys
+from mohist.ledger.retention import erased_keys, holding
 from mohist.ledger.share import SharedLedger
 from mohist.ledger.signer import RemoteSigner
 from mohist.ledger.signing import PUBLIC_KEY, SOCKET
@@ -128,7 +128,7 @@ class LedgerHome:
             LedgerError: nothing was ever signed.
         """
         path = self._signer_socket.with_name(PUBLIC_KEY)
-        if self._place.shared and (known := self._place.agree(SIGNER, "")):
+        if self.shared and (known := self._shared_key()):
             return note.VerifierKey.parse(known)
         if not path.exists() and self.settings.signer_socket is None:
             self._start_signer()
@@ -199,13 +199,31 @@ class LedgerHome:
         """
         if not self._signs:
             path = self._signer_socket.with_name(PUBLIC_KEY)
-            if self._place.shared and self.settings.signer_socket is None and not path.exists():
-                if self._place.agree(SIGNER, ""):
+            if self.shared and self.settings.signer_socket is None and not path.exists():
+                if self._shared_key():
                     return False
                 self._start_signer()
             own = path.read_text("utf-8").strip() if path.exists() else ""
-            self._signs = not self._place.shared or (bool(own) and self._place.agree(SIGNER, own) == own)
+            self._signs = not self.shared or (bool(own) and self._shared_key(own) == own)
         return self._signs
+
+    def _shared_key(self, own: str = "") -> str:
+        """The key that machines have agreed on, by saying one's own where there is none; empty: there is none.
+
+        Raises:
+            SealedError: it is not the one that this machine knows.
+        """
+        path = self.folder / "log.pub"
+        known = path.read_text("utf-8").strip() if path.exists() else ""
+        agreed = self._place.agree(SIGNER, known or own) if self._place.exists else known
+        if known and agreed != known:
+            raise SealedError(
+                f"The ledger's database names the log's key {agreed}, and this machine knows {known}.",
+                f"Another log was put in its place; a person who knows why may remove {path}.",
+            )
+        if agreed and not known:
+            path.write_text(f"{agreed}\n", encoding="utf-8")
+        return agreed
 
     def examine(self) -> list[str]:
         """Compares the log with what was signed and witnessed of it; returns what could not be compared.
@@ -230,36 +248,38 @@ class LedgerHome:
             log.close()
 
     def replay(self) -> int:
-        """Erases again what a restored backup brought back of subjects who were erased; how many keys it was.
+        """Erases again what a restored backup brought back of subjects who were erased, and here who was erased on another machine.
+
+        Returns:
+            How many keys it was.
 
         Raises:
             LedgerError: the log can't be read, or the key file not written.
         """
         log = self.read()
-        erasures = list(erased_keys(log))
-        log.close()
-        if not erasures:
-            return 0
         vault, names = self.vault(), self.names()
-        count = 0
         try:
-            followed = vault.followed() if self._place.shared else len(erasures)
-            for number, (subject, key_ids) in enumerate(erasures):
-                # Of another machine's erasures this one's keys are not named; those that were made since are made again once.
-                own = vault.key_ids(subject) if number >= followed else []
-                back = [kid for kid in {*key_ids, *own} if vault.subject(kid) is not None]
-                if back:
-                    vault.forget(back)
-                    count += len(back)
+            erasures = list(erased_keys(log))
+            done, waiting = vault.followed() if self.shared else (len(erasures), [])
+            # Of another machine's erasures this one's keys are not named, nor was it asked what is under a hold here.
+            others = dict.fromkeys([*waiting, *(subject for subject, _ in erasures[done:])])
+            waiting = [subject for subject in others if holding(log, subject, vault.key_ids(subject))]
+            named = [kid for _, key_ids in erasures for kid in key_ids]
+            own = [kid for subject in others if subject not in waiting for kid in vault.key_ids(subject)]
+            back = [kid for kid in dict.fromkeys([*named, *own]) if vault.subject(kid) is not None]
+            if back:
+                vault.forget(back)
+            for subject, _ in erasures:
                 # Somebody who came back since has a key again, and a name.
                 if subject and not vault.key_ids(subject):
                     names.forget(subject)
-            if self._place.shared:
-                vault.follow(len(erasures))
+            if self.shared:
+                vault.follow(len(erasures), waiting)
         finally:
             names.close()
             vault.close()
-        return count
+            log.close()
+        return len(back)
 
     def seal(self, error: SealedError) -> None:
         """Nothing is entered from now on, by any process, until a person removes the file."""
@@ -291,12 +311,15 @@ class LedgerHome:
             self.replay()
         origin = self._origin()
         book = self._place.book(origin)
-        if self._place.shared:
+        if self.shared:
             self._agree()
         writer = Writer(book, self.vault())
         if begins:
+            if self.shared:
+                # From its first entry on a log in a database says whose signature counts, in every backup of it.
+                self.signs()
             # Under a key where it is shared: of two machines that begin at once, one opens it.
-            key = "log.open" if self._place.shared else ""
+            key = "log.open" if self.shared else ""
             writer.append(Draft("log.open", "log", "system:mohist", data={"origin": origin}, key=key))
         return writer
 

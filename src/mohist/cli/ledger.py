@@ -157,6 +157,7 @@ def _line(index: int, entry: dict[str, Any]) -> str:
 
 def _one(home: LedgerHome, log: Store, index: int, *, as_json: bool) -> int:
     from mohist.ledger import ErasedError, decode
+    from mohist.ledger.errors import AbsentKeyError
     from mohist.terminal import plain
 
     if not 0 <= index < log.size:
@@ -178,6 +179,8 @@ def _one(home: LedgerHome, log: Store, index: int, *, as_json: bool) -> int:
             shown[named["name"]] = vault.open(kept[0], kept[1], kept[2], named["commitment"]).decode("utf-8", "replace")
         except ErasedError:
             shown[named["name"]] = "(erased)"
+        except AbsentKeyError:
+            shown[named["name"]] = "(its key is not on this machine)"
     vault.close()
     if as_json:
         print(json.dumps({"index": index, **entry, "contents": shown}, indent=2, ensure_ascii=False))

@@ -6,6 +6,7 @@ LedgerError            something was not entered, or can't be shown to have been
 ├── LedgerBusyError    another process has the log, or it can't keep up
 ├── LostError          the log's database is away; what was under way may have been entered or not
 ├── RootKeyError       the key file is under another root key
+├── AbsentKeyError     a payload's key is not here: of another machine, or of another copy of the key file
 ├── ErasedError        a payload's key was deleted; the content is gone, its entry stays
 └── ProofError         a proof, a signature or a tile does not hold; names the first thing that is wrong
 """
@@ -40,6 +41,10 @@ class LostError(LedgerError):
 
 class RootKeyError(LedgerError):
     """The key file is under another root key than the one that was given."""
+
+
+class AbsentKeyError(LedgerError):
+    """The content's key is not in this key file."""
 
 
 class ErasedError(LedgerError):

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from mohist.ledger import note, tile
-from mohist.ledger.errors import ErasedError, LedgerError
+from mohist.ledger.errors import AbsentKeyError, ErasedError, LedgerError
 from mohist.ledger.store import Store
 from mohist.ledger.tree import HASH_BYTES
 from mohist.ledger.vault import Vault
@@ -55,7 +55,7 @@ def export(
         tell: is told how many entries of how many are written.
 
     Returns:
-        Digests of the contents that were asked for and are gone.
+        Digests of the contents that were asked for and are gone, or whose keys are not here.
 
     Raises:
         LedgerError: the folder can't be written, holds another log, or shows more than these streams; the log is shorter than
@@ -92,7 +92,7 @@ def export(
             continue
         try:
             key = vault.key(kid, wrapped)
-        except ErasedError:
+        except (ErasedError, AbsentKeyError):
             gone.append(digest)
             continue
         writer.put(f"payload/{digest}", ciphertext)

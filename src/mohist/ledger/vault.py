@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from mohist.ledger.entry import Content, Sealed
-from mohist.ledger.errors import ErasedError, LedgerError, ProofError, RootKeyError
+from mohist.ledger.errors import AbsentKeyError, ErasedError, LedgerError, ProofError, RootKeyError
 from mohist.ledger.store import SealedContent
 
 KEY_BYTES = 32
@@ -37,10 +37,6 @@ NONCE_BYTES = 12
 """AES-GCM's (NIST SP 800-38D); a key encrypts once only, so a random one can't repeat under it."""
 _ENCRYPT = b"mohist ledger payload v1 encryption"
 _COMMIT = b"mohist ledger payload v1 commitment"
-MAX_SPARE = 1024
-"""Keys of contents that are made in advance, one a subject."""
-MTIME_SETTLED_NS = 3_000_000_000
-"""How old a file's time has to be for equal times to mean equal files."""
 NOBODY = "system"
 """The subject of contents that are nobody's."""
 
@@ -53,7 +49,11 @@ CREATE TABLE IF NOT EXISTS wrapping (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS wrapping_of_subject ON wrapping (subject, period);
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, wrapped BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS followed (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), count INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS followed (
+    only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+    count INTEGER NOT NULL,
+    waiting TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS erased (kid TEXT PRIMARY KEY, at_us INTEGER NOT NULL) STRICT;
 """
 
@@ -97,21 +97,6 @@ class Erasure:
     key_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Fresh:
-    """A content's key before its content."""
-
-    key: bytes
-    commit: bytes
-    """What the commitment is made with."""
-    wrapped: bytes
-
-    @classmethod
-    def made(cls, wrapping: bytes) -> _Fresh:
-        key = os.urandom(KEY_BYTES)
-        return cls(key, derived(key, _COMMIT), aes_key_wrap(wrapping, key))
-
-
 class Vault:
     """The subjects' keys.
 
@@ -132,14 +117,8 @@ class Vault:
         self._root = root_key
         self._clock = clock
         self._lock = threading.Lock()
-        self._path = path
         self._kept: dict[tuple[str, str], tuple[str, bytes]] = {}
-        self._spare: dict[str, _Fresh] = {}
-        """By key id: a content's key that is ready for the next one, so that no call waits while it is made."""
-        self._used: dict[str, bytes] = {}
-        """Keys, by their ids, whose spare key was taken."""
         self._version = 0
-        self._seen: tuple[int, int, int] | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
@@ -165,35 +144,28 @@ class Vault:
         Raises:
             LedgerError: the key can't be kept.
         """
-        kid, fresh = self._fresh(content.subject or NOBODY)
+        kid, wrapping = self._wrapping(content.subject or NOBODY)
+        key, nonce = os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES)
         ciphertext = b""
         if content.keep:
-            nonce = os.urandom(NONCE_BYTES)
-            ciphertext = nonce + AESGCM(derived(fresh.key, _ENCRYPT)).encrypt(nonce, content.data, None)
+            ciphertext = nonce + AESGCM(derived(key, _ENCRYPT)).encrypt(nonce, content.data, None)
         sealed = Sealed(
             name=content.name,
             media=content.media,
             size_bytes=len(content.data),
             digest=sha256(ciphertext).hexdigest() if content.keep else "",
-            commitment=hmac.digest(fresh.commit, content.data, "sha256").hex(),
+            commitment=commitment(key, content.data),
             key_id=kid,
         )
-        return SealedContent(sealed, fresh.wrapped, ciphertext)
-
-    def restock(self) -> None:
-        """Makes the keys of contents to come, for subjects that had one just now; for when nobody waits."""
-        with self._lock:
-            for kid, wrapping in self._used.items():
-                if kid not in self._spare and len(self._spare) < MAX_SPARE:
-                    self._spare[kid] = _Fresh.made(wrapping)
-            self._used.clear()
+        return SealedContent(sealed, aes_key_wrap(wrapping, key), ciphertext)
 
     def key(self, key_id: str, wrapped_key: bytes) -> bytes:
         """A content's own key, to read it or to hand it to an auditor.
 
         Raises:
             ErasedError: its subject was erased.
-            LedgerError: there never was such a key here, or it does not fit.
+            AbsentKeyError: there never was such a key here.
+            LedgerError: it does not fit.
         """
         with self._lock:
             row = self._db.execute("SELECT wrapped FROM wrapping WHERE kid = ?", (key_id,)).fetchone()
@@ -201,8 +173,9 @@ class Vault:
         if gone:
             raise ErasedError(f"What was kept under the key {key_id} was erased.")
         if row is None:
-            raise LedgerError(
-                f"The key {key_id} is not in this key file.", "It may be that of another log, or an older copy."
+            raise AbsentKeyError(
+                f"The key {key_id} is not in this key file.",
+                "It is that of another machine or another log, or this is an older copy.",
             )
         try:
             return aes_key_unwrap(self._unwrapped(row[0]), wrapped_key)
@@ -241,21 +214,24 @@ class Vault:
             row = self._db.execute("SELECT wrapped FROM kept WHERE name = ?", (name,)).fetchone()
         return None if row is None else self._unwrapped(row[0])
 
-    def followed(self) -> int:
-        """How many erasures of a log that several machines share were done here; in this file, so that an old copy of it knows less."""
-        with self._lock:
-            row = self._db.execute("SELECT count FROM followed").fetchone()
-        return row[0] if row else 0
+    def followed(self) -> tuple[int, list[str]]:
+        """How many erasures of a log that several machines share were looked at here, and which subjects of them wait for a hold.
 
-    def follow(self, count: int) -> None:
-        """So many erasures are done here.
+        In this file, so that an old copy of it knows less.
+        """
+        with self._lock:
+            row = self._db.execute("SELECT count, waiting FROM followed").fetchone()
+        return (row[0], row[1].split()) if row else (0, [])
+
+    def follow(self, count: int, waiting: Sequence[str]) -> None:
+        """So many are looked at, and what they ask for is done but for subjects that wait.
 
         Raises:
             LedgerError: the file could not be written.
         """
         with self._lock:
             try:
-                self._db.execute("INSERT OR REPLACE INTO followed VALUES (1, ?)", (count,))
+                self._db.execute("INSERT OR REPLACE INTO followed VALUES (1, ?, ?)", (count, " ".join(waiting)))
             except sqlite3.Error as error:
                 raise LedgerError(f"The key file could not be written: {error}.") from error
 
@@ -288,8 +264,6 @@ class Vault:
                     self._db.execute("ROLLBACK")
                 raise LedgerError(f"Keys could not be deleted: {error}.", "Nothing was erased; try again.") from error
             gone = set(key_ids)
-            self._spare.clear()
-            self._used.clear()
             self._kept = {place: kept for place, kept in self._kept.items() if kept[0] not in gone}
 
     def change_root(self, root_key: bytes, keep: Mapping[str, bytes] = MappingProxyType({})) -> None:
@@ -321,53 +295,33 @@ class Vault:
                 raise LedgerError(f"The key file could not be written: {error}.") from error
             self._root = root_key
 
-    def _fresh(self, subject: str) -> tuple[str, _Fresh]:
-        """A content's key that nothing was sealed under yet, and the id of the one that it is wrapped in."""
+    def _wrapping(self, subject: str) -> tuple[str, bytes]:
         place = (subject, quarter(self._clock()))
         with self._lock:
             # Another process may have erased the subject since: nothing more is sealed under a key that is gone.
-            if self._changed():
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            if version != self._version:
+                self._version = version
                 self._kept.clear()
-                self._spare.clear()
-                self._used.clear()
-            kid, wrapping = self._kept.get(place) or self._wrapping(place)
-            self._used[kid] = wrapping
-            return kid, self._spare.pop(kid, None) or _Fresh.made(wrapping)
-
-    def _changed(self) -> bool:
-        """Whether another process may have written the file since this was last asked."""
-        try:
-            stat = self._path.stat()
-        except OSError as error:
-            raise LedgerError(f"The key file {self._path} can't be read: {error.strerror}.") from error
-        seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        if seen == self._seen:
-            return False
-        # A file's time stands still for some milliseconds at most file systems, for two seconds at the coarsest: what was
-        # written so recently may be written again under the same time.
-        self._seen = seen if time.time_ns() - stat.st_mtime_ns > MTIME_SETTLED_NS else None
-        (version,) = self._db.execute("PRAGMA data_version").fetchone()
-        changed, self._version = version != self._version, version
-        return bool(changed)
-
-    def _wrapping(self, place: tuple[str, str]) -> tuple[str, bytes]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            row = self._db.execute(
-                "SELECT kid, wrapped FROM wrapping WHERE subject = ? AND period = ?", place
-            ).fetchone()
-            if row is None:
-                fresh = os.urandom(KEY_BYTES)
-                # A random id: one made of the subject's would tell whose key it is after the subject is gone.
-                row = (os.urandom(8).hex(), aes_key_wrap(self._root, fresh))
-                self._db.execute("INSERT INTO wrapping VALUES (?, ?, ?, ?)", (row[0], *place, row[1]))
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise LedgerError(f"No key could be kept for a content: {error}.") from error
-        self._kept[place] = (row[0], self._unwrapped(row[1]))
-        return self._kept[place]
+            if (kept := self._kept.get(place)) is not None:
+                return kept
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                row = self._db.execute(
+                    "SELECT kid, wrapped FROM wrapping WHERE subject = ? AND period = ?", place
+                ).fetchone()
+                if row is None:
+                    fresh = os.urandom(KEY_BYTES)
+                    # A random id: one made of the subject's would tell whose key it is after the subject is gone.
+                    row = (os.urandom(8).hex(), aes_key_wrap(self._root, fresh))
+                    self._db.execute("INSERT INTO wrapping VALUES (?, ?, ?, ?)", (row[0], *place, row[1]))
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise LedgerError(f"No key could be kept for a content: {error}.") from error
+            self._kept[place] = (row[0], self._unwrapped(row[1]))
+            return self._kept[place]
 
     def _unwrapped(self, wrapped: bytes) -> bytes:
         try:
