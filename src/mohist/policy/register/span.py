@@ -177,7 +177,8 @@ def _pep_covers(text: str, version: str, *, wide: bool) -> bool:
     if seen is None:
         return wide
     if not wide:
-        return bool(specifiers.contains(seen))
+        # Not left to the library, which takes a pre-release where there is no other choice.
+        return bool(specifiers.contains(seen, prereleases=bool(specifiers.prereleases)))
     if specifiers.contains(seen, prereleases=True):
         return True
     release = _pep(seen.base_version)
