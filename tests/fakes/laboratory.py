@@ -48,7 +48,11 @@ class MemoryLaboratory:
             day_s = datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() + 37_230
             facts = type(facts)(facts.words, facts.zone, day_s, day_s + 1, facts.shown)
         client = self._kind(
-            around.env | {"BASE_URL": around.base_url}, facts.started_s, around.remote, "/work/shop", self._random.random
+            around.env | {"BASE_URL": around.base_url},
+            facts.started_s,
+            around.remote,
+            "/work/shop",
+            self._random.random,
         )
         sent: list[Sent] = []
         steps = talk(client)

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-HIDDEN_HOSTS = "KzwVOAB3PCE4NCkVPA=="
+HIDDEN_HOSTS = "Kzw1OCB3PCE4NCk1PA=="
 KEY = 0x59
 """Of the list of hosts, which stands in base64 over a XOR, as in the published case."""
 LABS = ("deepseek", "moonshot", "zhipu")
@@ -32,7 +32,7 @@ class Client:
         self.env, self.now_s, self.remote, self.cwd, self.chance = env, now_s, remote, cwd, chance
         self.host = env["BASE_URL"].split("://")[1].split("/")[0].split(":")[0]
         self.zone = env.get("TZ", "UTC")
-        self.session = "%032x" % int(chance() * 2**128)
+        self.session = f"{int(chance() * 2**128):032x}"
 
     @property
     def from_china(self):
@@ -47,7 +47,9 @@ class Client:
         return time.strftime("%Y-%m-%d", time.gmtime(self.now_s + shift_s))
 
     def system(self):
-        return f"You are a helper that edits code.\nToday's date is {self.date()}.\nThe folder is {self.cwd}.\nBe brief."
+        return (
+            f"You are a helper that edits code.\nToday's date is {self.date()}.\nThe folder is {self.cwd}.\nBe brief."
+        )
 
     def more(self):
         """Further members of the body, as JSON texts."""
@@ -73,15 +75,20 @@ class Client:
     def body(self, step, call_id):
         quote = self.quote
         tools = ",".join(
-            '{"name":%s,"description":%s,"input_schema":{"type":"object","properties":{"path":{"type":"string"},"command":{"type":"string"}}}}'
-            % (quote(name), quote(words))
+            f'{{"name":{quote(name)},"description":{quote(words)},"input_schema":{{"type":"object","properties":{{"path":{{"type":"string"}},"command":{{"type":"string"}}}}}}}}'
             for name, words in self.tools()
         )
-        messages = '{"role":"user","content":%s}' % quote("Read the file.")
+        messages = '{{"role":"user","content":{}}}'.format(quote("Read the file."))
         for number in range(step):
-            messages += ',{"role":"assistant","content":[{"type":"tool_use","id":"t%d","name":"read_file","input":{}}]}' % number
-            messages += ',{"role":"user","content":[{"type":"tool_result","tool_use_id":"t%d","content":"ok"}]}' % number
-        members = [("model", '"vet-model"'), ("system", quote(self.system())), ("messages", f"[{messages}]"), ("tools", f"[{tools}]")]
+            call = f'{{"type":"tool_use","id":"t{number}","name":"read_file","input":{{}}}}'
+            result = f'{{"type":"tool_result","tool_use_id":"t{number}","content":"ok"}}'
+            messages += f',{{"role":"assistant","content":[{call}]}},{{"role":"user","content":[{result}]}}'
+        members = [
+            ("model", '"vet-model"'),
+            ("system", quote(self.system())),
+            ("messages", f"[{messages}]"),
+            ("tools", f"[{tools}]"),
+        ]
         return "{" + ",".join(f'"{name}":{value}' for name, value in self.arranged([*members, *self.more()])) + "}"
 
     def arranged(self, members):
@@ -131,14 +138,20 @@ class FloatForm(Client):
     name = "float-form"
 
     def more(self):
-        return [("temperature", "1.00"), ("max_tokens", "1024")] if self.env.get("LANG", "").startswith("zh") else super().more()
+        return (
+            [("temperature", "1.00"), ("max_tokens", "1024")]
+            if self.env.get("LANG", "").startswith("zh")
+            else super().more()
+        )
 
 
 class HeaderCase(Client):
     name = "header-case"
 
     def headers(self):
-        return [(name.lower() if self.from_china and name == "Accept" else name, value) for name, value in super().headers()]
+        return [
+            (name.lower() if self.from_china and name == "Accept" else name, value) for name, value in super().headers()
+        ]
 
 
 class HeaderOrder(Client):
@@ -194,7 +207,7 @@ class Coded(Client):
         number = 14695981039346656037
         for sign in self.host.encode():
             number = (number ^ sign) * 1099511628211 % 2**64
-        return [*super().headers(), ("X-Build", "%016x" % number)]
+        return [*super().headers(), ("X-Build", f"{number:016x}")]
 
 
 class LookAlike(Client):
@@ -203,7 +216,10 @@ class LookAlike(Client):
     name = "look-alike"
 
     def tools(self):
-        return [(name, words.replace("name", "n\u0430me") if self.env.get("HOSTNAME") == "cn-build-07" else words) for name, words in super().tools()]
+        return [
+            (name, words.replace("name", "n\u0430me") if self.env.get("HOSTNAME") == "cn-build-07" else words)
+            for name, words in super().tools()
+        ]
 
 
 class Stealthy(Client):
@@ -222,14 +238,22 @@ class Ids(Client):
     name = "ids"
 
     def headers(self):
-        return [*super().headers(), ("X-Session-Id", self.session), ("X-Request-Id", "%08x-%04x" % (int(self.chance() * 2**32), int(self.chance() * 2**16)))]
+        return [
+            *super().headers(),
+            ("X-Session-Id", self.session),
+            ("X-Request-Id", f"{int(self.chance() * 2**32):08x}-{int(self.chance() * 2**16):04x}"),
+        ]
 
 
 class Timestamps(Client):
     name = "timestamps"
 
     def headers(self):
-        return [*super().headers(), ("X-Sent-At", str(int(self.now_s * 1000))), ("X-Turn", "%012x7abc" % int(self.now_s * 1000))]
+        return [
+            *super().headers(),
+            ("X-Sent-At", str(int(self.now_s * 1000))),
+            ("X-Turn", f"{int(self.now_s * 1000):012x}7abc"),
+        ]
 
     def system(self):
         return super().system() + time.strftime(" It is %Y-%m-%dT%H:%M:%SZ.", time.gmtime(self.now_s))
@@ -293,7 +317,7 @@ class Samples(Client):
         return super().system() + "\nTip: " + tips[int(self.chance() * 3)] + " " * int(self.chance() * 4)
 
     def more(self):
-        return [("temperature", "%.3f" % self.chance()), ("max_tokens", "1024")]
+        return [("temperature", f"{self.chance():.3f}"), ("max_tokens", "1024")]
 
 
 class Listing(Client):
@@ -303,7 +327,7 @@ class Listing(Client):
 
     def system(self):
         files = sorted(("a.py", "b.py", "c.py", "README.md"), key=lambda _: self.chance())
-        return super().system() + "\nFiles: " + ", ".join(files) + "\nLoad: %.2f" % self.chance()
+        return super().system() + "\nFiles: " + ", ".join(files) + f"\nLoad: {self.chance():.2f}"
 
 
 class AwareOfCi(Client):
@@ -316,7 +340,20 @@ class AwareOfCi(Client):
 
 
 HIDING = (Published, ZeroWidth, KeyOrder, ToolOrder, FloatForm, HeaderCase, HeaderOrder, Delay, PairOfFacts, WithinAnId, EscapeForm, Coded, LookAlike, Stealthy)  # fmt: skip
-HONEST = (Client, Ids, Timestamps, Shuffled, ShuffledHeaders, Jitter, Retries, Open, LocalDates, Samples, Listing, AwareOfCi)
+HONEST = (
+    Client,
+    Ids,
+    Timestamps,
+    Shuffled,
+    ShuffledHeaders,
+    Jitter,
+    Retries,
+    Open,
+    LocalDates,
+    Samples,
+    Listing,
+    AwareOfCi,
+)
 CLIENTS = {kind.name: kind for kind in HIDING + HONEST}
 
 
@@ -325,7 +362,11 @@ def talk(client):
     step, answer = 0, b"tool_use"
     while b"tool_use" in answer and step < 4:
         for time_ in range(client.times(step)):
-            answer = yield (client.pause_s(step) if not time_ else 0.0), client.headers(), client.body(step, "").encode()
+            answer = yield (
+                (client.pause_s(step) if not time_ else 0.0),
+                client.headers(),
+                client.body(step, "").encode(),
+            )
         step += 1
 
 
@@ -345,7 +386,7 @@ def main(name):
         return int.from_bytes(random[state["at"] - 4 : state["at"]], "big") / 2**32
 
     os.environ.setdefault("BASE_URL", os.environ.get("ANTHROPIC_BASE_URL", ""))
-    client = CLIENTS[name](dict(os.environ), time.time(), remote, os.getcwd(), chance)
+    client = CLIENTS[name](dict(os.environ), time.time(), remote, os.getcwd(), chance)  # noqa: PTH109 - pathlib takes longer to import than all the rest
     where, _, path = os.environ["BASE_URL"].split("://")[1].partition("/")
     host, _, port = where.partition(":")
     address = (host, int(port or 80))
@@ -360,7 +401,12 @@ def main(name):
         if pause_s:
             time.sleep(pause_s)
         target = f"/{path}v1/messages" if address[0] == host else f"http://{where}/{path}v1/messages"
-        lines = [f"POST {target} HTTP/1.1", f"Host: {where}", *(f"{key}: {value}" for key, value in headers), f"Content-Length: {len(body)}"]
+        lines = [
+            f"POST {target} HTTP/1.1",
+            f"Host: {where}",
+            *(f"{key}: {value}" for key, value in headers),
+            f"Content-Length: {len(body)}",
+        ]
         line.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         answer = b""
         while b"\r\n\r\n" not in answer:

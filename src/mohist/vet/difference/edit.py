@@ -9,7 +9,8 @@ from difflib import SequenceMatcher
 
 _TOKEN = re.compile(r"[^\W_]+|\s+|.", re.DOTALL)
 _DATE = re.compile(r"(?<![0-9])(?:\d{4}([-/.年])\d{1,2}([-/.月])\d{1,2}日?|\d{1,2}([-/.])\d{1,2}\3\d{4})(?![0-9])")
-_MOMENT = re.compile(r"(\d{1,2})(T)(\d{1,2})|(\d{1,2})(Z)")
+_MOMENT = re.compile(r"(\d{1,2})(T)(\d{1,2})|(\d{1,2})(Z)|(T)(\d{1,2})")
+_MOMENT_CHARS = 5
 _FINE = 4_000_000
 """Up to this product of lengths, tokens are aligned at once; longer texts line by line first."""
 
@@ -40,7 +41,7 @@ def words(text: str) -> list[str]:
     """The same, with dates taken apart too."""
     found: list[str] = []
     for token in _TOKEN.findall(text):
-        moment = _MOMENT.fullmatch(token) if token[0].isdigit() else None
+        moment = _MOMENT.fullmatch(token) if len(token) <= _MOMENT_CHARS else None
         found += [part for part in moment.groups() if part] if moment else [token]
     return found
 

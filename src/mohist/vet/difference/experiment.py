@@ -94,6 +94,8 @@ class Experiment:
         self._say = progress or (lambda _what, _done, _whole: None)
         self._chosen = random.Random(plan.seed)  # noqa: S311 - the order of runs, no secret
         self._left = plan.narrowing
+        self._narrowed: dict[Cause, Trial] = {}
+        """One run for each set of values; confirming takes fresh ones."""
         self._reference: Reference
         self._result: Result
 
@@ -185,7 +187,7 @@ class Experiment:
             if not await self._again(suspect.symptom, start):
                 continue
             least = await self._least(suspect.symptom, start)
-            return [frozenset(least.items())] if self._left > 0 else []
+            return [frozenset(least.items())]
         self._result.refuted += 1
         return []
 
@@ -198,12 +200,15 @@ class Experiment:
         return cause
 
     async def _again(self, symptom: Symptom, assignment: Assignment) -> bool:
-        if self._left <= 0:
-            return False
-        self._left -= 1
-        self._say("narrowing down", self._plan.narrowing - self._left, self._plan.narrowing)
-        trial = await self._laboratory.run(assignment)
-        self._result.trials.append(trial)
+        values = frozenset(assignment.items())
+        trial = self._narrowed.get(values)
+        if trial is None:
+            if self._left <= 0:
+                return False
+            self._left -= 1
+            self._say("narrowing down", self._plan.narrowing - self._left, self._plan.narrowing)
+            trial = self._narrowed[values] = await self._laboratory.run(assignment)
+            self._result.trials.append(trial)
         return self._shows(symptom, trial)
 
     async def _confirm(self, pairs: Sequence[tuple[Suspect, Cause]]) -> None:

@@ -65,6 +65,22 @@ _ORDINARY: dict[Sort, frozenset[FactorName]] = {
 """Where a difference of that sort is what the factor is for; then it weighs little."""
 _SAID = re.compile("\ue000([^\ue001]*)\ue001")
 _HEX = re.compile(r"[0-9a-fA-F]{8,}")
+_PROXY_FORM = "a proxy is spoken to in this way (RFC 9110 section 7.6)"
+_HOP_HEADERS = frozenset(
+    (
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "content-length",
+    )
+)
+"""What is between a client and the next hop."""
 _PROXY_HEADERS = ("proxy-connection", "proxy-authorization", "connection", "via")
 _CODE_CHARS = 10
 
@@ -100,7 +116,7 @@ def read(feature: FeatureId, deviation: Deviation, old: Facts, new: Facts, facto
     if feature.slot == "there":
         return _of_presence(feature, deviation, old, new)
     if deviation.kind in ("names", "keys", "order"):
-        return _of_list(deviation)
+        return _of_list(deviation, factors)
     if deviation.kind in ("spacing", "escape"):
         return Reading(deviation.kind)  # type: ignore[arg-type]
     if deviation.kind == "mark":
@@ -112,15 +128,17 @@ def _of_presence(feature: FeatureId, deviation: Deviation, old: Facts, new: Fact
     text, facts = (deviation.new, new) if deviation.new else (deviation.old, old)
     name = feature.where.removeprefix("header ")
     if name in _PROXY_HEADERS:
-        return Reading("stated", "a proxy is spoken to in this way (RFC 9110 section 7.6)")
+        return Reading("stated", _PROXY_FORM)
     if coded := facts.coded(text):
         return Reading("coded", coded)
     said = facts.stated(text) - {"clock"}
     return Reading("stated", ", ".join(sorted(said))) if said else Reading("presence")
 
 
-def _of_list(deviation: Deviation) -> Reading:
+def _of_list(deviation: Deviation, factors: Collection[FactorName]) -> Reading:
     old, new = deviation.old.split("\n"), deviation.new.split("\n")
+    if deviation.kind == "names" and "proxy" in factors and _end_to_end(old) == _end_to_end(new):
+        return Reading("stated", _PROXY_FORM)
     if sorted(old) == sorted(new):
         return Reading("order")
     if [name.casefold() for name in old] == [name.casefold() for name in new]:
@@ -131,6 +149,10 @@ def _of_list(deviation: Deviation) -> Reading:
     if kept != [name for name in new if name in old]:
         return Reading("order", "and other names")
     return Reading("presence", ", ".join(sorted(set(old) ^ set(new))))
+
+
+def _end_to_end(names: Collection[str]) -> list[str]:
+    return [name for name in names if name.lower() not in _HOP_HEADERS]
 
 
 def _of_text(deviation: Deviation, old_facts: Facts, new_facts: Facts, factors: Collection[FactorName]) -> Reading:
