@@ -26,6 +26,7 @@ exit codes: 0 the client ended well, 1 it did not, 2 wrong usage, 3 refused by p
 130 cancelled"""
 
 ALL = "all"
+HERE = "-"
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +69,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         nargs="?",
-        const="-",
+        const=HERE,
         metavar="FILE",
         help="the report as JSON into FILE; with --print-config on stdout",
     )
@@ -81,6 +82,9 @@ def main(args: argparse.Namespace) -> int:
         return _print(args, command)
     if not command:
         print("mohist: say which client: mohist govern -- CLIENT ARGS", file=sys.stderr)
+        return ExitCode.USAGE
+    if args.json == HERE:
+        print("mohist: stdout is the client's; say where the report goes: --json FILE", file=sys.stderr)
         return ExitCode.USAGE
     import anyio
 
@@ -114,15 +118,9 @@ def main(args: argparse.Namespace) -> int:
         for line in governed.table:
             tell(line)
     if args.json is not None:
-        _write(args.json, json.dumps(governed.report, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(governed.report, indent=2, ensure_ascii=False)
+        Path(args.json).write_text(f"{text}\n", encoding="utf-8")
     return governed.exit_code
-
-
-def _write(place: str, text: str) -> None:
-    if place == "-":
-        print(text, end="", file=sys.stderr)
-        return
-    Path(place).write_text(text, encoding="utf-8")
 
 
 def _print(args: argparse.Namespace, command: list[str]) -> int:

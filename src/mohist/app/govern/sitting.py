@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 
 from mohist.app.govern.descriptor import give
+from mohist.app.govern.pause import Pause, asks_to_pause
 from mohist.app.govern.pipe import Pipes
 from mohist.app.govern.terminal import Terminal
 from mohist.sandbox import Bubblewrap, Exit, Profile
@@ -49,7 +50,19 @@ async def in_terminal(
     async with await sandbox.launch(argv, cwd=cwd, profile=profile) as process:
         terminal.lent()
         terminal.raw()
-        return await _to_the_end(process, terminal.carry, (signal.SIGTERM, signal.SIGHUP), -1)
+        pause = Pause(terminal, process.pid)
+
+        async def carry() -> None:
+            async with anyio.create_task_group() as group:
+
+                def typed(keys: bytes) -> None:
+                    if asks_to_pause(keys):
+                        group.start_soon(pause.follow)
+
+                await terminal.carry(typed)
+                group.cancel_scope.cancel()
+
+        return await _to_the_end(process, carry, (signal.SIGTERM, signal.SIGHUP), -1)
 
 
 async def in_pipes(

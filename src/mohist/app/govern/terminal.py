@@ -137,12 +137,16 @@ class Terminal:
             os.close(self.slave)
             self.slave = -1
 
-    async def carry(self) -> None:
-        """Passes keys in and output out until the client's side is closed by all who have it."""
+    async def carry(self, typed: Callable[[bytes], object] = lambda _keys: None) -> None:
+        """Passes keys in and output out until the client's side is closed by all who have it.
+
+        Args:
+            typed: is told of keys, before they are passed in.
+        """
         os.set_blocking(self._master, False)
         async with anyio.create_task_group() as group:
             group.start_soon(self._follow_size)
-            group.start_soon(self._keys)
+            group.start_soon(self._keys, typed)
             await self._output()
             group.cancel_scope.cancel()
 
@@ -151,8 +155,9 @@ class Terminal:
             self._modes.see(data)
             await give(self._sink, data)
 
-    async def _keys(self) -> None:
+    async def _keys(self, typed: Callable[[bytes], object]) -> None:
         while data := await take(self._source):
+            typed(data)
             await give(self._master, data)
 
     async def _follow_size(self) -> None:
