@@ -12,8 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mohist.guard import Block, GuardLimitError, GuardRuleError, Hit, Match, Matcher, Pattern, View
+from mohist.guard.injection import injection_detector
+from mohist.guard.keyword import keyword_detector
 from mohist.guard.matcher import Expression, build_matcher, expression
 from mohist.guard.matcher.dialect import eased
+from mohist.guard.personal import personal_detector
+from mohist.guard.secret import secret_detector
 
 
 class Seeker:
@@ -252,3 +256,53 @@ def test_classes_of_characters_mean_what_they_mean_to_python(text: str, wanted: 
         text = text.encode("ascii", "ignore").decode()
     starts = {match.start for match in plain.matches(View(text)).get("seeker", {}).get("p", ())}
     assert starts == {at for at in range(len(text)) if re.compile(wanted).match(text, at)}
+
+
+@pytest.mark.parametrize("engine", [0, 1], ids=["hyperscan", "re2"])
+class TestWhatIsLookedForInPlaceOfAnExpression:
+    def test_a_match_is_found_on_both_sides_of_its_anchor(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"[a-z]{3,9}:\d{2}:[a-z]{3,9}", width_bytes=24, anchor=r":\d{2}:"))[engine]
+        assert values(matcher, "abc:12:def, :34: abcdefghi:56:abcdefghi") == [
+            text
+            for first, second in (("abc", "12:def"), ("abcdefghi", "56:abcdefghi"))
+            for text in (f"{first[at:]}:{second}" for at in range(len(first) - 2))
+        ]
+
+    def test_the_case_of_an_anchor_is_that_of_its_expression(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"key=\d+", ignore_case=True, anchor="key="))[engine]
+        assert values(matcher, "KEY=12 Key=3") == ["KEY=12", "Key=3"]
+
+    def test_a_rare_word_anywhere_has_all_of_its_text_searched(self, engine: int) -> None:
+        matcher = both(Pattern("p", r"\bd=\d+", keywords=("kty", "密钥"), rare=True))[engine]
+        assert values(matcher, "d=1 " + "x" * 5000 + " KTY " + "x" * 5000 + " d=2") == ["d=1", "d=2"]
+        assert values(matcher, "d=1 密钥") == ["d=1"]
+        assert values(matcher, "d=1 d=2") == []
+
+
+def test_a_rare_expression_needs_keywords() -> None:
+    with pytest.raises(GuardRuleError, match="no keywords"):
+        build_matcher([Seeker(Pattern("p", "a", rare=True))])
+
+
+def _shipped_with_anchors() -> list[Pattern]:
+    patterns = [*secret_detector().patterns, *personal_detector().patterns, *keyword_detector().patterns]
+    return [pattern for pattern in [*patterns, *injection_detector().patterns] if pattern.anchor]
+
+
+@pytest.mark.parametrize("pattern", _shipped_with_anchors(), ids=lambda pattern: pattern.name)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(data=st.data())
+def test_each_match_of_a_shipped_expression_holds_its_anchor(pattern: Pattern, data: st.DataObject) -> None:
+    flags = re.ASCII | (re.IGNORECASE if pattern.ignore_case else 0)
+    written = re.sub(r"\(\?P<\w+>", "(?:", pattern.expression).replace(r"\z", r"\Z")
+    text = data.draw(
+        st.from_regex(re.compile(written, flags), fullmatch=True, alphabet=st.characters(max_codepoint=126))
+    )
+    # As the engine reads both: in bytes, with its own classes.
+    [found] = [Expression("seeker", Pattern("p", pattern.expression, pattern.ignore_case, width_bytes=1 << 15))]
+    [anchor] = [Expression("seeker", Pattern("p", pattern.anchor, pattern.ignore_case, width_bytes=1 << 15))]
+    for read in (found, anchor):
+        read.compile()
+    content = text.encode("ascii")
+    for start, end, *_ in found.matches(content, ((0, len(content)),), 1 << 20):
+        assert next(iter(anchor.matches(content[start:end], ((0, end - start),), 1 << 20)), None) is not None

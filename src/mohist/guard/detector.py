@@ -29,6 +29,10 @@ class Pattern:
     """Lower case; at least one must stand in the text (any case) for a match to count. Empty: no such condition."""
     width_bytes: int = 1024
     """The longest text that a match may have."""
+    anchor: str = ""
+    """What stands within each match and costs less to look for everywhere; around it the match is looked for. Empty: nothing does."""
+    rare: bool = False
+    """Whether its keywords are so rare that they are looked for alone, and it itself in all of a text that holds one."""
 
 
 class Match(NamedTuple):

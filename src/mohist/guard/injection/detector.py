@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from mohist.base import sha256_hex
@@ -37,19 +38,26 @@ class InjectionDetector:
         if block.source not in STRANGERS:
             return ()
         found = [(SIGNS[int(name)], match) for name, ours in matches.items() for match in ours]
+        starts: dict[str, list[int]] = {}
+        for sign, match in found:
+            starts.setdefault(sign.rule, []).append(match.start)
+        for places in starts.values():
+            places.sort()
         hits: dict[tuple[str, int, int], Hit] = {}
         for sign, match in found:
-            kinds = {
-                other.rule
-                for other, near in found
-                if other.rule != sign.rule and abs(near.start - match.start) <= NEAR_CHARS
-            }
-            confidence = min(sign.confidence + TOGETHER * len(kinds), CERTAIN_AT_MOST)
+            kinds = sum(rule != sign.rule and _near(places, match.start) for rule, places in starts.items())
+            confidence = min(sign.confidence + TOGETHER * kinds, CERTAIN_AT_MOST)
             start, end = (match.value_start, match.value_end) if sign.data_class == LINK else (match.start, match.end)
             known = hits.get((sign.rule, start, end))
             if known is None or known.confidence < confidence:
                 hits[sign.rule, start, end] = Hit(sign.rule, sign.data_class, start, end, confidence)
         return [hits[place] for place in sorted(hits)]
+
+
+def _near(places: Sequence[int], start: int) -> bool:
+    """Whether one of these places, in order, is near another."""
+    at = bisect_left(places, start - NEAR_CHARS)
+    return at < len(places) and places[at] <= start + NEAR_CHARS
 
 
 def injection_detector() -> InjectionDetector:

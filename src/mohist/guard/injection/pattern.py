@@ -22,6 +22,8 @@ class Sign:
     expression: str
     confidence: float
     """Alone. Two different signs near each other say more."""
+    anchor: str = ""
+    """See `mohist.guard.Pattern`."""
 
 
 _OLD = r"(?:previous|prior|above|preceding|earlier|foregoing|initial|original|system)"
@@ -42,7 +44,7 @@ SIGNS: tuple[Sign, ...] = (
     Sign("injection.role", INSTRUCTION, r"<\|(?:im_start|im_end|system|user|assistant|endoftext|start_header_id|eot_id)\|>", 0.8),
     Sign("injection.role", INSTRUCTION, r"(?:^|\n)\s{0,4}(?:\[/?INST\]|<</?SYS>>|</?(?:system|system_prompt|system-reminder|admin|important|information)>)", 0.4),
     Sign("injection.role", INSTRUCTION, r"(?:^|\n)\s{0,4}#{1,4} ?(?:system (?:prompt|message)|new instructions?|instructions? for (?:the )?(?:ai|assistant|agent|model))\b", 0.6),
-    Sign("injection.address", INSTRUCTION, rf"\b(?:note|attention|important|message|instructions?|memo|hello|hi|dear|attn)\b[^\n.]{{0,24}}\b(?:to|for)\b[^\n.]{{0,12}}\b{_MODEL}\b", 0.6),
+    Sign("injection.address", INSTRUCTION, rf"\b(?:note|attention|important|message|instructions?|memo|hello|hi|dear|attn)\b[^\n.]{{0,24}}\b(?:to|for)\b[^\n.]{{0,12}}\b{_MODEL}\b", 0.6, rf"\b(?:to|for)\b[^\n.]{{0,12}}\b{_MODEL}\b"),
     Sign("injection.address", INSTRUCTION, rf"\b(?:if you are|as) an? {_MODEL}\b[^\n]{{0,80}}\b(?:must|should|need to|have to|please|are required)\b", 0.7),
     Sign("injection.address", INSTRUCTION, rf"\b{_MODEL}s?\b[^\n.]{{0,40}}\b(?:must|should|needs? to|(?:is|are) (?:required|instructed|asked) to)\b[^\n.]{{0,60}}\b(?:run|execute|send|post|upload|fetch|download|delete|write|add|insert|include|email|forward|transfer|curl)\b", 0.6),
     Sign("injection.before", INSTRUCTION, r"\bbefore (?:you )?(?:can )?(?:solv|continu|proceed|answer|complet|respond|finish)\w{0,4}\b[^\n]{0,60}\b(?:you must|please|first|do the following|need to)\b", 0.6),
@@ -50,13 +52,13 @@ SIGNS: tuple[Sign, ...] = (
     Sign("injection.new-task", INSTRUCTION, r"\byou are now (?:a|an|in|the)\b[^\n.]{0,40}\b(?:mode|assistant|agent|jailbroken|unrestricted|dan|developer|admin)\b", 0.7),
     Sign("injection.prompt-leak", INSTRUCTION, r"\b(?:print|repeat|reveal|output|show|leak|send)\b[^\n.]{0,20}\byour (?:system |initial |hidden )?(?:prompt|instructions?)\b", 0.8),
     Sign("injection.hidden-markup", HIDDEN, rf"<!--[^>]{{0,300}}\b(?:{_MODEL}|ignore|instructions?|you must)\b[^>]{{0,200}}", 0.5),
-    Sign("injection.hidden-style", HIDDEN, r"style\s*=\s*[\"'][^\"'>]{0,120}(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?:[^.0-9]|$))[^\"'>]{0,120}[\"'][^<]{0,20}>[^<]{24,}", 0.4),
+    Sign("injection.hidden-style", HIDDEN, r"style\s*=\s*[\"'][^\"'>]{0,120}(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?:[^.0-9]|$))[^\"'>]{0,120}[\"'][^<]{0,20}>[^<]{24,}", 0.4, r"style\s*="),
     Sign("exfiltration.image", LINK, r"!\[[^\]\n]{0,80}\]\((https?://[^)\s]{1,200}[?&][^)\s=]{1,40}=[^)\s]{0,400})\)", 0.5),
     Sign("exfiltration.image", LINK, r"<img\b[^>]{0,120}\bsrc\s*=\s*[\"']?(https?://[^\"'>\s]{1,200}[?&][^\"'>\s=]{1,40}=[^\"'>\s]{0,400})", 0.5),
 )  # fmt: skip
 
 WIDTH_BYTES = 1024
 PATTERNS: tuple[Pattern, ...] = tuple(
-    Pattern(f"{number}", sign.expression, ignore_case=True, width_bytes=WIDTH_BYTES)
+    Pattern(f"{number}", sign.expression, ignore_case=True, width_bytes=WIDTH_BYTES, anchor=sign.anchor)
     for number, sign in enumerate(SIGNS)
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from string import ascii_letters, digits
 
 from mohist.guard.detector import Match
@@ -14,6 +15,8 @@ VALUE_MAX_CHARS = 400
 KEY_MAX_CHARS = 64
 LINE_MAX_CHARS = 240
 """Of a line, on either side of a value; the rest of a longer one is not read."""
+KEYS_KEPT = 4_096
+"""Names whose kind is remembered; sources have few of them, many times."""
 LIST_MAX = 8
 """Of further strings in a list or call."""
 
@@ -23,7 +26,7 @@ _IDENTIFIER_CHARS = f"{ascii_letters}{digits}_-.$@"
 _LEAD = re.compile(
     r"""[ \t]*(?:\r?\n[ \t]*(?=["'`\-])(?:-[ \t]+)?)?(?P<wrap>(?:[\w.$:\\*&!]{0,48}[(\[{][ \t]*(?:\w{1,24}[ \t]*[:=][ \t]*|None,[ \t]*)?){0,3})(?P<prefix>[bBrRuUfFLN@$]{0,2})(?P<quote>\\{0,3}["'`]{1,3}|&quot;|&\#[0-9]{2};|%22)?"""
 )
-_BARE = re.compile(r"""(?:[^\s"'`<>,;(){}\[\]|&\\]|&(?![\w.\-]+=|amp;|quot;|\#)|\\(?![nrt"'\\/]))+""")
+_BARE = re.compile(r"""(?:[^\s"'`<>,;(){}\[\]|&\\]+|&(?![\w.\-]+=|amp;|quot;|\#)|\\(?![nrt"'\\/]))+""")
 _QUERY = re.compile(r"&(?:amp;)?[\w.\-]+=")
 _LINE_REST = re.compile(r"[^\n\r]{0,80}")
 _TYPED = re.compile(r"""[\w.<>\[\]?*&: ]{1,40}?[ \t]*=[ \t]*(?=["'`])""")
@@ -63,6 +66,7 @@ class Candidate:
         self.line = ""
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def kind_of(key: str) -> str:
     """What a key names: a kind of secret, or "" where none of our words is left in it."""
     found = _WORDS.findall(_NOT_KEYS.sub(" ", key.lower()))
@@ -75,9 +79,11 @@ def candidates(text: str, matches: Mapping[str, Sequence[Match]]) -> Iterator[Ca
         end = -1
         for match in places:
             # A key that holds two of our words is met at each of them; it is read whole at the first.
-            if match.end != end or net != "assign":
+            if match[2] != end:
+                end = match[2]
+                yield from _named(text, net, match[1], end) if net == "assign" else _at(text, net, match)
+            elif net != "assign":
                 yield from _at(text, net, match)
-            end = match.end
 
 
 def _at(text: str, net: str, match: Match) -> Iterator[Candidate]:
@@ -107,13 +113,8 @@ def _at(text: str, net: str, match: Match) -> Iterator[Candidate]:
             _last_blank(text, start, end),
         )
         return
-    before = text[max(start - KEY_MAX_CHARS, 0) : start]
-    key_start = start - len(before) + len(before.rstrip(_IDENTIFIER_CHARS))
-    found = _IDENTIFIER.match(text, start, end)
-    key_end = found.end() if found is not None else start
-    key = text[key_start:key_end]
-    tail = text[key_end:end]
     if net in ("upper", "space", "flag"):
+        key_start = _key_start(text, start)
         key_end = min((at for at in (text.find(" ", start, end), text.find("\t", start, end)) if at >= 0), default=end)
         if net == "space":
             stripped = text[start:end].lstrip(" \t\r\n#-*")
@@ -124,6 +125,21 @@ def _at(text: str, net: str, match: Match) -> Iterator[Candidate]:
         if kind:
             yield from _values(text, Candidate(net, key, kind, key_start, "", " "), key_end)
         return
+    yield from _named(text, net, start, end)
+
+
+def _key_start(text: str, start: int) -> int:
+    before = text[max(start - KEY_MAX_CHARS, 0) : start]
+    return start - len(before) + len(before.rstrip(_IDENTIFIER_CHARS))
+
+
+def _named(text: str, net: str, start: int, end: int) -> Iterator[Candidate]:
+    """Where a name stands in front of an operator."""
+    key_start = _key_start(text, start)
+    found = _IDENTIFIER.match(text, start, end)
+    key_end = found.end() if found is not None else start
+    key = text[key_start:key_end]
+    tail = text[key_end:end]
     kind = kind_of(key) or kind_of(tail)
     if not kind:
         return
@@ -248,7 +264,7 @@ def _close(text: str, quote: str, start: int) -> int:
 def _cut(text: str, candidate: Candidate, start: int, end: int) -> Candidate:
     candidate.start, candidate.end = start, end
     candidate.value = text[start:end]
-    if (scheme := _SCHEME.match(candidate.value)) is not None:
+    if (" " in candidate.value or "\t" in candidate.value) and (scheme := _SCHEME.match(candidate.value)) is not None:
         candidate.start += scheme.end()
         candidate.value = candidate.value[scheme.end() :]
     if not candidate.quote:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mohist.guard.keyword.candidate import LINE_MAX_CHARS, Candidate
-from mohist.guard.keyword.shape import shape
+from mohist.guard.keyword.shape import shape, shapes
 from mohist.guard.keyword.word import FIXTURE_WORDS, KINDS, NEAR_WORDS, OTHER_THINGS
 
 LANGUAGES = {
@@ -69,12 +69,12 @@ class Page:
 
     def __init__(self, text: str, path: str, candidates: Sequence[Candidate]) -> None:
         self.text = text
-        self.values = Counter(candidate.value for candidate in candidates)
+        self.values = Counter([candidate.value for candidate in candidates])
         keys = {(candidate.key, candidate.value) for candidate in candidates}
-        self.keys = Counter(candidate.key for candidate in candidates)
-        self.key_values = Counter(key for key, _ in keys)
-        self.shapes = Counter(shape(value[:64]) for value in self.values)
-        self.lengths = Counter(len(value) for value in self.values)
+        self.keys = Counter([candidate.key for candidate in candidates])
+        self.key_values = Counter([key for key, _ in keys])
+        self.shapes = Counter(shapes([value[:64] for value in self.values]))
+        self.lengths = Counter(map(len, self.values))
         head = text[:_SNIFF_MAX_CHARS]
         lines = head.count("\n") + 1
         lower = path.lower()

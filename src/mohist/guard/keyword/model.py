@@ -14,7 +14,7 @@ from mohist.guard.errors import GuardDataError
 from mohist.guard.keyword import context, shape
 from mohist.guard.keyword.candidate import Candidate
 from mohist.guard.keyword.context import Page
-from mohist.guard.keyword.shape import ALPHABET, Language
+from mohist.guard.keyword.shape import ALPHABET, QUICK_MAX_CHARS, Language
 from mohist.guard.keyword.token import GROUPS, TABLE, tokens
 from mohist.guard.keyword.tree import Trees, sigmoid
 
@@ -24,6 +24,8 @@ MASKING = 0.5
 """From here on a value is masked: the lower of the model's two borders."""
 BLOCKING = 0.9
 """From here on a value is blocked: the upper border."""
+DROPPED_MAX = 1 << 16
+"""Answers of the first filter that are remembered."""
 _HIGHEST = 0.94
 """Below `mohist.guard.CERTAIN`: a guess from a name is never certain."""
 
@@ -33,7 +35,7 @@ NAMES = (*context.PAGE_NAMES, *context.NAMES, *shape.NAMES, *(f"sum:{group}" for
 
 
 class Model:
-    """Judges candidates. Immutable.
+    """Judges candidates. Immutable, but for what it remembers of the first filter's answers.
 
     Args:
         data: as the trainer writes it.
@@ -63,6 +65,7 @@ class Model:
         self._quick = Trees(data["quick"])
         self._quick_floor: float = data["quick"]["cut"]
         self._trees = Trees(data["full"])
+        self._dropped: set[int] = set()
         self._borders: tuple[float, float] = (data["masking"], data["blocking"])
 
     def row(self, candidate: Candidate, page: Page) -> list[float]:
@@ -79,7 +82,20 @@ class Model:
 
     def worth_judging(self, candidate: Candidate) -> bool:
         """Whether the first, cheap filter lets it through; it drops nine of ten."""
-        return self._quick.total(quick_row(candidate, self.language)) >= self._quick_floor
+        value = candidate.value
+        # Sources say the same again and again (`key=None`). What is kept is a keyed hash of all that the filter looks at, no value.
+        known = hash(
+            (value[:QUICK_MAX_CHARS], len(value), candidate.operator, candidate.quote, candidate.order, candidate.kind)
+        )
+        dropped = self._dropped
+        if known in dropped:
+            return False
+        if self._quick.total(quick_row(candidate, self.language)) >= self._quick_floor:
+            return True
+        if len(dropped) >= DROPPED_MAX:
+            dropped.clear()
+        dropped.add(known)
+        return False
 
     def confidence(self, candidate: Candidate, page: Page) -> float:
         """How sure it is that this is a secret, of one that is worth judging.

@@ -23,6 +23,6 @@ PATTERNS = (
     Pattern("flag", r"""--?[\w\-]{0,24}(?:pass|pwd|secret|token|key|auth|cred)[\w\-]{0,16}[ \t]{1,4}["']?[^\s\-"']""", ignore_case=True, width_bytes=96),
     Pattern("option", r"""\b(?:mysql\w{0,8}|mariadb|sshpass|redis-cli|psql|mongo\w{0,8}|login|htpasswd|curl|http|https|wget|sqlcmd|ldap\w{2,8}|smbclient|plink)\b[^\n]{0,160}?[ \t]-{1,2}(?:p|a|u|w|b|user)[ \t=]?["']?[^\s"'\-]""", ignore_case=True, width_bytes=256),
     Pattern("han", r"""(?:密码|密碼|口令|密钥|秘钥|密鑰|令牌|授权码|私钥|凭证|凭据)["'`)]{0,3}[ \t]{0,4}(?:[:=]|：|＝|是|为)[ \t]{0,4}[^\s]""", width_bytes=64),
-    Pattern("prose", r"""\b(?:pass(?:word|wd|code|phrase)?|pwd|secret|token|(?:api|access|secret|private) key)[ \t]{1,2}(?:for [\w.@\-]{1,32} |of [\w.@\-]{1,32} )?(?:is|was|will be|to)[ \t:]{1,3}["'`*]{0,2}[^\s"'`*]{3}""", ignore_case=True, width_bytes=96),
+    Pattern("prose", r"""\b(?:pass(?:word|wd|code|phrase)?|pwd|secret|token|(?:api|access|secret|private) key)[ \t]{1,2}(?:for [\w.@\-]{1,32} |of [\w.@\-]{1,32} )?(?:is|was|will be|to)[ \t:]{1,3}["'`*]{0,2}[^\s"'`*]{3}""", ignore_case=True, width_bytes=96, anchor=r"(?:pass|word|wd|code|phrase|pwd|secret|token| key)[ \t]{1,2}(?:for [\w.@\-]{1,32} |of [\w.@\-]{1,32} )?(?:is|was|will be|to)[ \t:]"),
     Pattern("call", r"""(?:log_?in|sign_?in|connect|authenticate|authorize|credentials?|session|user)\w{0,12}\([^()\n"']{0,40}["'][^"'\n]{1,60}["'][ ]?,[ ]?["'][^"']""", ignore_case=True, width_bytes=160),
 )  # fmt: skip

@@ -11,6 +11,8 @@ from mohist.guard.keyword.word import PLACEHOLDERS, REFERENCES
 
 READ_MAX_CHARS = 96
 """Of a value; what follows says nothing new about its shape."""
+_BETWEEN = "\U0010ffff"
+"""No character (Unicode 23.7), so hardly ever in a value."""
 QUICK_MAX_CHARS = 32
 """The same for the first filter."""
 ALPHABET = 38
@@ -31,7 +33,8 @@ PAIR_CODES = bytes(
     byte - 97 if 97 <= byte <= 122 else byte - 65 if 65 <= byte <= 90 else byte - 48 + 26 if 48 <= byte <= 57 else 36 if byte < 128 else 37
     for byte in range(256)
 )  # fmt: skip
-_RUNS = re.compile(r"(.)\1+", re.DOTALL)
+_RUNS = re.compile(r"(.)(?=\1)", re.DOTALL)
+"""All but the last character of each run; taking it out is several times faster than putting one in the place of all."""
 WORDS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{3,}")
 _FORMS = tuple(
     re.compile(expression)
@@ -115,7 +118,15 @@ class Language:
 
 def shape(value: str) -> str:
     """A value's classes of characters, runs made one: "Aa0" for "Hunter2"."""
-    return _RUNS.sub(r"\1", value.translate(_CLASSES))
+    return _RUNS.sub("", value.translate(_CLASSES))
+
+
+def shapes(values: Sequence[str]) -> list[str]:
+    """The shape of each; together they cost a fraction of what they do one by one."""
+    joined = _BETWEEN.join(values)
+    if joined.count(_BETWEEN) != len(values) - 1 or "" in values:
+        return [shape(value) for value in values]
+    return shape(joined).split(_BETWEEN)
 
 
 def quick(value: str, language: Language) -> list[float]:
@@ -138,7 +149,7 @@ def features(value: str, language: Language) -> list[float]:
     size = len(head) or 1
     classes = head.translate(_CLASSES)
     lower, upper, digit, space = classes.count("a"), classes.count("A"), classes.count("0"), classes.count(" ")
-    runs = len(_RUNS.sub(r"\1", classes))
+    runs = len(_RUNS.sub("", classes))
     longest = max((len(run) for run in re.findall(r"a+|A+|0+|[^aA0]+", classes)), default=0)
     letters = set(head)
     entropy = 0.0

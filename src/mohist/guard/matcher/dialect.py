@@ -7,7 +7,7 @@ and characters beyond ASCII, of which one is several bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mohist.guard.errors import GuardRuleError
 
@@ -56,6 +56,11 @@ def eased(expression: str) -> str:
         return expression
     least = int(found["least"] or (0 if found["sign"] == "*" else 1))
     return f"{found['head']}{found['run']}{{{least}}}{expression[found.end() :]}" if least else expression
+
+
+def words(keywords: Iterable[str]) -> str:
+    """An expression for one of these words in any case, as both engines read it."""
+    return f"(?i:{'|'.join(rewritten(re.escape(word)) for word in keywords)})"
 
 
 def _escape(expression: str, at: int, *, inside: bool) -> str:

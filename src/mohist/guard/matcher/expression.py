@@ -9,7 +9,7 @@ import re2  # type: ignore[import-untyped]
 
 from mohist.guard.detector import Pattern
 from mohist.guard.errors import GuardLimitError, GuardRuleError
-from mohist.guard.matcher.dialect import eased, rewritten
+from mohist.guard.matcher.dialect import eased, rewritten, words
 
 PROGRAM_MAX = 200_000
 """RE2's instructions; a list of ten thousand words stays below, `(.{1000}){1000}` does not."""
@@ -22,6 +22,8 @@ OVERLAP_BYTES = 1 << 18
 """Of matches of one pattern in one text; a text where they are more is made of one key's head over and over, and would cost the
 square of its length."""
 _STRIDE_BYTES = 1 << 13
+EVERYWHERE = 1 << 31
+"""Longer than any text: a match may stand anywhere."""
 
 Spans = list[tuple[int, int]]
 _NOWHERE = (-1, -1)
@@ -44,6 +46,7 @@ class Expression:
         "_match",
         "_size",
         "_unanchored",
+        "ahead_bytes",
         "detector",
         "gate",
         "name",
@@ -61,7 +64,8 @@ class Expression:
             raise GuardRuleError(f"{self._whose()}: {error.what}", error.mend) from None
         whole = f"(?i:{body})" if pattern.ignore_case else body
         self.source = whole.encode("ascii")
-        self.sought = eased(whole).encode("ascii")
+        self.sought, self.ahead_bytes = self._sought(pattern, whole)
+        """What to look for in all texts, and how far behind its end a match may reach."""
         if not 0 < pattern.width_bytes <= WIDTH_MAX_BYTES:
             raise GuardRuleError(f"{self._whose()}: a match may be 1 to {WIDTH_MAX_BYTES} bytes wide.")
         self.width_bytes = pattern.width_bytes
@@ -71,6 +75,16 @@ class Expression:
         self._size = self._group = 0
         self._match: Callable[[Any, bytes, int, int], Spans] | None = None
         self._unanchored, self._anchored = re2._Anchor.UNANCHORED, re2._Anchor.ANCHOR_START
+
+    def _sought(self, pattern: Pattern, whole: str) -> tuple[bytes, int]:
+        if pattern.rare:
+            if not pattern.keywords:
+                raise GuardRuleError(f"{self._whose()} is said to be rare and has no keywords.")
+            return words(pattern.keywords).encode("ascii"), EVERYWHERE
+        if pattern.anchor:
+            body = rewritten(pattern.anchor)
+            return (f"(?i:{body})" if pattern.ignore_case else body).encode("ascii"), pattern.width_bytes
+        return eased(whole).encode("ascii"), 0
 
     def compile(self) -> int:
         """Makes it ready, once; else its first use does. Returns its size in RE2's instructions.

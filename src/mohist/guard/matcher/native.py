@@ -11,7 +11,7 @@ import hyperscan
 from mohist.guard.detector import Match
 from mohist.guard.errors import GuardError, GuardLimitError
 from mohist.guard.matcher.automaton import Automaton, compiled, store, stored, token
-from mohist.guard.matcher.expression import Expression
+from mohist.guard.matcher.expression import EVERYWHERE, Expression
 from mohist.guard.matcher.reading import Reading, Window
 from mohist.guard.view import View
 
@@ -70,7 +70,7 @@ class HyperscanMatcher:
         for index, ends in self._candidates(data).items():
             expression = self._expressions[index]
             if reading.passes(expression):
-                reading.confirm(expression, _windows(ends, expression.width_bytes))
+                reading.confirm(expression, _windows(ends, expression, len(data)))
         for expression in self._refused:
             if reading.passes(expression):
                 reading.confirm(expression, ((0, len(data)),))
@@ -106,13 +106,16 @@ class HyperscanMatcher:
         return scratch
 
 
-def _windows(ends: list[int], width: int) -> list[Window]:
-    """Where matches can lie that end in these runs; in order, and apart."""
+def _windows(ends: list[int], expression: Expression, size: int) -> Sequence[Window]:
+    """Where matches can lie of which what was sought ends in these runs; in order, and apart."""
+    width, ahead = expression.width_bytes, expression.ahead_bytes
+    if ahead == EVERYWHERE:
+        return ((0, size),)
     windows: list[Window] = []
     for first, last in sorted(zip(ends[::2], ends[1::2], strict=True)):
-        low = max(first - width, 0)
+        low, high = max(first - width, 0), min(last + ahead, size)
         if windows and low <= windows[-1][1]:
-            windows[-1] = (windows[-1][0], max(last, windows[-1][1]))
+            windows[-1] = (windows[-1][0], max(high, windows[-1][1]))
         else:
-            windows.append((low, last))
+            windows.append((low, high))
     return windows

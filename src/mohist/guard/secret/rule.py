@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mohist.guard.detector import Pattern
+from mohist.guard.secret.anchor import ANCHORS, RARE
 from mohist.guard.secret.predicate import NEVER, Predicate
 
 HIGH, MEDIUM, LOW = 0.9, 0.75, 0.3
@@ -47,4 +48,12 @@ class Rule:
 
     def pattern(self) -> Pattern:
         """For the one pass."""
-        return Pattern(self.id, self.expression, self.ignore_case, self.keywords, self.width_bytes)
+        return Pattern(
+            self.id,
+            self.expression,
+            self.ignore_case,
+            self.keywords,
+            self.width_bytes,
+            ANCHORS.get(self.id, ""),
+            self.id in RARE,
+        )
