@@ -344,6 +344,14 @@ def test_a_server_is_named_by_what_it_runs_or_where_it_is(server: dict, name: st
     assert (tool.names[0], tool.version) == (name, version)
 
 
+@pytest.mark.parametrize("words", [["npx", "{}"], ["uvx", "{}"], ["docker", "run", "{}"], ["/opt/{}"], ["{}"]])
+def test_a_key_in_the_place_of_a_name_is_not_taken_for_one(words: list[str]) -> None:
+    key = secrets.token_hex(20)
+    command, *args = (word.format(key) for word in words)
+    assert key not in repr(server_of(key, {"command": command, "args": args}))
+    assert key not in repr(server_of("x", {"url": f"https://{key}.example.com/"}))
+
+
 @pytest.mark.parametrize(
     "said",
     ["[1, 2", "7", "null", '"x"', '{"mcpServers": 7}', '{"mcpServers": {"a": 7}}', "", "[" * 5000, "{" * 100_000],

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from coding_client import Client, Desk, clients
@@ -97,3 +101,19 @@ def test_a_key_that_was_made_for_a_tool_is_of_no_use_to_a_banned_one(
     done = do(desk, CLAUDE)
     assert run.asked == []
     assert STEP in plain(done), done
+
+
+def test_the_check_finds_what_npm_and_pip_installed_with_its_version(gateway: Gateway) -> None:
+    installed = [client.folder(Path(PREFIX)) for client in clients()]
+    said = gateway.mohist("register", "check", *(word for folder in installed for word in ("--folder", str(folder))))
+    found = {(one["tool"], one["version"]) for one in said["found"] if one["place"].startswith(PREFIX)}
+    assert found == {(client.name, client.version) for client in clients()}
+    assert said["refused"] == 0
+    gateway.mohist("register", "add", "qwen-code", *BAN)
+    command = [sys.executable, "-m", "mohist", "register", "check", "--json"]
+    command += [word for folder in installed for word in ("--folder", str(folder))]
+    again = subprocess.run(command, env=gateway.env, capture_output=True, timeout=30, check=False)
+    assert again.returncode == 1
+    refused = [one for one in json.loads(again.stdout)["found"] if one["outcome"] == "refused"]
+    assert {one["tool"] for one in refused} == {"qwen-code"}
+    assert {one["first_step"] for one in refused} == {STEP}
