@@ -39,7 +39,7 @@ def test_no_entry_depends_on_a_version() -> None:
 
 @pytest.mark.parametrize("client", [one for one in KNOWN if not one.unsupported], ids=name_of)
 def test_a_client_is_led_to_the_gateway_by_name_key_and_model(client: Client) -> None:
-    made = outfit(client, PLACE, fresh=True)
+    made = outfit(client, PLACE)
     said = json.dumps([made.env, made.files, made.args])
     assert client.dialect in SERVED
     assert "http://gateway.internal" in said
@@ -53,7 +53,7 @@ def test_a_client_is_led_to_the_gateway_by_name_key_and_model(client: Client) ->
 @pytest.mark.parametrize("client", [one for one in KNOWN if one.unsupported], ids=name_of)
 def test_a_client_that_can_not_be_led_is_refused_with_the_reason(client: Client) -> None:
     with pytest.raises(ConfigError, match=re.escape(client.unsupported)):
-        outfit(client, PLACE, fresh=True)
+        outfit(client, PLACE)
 
 
 def test_a_client_is_found_by_program_name_and_package() -> None:
@@ -76,7 +76,7 @@ def test_an_unknown_client_is_told_with_the_nearest_ones() -> None:
 
 @pytest.mark.parametrize("dialect", SERVED)
 def test_any_program_is_led_by_what_libraries_of_its_dialect_listen_to(dialect: str) -> None:
-    made = outfit(unknown("mine", dialect), PLACE, fresh=True)
+    made = outfit(unknown("mine", dialect), PLACE)
     prefix = "ANTHROPIC" if dialect == "anthropic-messages" else "OPENAI"
     assert made.env[f"{prefix}_BASE_URL"].startswith("http://gateway.internal")
 
@@ -97,7 +97,7 @@ def test_a_table_that_says_something_else_is_refused(text: str) -> None:
 @pytest.mark.parametrize("model", ['a"b', "a b", "$(x)", "a\nb", "", "x" * 300, "`id`"])
 def test_a_model_whose_name_could_break_out_of_settings_is_refused(model: str) -> None:
     with pytest.raises(ConfigError, match="no client's settings can hold"):
-        outfit(clients()["codex"], Place("http://x", "k", model), fresh=True)
+        outfit(clients()["codex"], Place("http://x", "k", model))
 
 
 _KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
@@ -133,7 +133,7 @@ def test_settings_of_a_kept_home_stay_but_for_what_must_hold(tmp_path: Path) -> 
     config.write_text(
         'model = "other"\npersonality = "mine"\n[analytics]\nenabled = true\nlevel = 2\n', encoding="utf-8"
     )
-    put(outfit(clients()["codex"], PLACE, fresh=True).files, tmp_path)
+    put(outfit(clients()["codex"], PLACE).files, tmp_path)
     said = tomllib.loads(config.read_text("utf-8"))
     assert (said["personality"], said["analytics"]) == ("mine", {"enabled": False, "level": 2})
     assert said["model_providers"]["mohist"]["base_url"] == "http://gateway.internal/v1"
@@ -149,7 +149,7 @@ def test_a_link_in_a_kept_home_leads_no_settings_elsewhere(tmp_path: Path, linke
     (home / linked).parent.mkdir(exist_ok=True)
     (home / linked).symlink_to(other if linked == ".codex" else other / "config.toml")
     with pytest.raises(ConfigError, match="is a link"):
-        put(outfit(clients()["codex"], PLACE, fresh=True).files, home)
+        put(outfit(clients()["codex"], PLACE).files, home)
     assert (other / "config.toml").read_text("utf-8") == ""
 
 
@@ -157,7 +157,7 @@ def test_broken_settings_in_a_kept_home_are_told(tmp_path: Path) -> None:
     (tmp_path / ".qwen").mkdir()
     (tmp_path / ".qwen/settings.json").write_text("{ // mine", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"settings\.json"):
-        put(outfit(clients()["qwen-code"], PLACE, fresh=True).files, tmp_path)
+        put(outfit(clients()["qwen-code"], PLACE).files, tmp_path)
 
 
 def test_settings_for_outside_the_fence_are_printed_for_one_and_for_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,10 @@ class Desk:
         prompt = PROMPT if client.name != "aider" else EDIT_PROMPT
         program = {"claude-code": "claude", "qwen-code": "qwen"}.get(client.name, client.name)
         words = [word.format(prompt=prompt, model="") for word in (client.args if args is None else args)]
+        if client.name == "codex" and args is None:
+            words = [
+                word for word in words if word not in ("-s", "danger-full-access")
+            ]  # what the fence says by itself
         path = str(client.programs(Path(PREFIX)) / program)
         report = ["--json", str(self.folder / "report.json")]
         return [sys.executable, "-m", "mohist", "govern", *report, *flags, "--", path, *words]

@@ -11,7 +11,7 @@ import pytest
 
 from mohist.sandbox import Bubblewrap, Profile, RefusedError, run
 
-HIDDEN = (".claude", ".mcp.json", ".env", "packages/x/.opencode")
+HIDDEN = (".claude", ".mcp.json", ".env", ".tool.yml", "packages/x/.opencode")
 
 
 @pytest.fixture
@@ -22,15 +22,16 @@ def settings(workspace: Path) -> Path:
         (workspace / folder / "settings.json").write_text('{"hooks": "planted"}', encoding="utf-8")
     (workspace / ".mcp.json").write_text('{"servers": "planted"}', encoding="utf-8")
     (workspace / ".env").write_text("URL=planted\n", encoding="utf-8")
+    (workspace / ".tool.yml").write_text("url: planted\n", encoding="utf-8")
     return workspace
 
 
 async def test_nothing_of_what_is_hidden_can_be_read(sandbox: Bubblewrap, settings: Path, profile: Profile) -> None:
-    script = "ls -A .claude packages/x/.opencode; cat .mcp.json .env; grep -r planted . ; true"
+    script = "ls -A .claude packages/x/.opencode; cat .mcp.json .tool.yml .env; grep -r planted . ; true"
     bare = await run(sandbox, ["sh", "-c", script], cwd=settings, profile=profile)
     assert b"planted" in bare.output  # so the probe can tell
     done = await run(sandbox, ["sh", "-c", script], cwd=settings, profile=replace(profile, hidden=HIDDEN))
-    assert done.output.split() == [b".claude:", b"packages/x/.opencode:", b"{}"]
+    assert done.output.split() == [b".claude:", b"packages/x/.opencode:", b"{}", b"{}"]
 
 
 async def test_it_can_be_neither_changed_nor_moved_away(sandbox: Bubblewrap, settings: Path, profile: Profile) -> None:

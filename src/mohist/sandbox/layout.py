@@ -18,6 +18,8 @@ _TMP, _SHM = "/tmp", "/dev/shm"  # noqa: S108 - the sandbox's own tmpfs
 _TMP_BYTES = 1024**3
 _SHM_BYTES = 256 * 1024**2
 _COVER_BYTES = 4096
+_EMPTY_TABLES = (".json", ".jsonc", ".yaml", ".yml")
+"""Settings in these forms say nothing as `{}`; nothing at all is an error to some that read them."""
 
 _FOLDERS = ("/usr", "/opt", "/nix/store", "/gnu/store")
 _MERGED = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -150,7 +152,7 @@ def _add_cover(made: Arguments, item: Held, workspace: Path) -> None:
     if item.cover == "folder":
         made.options += ["--perms", "0755", "--size", str(_COVER_BYTES), "--tmpfs", place, "--remount-ro", place]
     else:
-        made.covers.append((b"{}\n" if place.endswith(".json") else b"", place))
+        made.covers.append((b"{}\n" if place.endswith(_EMPTY_TABLES) else b"", place))
 
 
 def environment(trees: Sequence[Tree], readable: Sequence[Path], extra: Mapping[str, str]) -> dict[str, str]:

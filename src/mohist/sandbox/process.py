@@ -46,7 +46,7 @@ class Profile:
     tree; the caller keeps it and closes it. None: stdin is empty, output is read by `Process.output`."""
     hidden: tuple[str, ...] = ()
     """Paths below a writable workspace that are there and must not be seen: a folder is shown empty, a file without
-    content (`{}` where its name ends in .json). Neither can be changed."""
+    content (`{}` where it is JSON or YAML by its name). Neither can be changed."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the built-up environment (PATH, HOME, LANG, TERM=dumb, CI=1, NO_COLOR, PAGER=cat)."""
     limits: Limits = field(default_factory=Limits)

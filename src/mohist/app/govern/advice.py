@@ -44,7 +44,7 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _row(client: Client, place: Place) -> dict[str, Any]:
-    made = dressed(client, place, fresh=False)
+    made = dressed(client, place)
     return {
         "client": client.name,
         "title": client.title,

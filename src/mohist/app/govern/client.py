@@ -56,6 +56,7 @@ class Client:
     reach: Dress = Dress()
     quiet: Dress = Dress()
     fresh: Dress = Dress()
+    fenced: Dress = Dress()
     residual: tuple[Residual, ...] = ()
     obeys: tuple[str, ...] = ()
     """Paths in a repository that it takes settings from."""
@@ -127,7 +128,7 @@ def unknown(program: str, dialect: str) -> Client:
 
 def _client(name: str, row: Mapping[str, Any]) -> Client:
     fields = dict(row)
-    for part in ("reach", "quiet", "fresh"):
+    for part in ("reach", "quiet", "fresh", "fenced"):
         fields[part] = Dress(**fields.get(part, {}))
     for part in ("programs", "packages", "args", "obeys"):
         fields[part] = _texts(fields.get(part, ()))

@@ -104,7 +104,7 @@ async def govern(
         stack.push_async_callback(close)
         settings = obeyed(client, wares.root, order.cwd.resolve(), paths, trust=order.trust_settings)
         home = stack.enter_context(open_home(order.home, paths.home, run_id))
-        suit = outfit(client, Place(URL, wares.key, way.model, HOME), fresh=True)
+        suit = outfit(client, Place(URL, wares.key, way.model, HOME))
         put(suit.files, home)
         put_identity(home, env)
         tally, inlet = Tally(client.residual, diary.refused), Inlet(way.app)

@@ -40,13 +40,12 @@ class Outfit:
     """Path below HOME -> what it must say; anything else in such a file stays."""
 
 
-def outfit(client: Client, place: Place, *, fresh: bool) -> Outfit:
-    """The settings of a client.
+def outfit(client: Client, place: Place) -> Outfit:
+    """The settings of a client inside the fence.
 
     Args:
         client: who.
         place: where its calls go.
-        fresh: also what spares a new HOME its questions.
 
     Raises:
         ConfigError: it can't be led to the gateway, or the model's name can't stand in settings.
@@ -58,12 +57,12 @@ def outfit(client: Client, place: Place, *, fresh: bool) -> Outfit:
         )
     if not _MODEL.fullmatch(place.model):
         raise ConfigError(f"The model {place.model!r} has a name that no client's settings can hold.", "Name another.")
-    return dressed(client, place, fresh=fresh)
+    return dressed(client, place, client.fresh, client.fenced)
 
 
-def dressed(client: Client, place: Place, *, fresh: bool) -> Outfit:
-    """The same without asking whether it can work; for showing settings."""
-    parts = (client.reach, client.quiet, *((client.fresh,) if fresh else ()))
+def dressed(client: Client, place: Place, *more: Dress) -> Outfit:
+    """What leads it to the gateway and keeps it quiet, and `more`; does not ask whether it can work."""
+    parts = (client.reach, client.quiet, *more)
     env: dict[str, str] = {}
     files: dict[str, Mapping[str, Any]] = {}
     for part in parts:
