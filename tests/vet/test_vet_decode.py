@@ -7,7 +7,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mohist.vet.limit import DEFAULT
@@ -80,6 +80,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("form", sorted(WRITTEN))
+@settings(max_examples=25)
 @given(names=TABLES, key=KEYS)
 def test_a_table_is_found_however_it_is_written(form: str, names: list[str], key: int) -> None:
     results = found(written(WRITTEN[form](names, key)))
@@ -103,6 +104,7 @@ def test_arrays_of_arrays_of_numbers_are_read_together() -> None:
     assert found(written(literal))[0] == (("numbers", "xor 0x07"), set(names))
 
 
+@settings(max_examples=50)
 @given(names=ZONES, key=KEYS)
 def test_text_under_a_key_is_found_in_any_bytes(names: list[str], key: int) -> None:
     noise = random.Random(key).randbytes(3000)
@@ -132,6 +134,7 @@ def test_escapes_of_strings_are_undone(text: str) -> None:
     assert unescaped(json.dumps(text.encode("utf-8").decode("latin-1"))[1:-1].encode()) == text.encode("utf-8")
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(12, 3000))
 def test_random_bytes_are_no_table(seed: int, size: int) -> None:
     data = random.Random(seed).randbytes(size)
@@ -166,3 +169,16 @@ def test_a_table_of_text_as_it_stands_is_no_finding_of_this_kind() -> None:
 def test_meaning_needs_zones_that_exist() -> None:
     assert meaning(b"Asia/Shanghai,Asia/Urumqi") is not None
     assert meaning(b"Asia/Nowhere,Asia/Elsewhere") is None
+
+
+def test_a_list_of_words_under_a_key_is_found_and_others_are_not() -> None:
+    words = b"deepwater,moonrise,mountain,zephyrus,bigletters,dashing"
+    coded = base64.b64encode(xored(words, 0x5B)).decode()
+    assert found(written(f'"{coded}"')) == [(("base64", "xor 0x5b"), set(words.decode().split(",")))]
+    assert found(written(string(base64.b64encode(b"one apple and a pear, then some more of it")))) == []
+
+
+def test_a_list_of_which_some_names_end_uncommonly_is_found() -> None:
+    names = ["cn", "alpha.com", "beta.top", "gamma.net", "delta.run", "epsilon.cn", "zeta.site", "eta.org"]
+    coded = base64.b64encode(xored(",".join(names).encode(), 0x5B)).decode()
+    assert found(written(f'"{coded}"')) == [(("base64", "xor 0x5b"), set(names[1:]))]

@@ -24,8 +24,9 @@ Kind = Literal["choice", "variants", "hidden", "bidi", "bidi-prose", "spelled", 
 
 _POINT = r"""(?:\\u\{0{0,3}(?P<braced>[0-9a-fA-F]{1,5})\}|\\u(?P<four>[0-9a-fA-F]{4})|\\x(?P<two>[0-9a-fA-F]{2})|\\U000(?P<eight>[0-9a-fA-F]{5})|(?P<raw>[\xc2-\xf4][\x80-\xbf]{1,3}))"""
 _CALL = r"""(?:String\.from(?:Char|Code)(?:Code|Point)\(|\bchr\(|\bunichr\()\s*(?P<number>0[xX][0-9a-fA-F]{2,5}|[0-9]{2,6})\s*\)"""
-_LITERAL = re.compile(("(?:(?P<quote>[\"'`])" + _POINT + "(?P=quote)|" + _CALL + ")").encode("latin-1"))
+_LITERAL = re.compile(("(?P<quote>[\"'`])" + _POINT + "(?P=quote)").encode("latin-1"))
 """A string of one character beyond ASCII, or an escape of one."""
+_CALLED = re.compile(_CALL.encode("latin-1"))
 _PLAIN_LITERAL = re.compile(rb"""(["'`])(?:['"`/.:\- ]|\\['"`]|\\x27|\\u0027)\1""")
 _CHOICE_BYTES = 200
 """Within which alternatives stand; tables of characters are longer, and are told by their number."""
@@ -38,7 +39,9 @@ _TURNED = re.compile(rb"\.?replace(?:All)?\(|\.test\(|\.match\(|ndexOf\(|\.inclu
 _COMPARED_WITH = re.compile(rb"(?:[=!]==?|\bcase|\bin)\s*[\[(]?\s*\Z")
 _COMPARED_TO = re.compile(rb"\A\s*[=!]==?")
 _RAW_HIDDEN = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xf3\xa0[\x80-\x87][\x80-\xbf]|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xc2\xad|\xe1\x85[\x9f\xa0]|\xe3\x85\xa4|\xd8\x9c|\xe1\xa0\x8e")  # fmt: skip
-_ESCAPED_HIDDEN = re.compile(rb"[A-Za-z]((?:\\u(?:200[b-dB-D]|2060|00[aA][dD]|[fF][eE][fF][fF])|\\u\{(?:200[b-dB-D]|2060|[eE]00[0-9a-fA-F]{2})\})+)[A-Za-z]")  # fmt: skip
+_ESCAPED_HIDDEN = re.compile(
+    rb"(?:\\u(?:200[b-dB-D]|2060|00[aA][dD]|[fF][eE][fF][fF])|\\u\{(?:200[b-dB-D]|2060|[eE]00[0-9a-fA-F]{2})\})+"
+)
 _RAW_WATCHED = re.compile(rb"[\xc2\xca\xcb\xd5\xd7][\x80-\xbf]|[\xe1\xe2\xef][\x80-\xbf]{2}")
 _ESCAPE_WATCHED = re.compile(rb"\\u\{?((?:2|00|02|05|1f|1F|[fF][eEfF])[0-9a-fA-F]{2,3})")
 _SPAN_CHARS = 64
@@ -119,6 +122,11 @@ def _choices(data: bytes) -> Iterator[Odd]:
     if b"\\" not in data and b"fromC" not in data and b"chr(" not in data and data.isascii():
         return
     literals = [one for match in _LITERAL.finditer(data) if (one := _one(match)) is not None]
+    for word in (b"String.from", b"chr("):
+        if word in data:
+            literals += [one for match in _CALLED.finditer(data) if (one := _called(match)) is not None]
+            literals.sort(key=lambda one: one.start)
+            break
     marks = [one for one in literals if chr(one.point) in TYPOGRAPHY and one.point not in _LINE_ENDS]
     done = -1
     for at, first in enumerate(marks):
@@ -179,25 +187,26 @@ def _in_table(literals: list[_One], one: _One) -> bool:
 
 
 def _one(match: re.Match[bytes]) -> _One | None:
-    number = match["number"]
-    if number is not None:
-        point = int(number, 0) if number[:2].lower() == b"0x" else int(number)
-    elif match["raw"] is not None:
+    if match["raw"] is not None:
         decoded = match["raw"].decode("utf-8", "replace")
-        if len(decoded) != 1:
-            return None
-        point = ord(decoded)
+        point = ord(decoded) if len(decoded) == 1 else 0
     else:
         point = int(match["braced"] or match["four"] or match["two"] or match["eight"], 16)
-    if not 0x80 <= point < 0x110000:
-        return None
-    return _One(match.start(), match.end(), point)
+    return _One(match.start(), match.end(), point) if 0x80 <= point < 0x110000 else None
+
+
+def _called(match: re.Match[bytes]) -> _One | None:
+    number = match["number"]
+    point = int(number, 0) if number[:2].lower() == b"0x" else int(number)
+    return _One(match.start(), match.end(), point) if 0x80 <= point < 0x110000 else None
 
 
 def _escaped(data: bytes) -> Iterator[Odd]:
     for match in _ESCAPED_HIDDEN.finditer(data):
-        escapes = re.findall(rb"\\u\{?([0-9a-fA-F]{4,5})", match[1])
-        yield Odd("hidden", match.start(1), match.end(1), tuple(int(escape, 16) for escape in escapes))
+        around = data[max(match.start() - 1, 0) : match.start()] + data[match.end() : match.end() + 1]
+        if len(around) == 2 and around.isalpha():
+            escapes = re.findall(rb"\\u\{?([0-9a-fA-F]{4,5})", match[0])
+            yield Odd("hidden", match.start(), match.end(), tuple(int(escape, 16) for escape in escapes))
 
 
 def _hidden(data: bytes, reordering: Kind) -> Iterator[Odd]:

@@ -57,7 +57,8 @@ def search(pieces: Sequence[bytes], limits: Limits, first: tuple[str, ...] = ())
     while queue and tries < limits.max_decoding_states:
         state, layers = queue.popleft()
         tries += 1
-        if layers and (read := meaning(b"\n".join(state), guessed=_guessed(layers))) is not None:
+        read = meaning(b"\n".join(state), guessed=_guessed(layers)) if layers else None
+        if read is not None and (read.kind != "words" or _hides_words(state, layers)):
             return Decoded(b"\n".join(state), layers, read)
         if len(layers) >= limits.max_decoding_layers:
             continue
@@ -67,6 +68,14 @@ def search(pieces: Sequence[bytes], limits: Limits, first: tuple[str, ...] = ())
             seen.add(after)
             queue.append((after, (*layers, layer)))
     return None
+
+
+def _hides_words(state: Pieces, layers: tuple[str, ...]) -> bool:
+    """Whether words came from what was no words: from those some key makes others."""
+    name, _, key = layers[-1].partition(" ")
+    before = b"".join(state).translate(_translation(int(key, 16))) if name == "xor" else b""
+    letters = sum(chr(byte).isalpha() for byte in before)
+    return bool(before) and not {"base64", "hex"}.isdisjoint(layers) and letters * 2 < len(before)
 
 
 def _guessed(layers: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal
 from zoneinfo import available_timezones
 
-Kind = Literal["hosts", "zones", "paths", "urls", "code", "text"]
+Kind = Literal["hosts", "zones", "paths", "urls", "words", "code"]
 
 # The domains that names in programs end in: generic ones in use, those of countries, and those for internal use
 # (https://data.iana.org/TLD/tlds-alpha-by-domain.txt; RFC 6762 appendix G; RFC 8375). Endings of files (py, sh, md, rs, so …) apart.
@@ -50,6 +50,13 @@ _PORT = re.compile(r":\d{1,5}$")
 _CODE = re.compile(
     r"\b(?:function\s*[\w$]*\s*\(|=>\s*[{(\w]|require\s*\(|import\s+[\w{*]|def\s+\w+\s*\(|exec\s*\(|eval\s*\(|subprocess|child_process|os\.system|process\.env|#!/bin/)"
 )
+_COMMON_MIN = 4
+"""Of hosts that end commonly, where half of a list may end otherwise."""
+_LIST = re.compile(r"[,;|\n ]")
+_LIST_OF_WORDS = re.compile(
+    r"[a-z0-9][a-z0-9_-]{2,23}(?:([,;|\n ])[a-z0-9][a-z0-9_-]{2,23})(?:\1[a-z0-9][a-z0-9_-]{2,23}){2,}"
+)
+_LIST_MIN_CHARS = 24
 _COVERED = 0.6
 """Share of a list's characters, separators apart, that must be of its kind."""
 _ALONE_MIN_CHARS = 7
@@ -64,7 +71,7 @@ class Meaning:
 
     kind: Kind
     items: tuple[str, ...]
-    """The hosts, zones, paths or addresses; of code and text none."""
+    """The hosts, zones, paths or addresses; of code none."""
 
 
 @cache
@@ -128,19 +135,32 @@ def meaning(data: bytes, *, guessed: bool = False) -> Meaning | None:
     distinct = {match[:3] for match in _CODE.findall(text[:65536])}
     if guessed:
         distinct = {word for word in distinct if word.isalpha()}
-    return Meaning("code", ()) if len(text) >= 48 and len(distinct) >= 2 else None
+    if len(text) >= 48 and len(distinct) >= 2:
+        return Meaning("code", ())
+    return Meaning("words", words) if guessed and (words := _words(text)) else None
 
 
 def _guessed(found: dict[Kind, list[str]], text: str) -> Kind | None:
     if found["zones"]:
         return "zones"
-    names = [name for name in (*found["hosts"], *found["urls"]) if _COMMON_END.search(name)]
-    if names and text == text.lower() and len(names) == len(found["hosts"]) + len(found["urls"]):
-        if found["urls"]:
+    names = (*found["hosts"], *found["urls"])
+    common = [name for name in names if _COMMON_END.search(name)]
+    if len(common) * 2 >= len(names) and text == text.lower():
+        if common and found["urls"]:
             return "urls"
-        if len(set(names)) >= 2:
+        if len(set(common)) >= 2 and (len(common) == len(names) or len(set(common)) >= _COMMON_MIN):
             return "hosts"
     return "paths" if found["paths"] and _FAR.search(text) else None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a list of words; empty: it is none."""
+    words = _LIST.split(text)
+    if len(text) < _LIST_MIN_CHARS or not _LIST_OF_WORDS.fullmatch(text):
+        return ()
+    spoken = sum(any(letter in "aeiou" for letter in word) for word in words)
+    vowels = sum(letter in "aeiou" for letter in text) / len(text)
+    return tuple(words) if spoken * 4 >= len(words) * 3 and 0.2 <= vowels <= 0.6 else ()
 
 
 def _chosen(found: dict[Kind, list[str]]) -> Kind | None:

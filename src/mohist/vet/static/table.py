@@ -15,7 +15,7 @@ from mohist.vet.static.difference import hidden
 from mohist.vet.static.literal import candidates
 from mohist.vet.static.text import Text
 
-_NAMES = {"hosts": "names of hosts", "zones": "names of time zones", "paths": "paths of files", "urls": "addresses on the web", "code": "program text"}  # fmt: skip
+_NAMES = {"hosts": "names of hosts", "zones": "names of time zones", "paths": "paths of files", "urls": "addresses on the web", "words": "words", "code": "program text"}  # fmt: skip
 _ESCAPED_SHARE = 0.5
 _ESCAPE = re.compile(rb"\\(?:x..|u00..|u\{[^}]*\}|[0-3][0-7]{2})")
 _ITEMS_SHOWN = 40
@@ -57,7 +57,7 @@ def _is_ordinary(decoded: Decoded, literal: bytes) -> bool:
     if decoded.layers == ("escapes",):
         escapes = sum(len(match[0]) for match in _ESCAPE.finditer(literal))
         return escapes < _ESCAPED_SHARE * len(literal)
-    return decoded.meaning.kind == "text"
+    return False
 
 
 def severity_of(decoded: Decoded) -> Severity:
