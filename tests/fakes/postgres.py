@@ -20,17 +20,24 @@ assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
 LIMIT_S = 30.0
+_USUAL = ["max_connections=40"]
 # Nothing of these tests must survive a loss of power.
 _FAST = ["fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=16MB"]
-_FAST += ["max_connections=40", "wal_level=minimal", "max_wal_senders=0"]
+_FAST += [*_USUAL, "wal_level=minimal", "max_wal_senders=0"]
 
 
 class Postgres:
-    """One server. PostgreSQL does not run as root, so root's tests run it as nobody."""
+    """One server. PostgreSQL does not run as root, so root's tests run it as nobody.
 
-    def __init__(self) -> None:
-        # Short, since a socket's path is; and not below pytest's folder, which nobody else may enter.
-        self.folder = Path(tempfile.mkdtemp(prefix="mpg-", dir="/tmp"))
+    Args:
+        folder: in it the server's own is made; its path has to be short, since a socket's is, and not below pytest's folder,
+            which nobody else may enter.
+        durable: as it runs where it counts.
+    """
+
+    def __init__(self, folder: str = "/tmp", *, durable: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="mpg-", dir=folder))
+        self._settings = _USUAL if durable else _FAST
         self._as = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
@@ -44,7 +51,7 @@ class Postgres:
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
-        settings = [part for setting in _FAST for part in ("-c", setting)]
+        settings = [part for setting in self._settings for part in ("-c", setting)]
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(
             [BINARIES / "postgres", "-D", self._data, "-k", self.folder, "-c", "listen_addresses=", *settings],
@@ -84,6 +91,15 @@ class Postgres:
     def url(self, database: str) -> str:
         return f"postgresql://mohist@/{database}?host={self.folder}"
 
+    def dump(self, database: str, *schemas: str) -> str:
+        """These schemas with what is in them, as SQL that `load` takes."""
+        chosen = [part for schema in schemas for part in ("-n", schema)]
+        return self._run("pg_dump", "--no-owner", *chosen, "-d", self._dsn(database)).decode()
+
+    def load(self, database: str, text: str) -> None:
+        """Runs a dump."""
+        self._run("psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", self._dsn(database), text=text)
+
     def _answers(self) -> bool:
         try:
             psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
@@ -94,6 +110,8 @@ class Postgres:
     def _dsn(self, database: str) -> str:
         return f"host={self.folder} user=mohist dbname={database}"
 
-    def _run(self, program: str, *arguments: object) -> None:
-        done = subprocess.run([BINARIES / program, *map(str, arguments)], capture_output=True, cwd="/", **self._as)
+    def _run(self, program: str, *arguments: object, text: str = "") -> bytes:
+        command = [BINARIES / program, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, cwd="/", input=text.encode(), **self._as)
         assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
