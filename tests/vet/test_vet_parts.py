@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mohist.vet.difference.edit import counterpart, differing, edits, tokens
-from mohist.vet.difference.part import dissect, dissect_body
+from mohist.vet.difference.part import dissect, dissect_body, raw_index
 from mohist.vet.difference.sent import Sent
 
 SCALARS = st.one_of(
@@ -99,3 +99,11 @@ def test_what_differs_stands_between_what_is_alike(old: str, new: str) -> None:
 def test_dates_are_one_token_and_moments_come_apart() -> None:
     assert tokens("on 2026-01-15 at 10:20") == ["on", " ", "2026-01-15", " ", "at", " ", "10", ":", "20"]
     assert tokens("2026-01-15T10:20Z") == ["2026-01-15", "T", "10", ":", "20", "Z"]
+
+
+@given(st.text(max_size=20), st.integers(0, 20), STYLES)
+def test_a_character_is_found_where_it_is_written(text: str, index: int, style: dict) -> None:
+    body = json.dumps({"a": text}, **style)
+    start = dissect_body(body.encode())["body $.a"].offset
+    end = raw_index(body, start, min(index, len(text)))
+    assert json.loads(f'"{body[start:end]}"') == text[:index]

@@ -59,6 +59,8 @@ class Model:
                 kept.append(sent)
                 await stream.send(reply(sent))
                 self._rested_s = anyio.current_time()
+                if sent.header("connection").lower() == "close" or sent.version == "HTTP/1.0":
+                    return
         except IntakeError as error:
             self.garbled.append(f"{asked.host}:{asked.port}: {error}")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):

@@ -9,6 +9,7 @@ from mohist.vet.difference.edit import differing
 from mohist.vet.difference.experiment import Confirmed, Result
 from mohist.vet.difference.factor import Factor, FactorName, title_of
 from mohist.vet.difference.feature import Deviation, FeatureId
+from mohist.vet.difference.part import raw_index
 from mohist.vet.difference.reading import HIDDEN, TITLES, Reading
 from mohist.vet.difference.suspect import Cause
 from mohist.vet.difference.trial import Trial
@@ -197,11 +198,12 @@ def _code_points(deviation: Deviation, most: int = 8) -> str:
 
 
 def _byte_offset(trial: Trial, feature: FeatureId, deviation: Deviation) -> int:
-    """Of a place in the body; escapes before it within the same string make it earlier than it is written."""
+    """Of a place in the body."""
     if deviation.offset < 0 or feature.label not in trial.requests:
         return -1
     text = trial.requests[feature.label].content.decode("utf-8", "surrogateescape")
-    return len(text[: deviation.offset].encode("utf-8", "surrogateescape"))
+    at = raw_index(text, deviation.offset, deviation.within) if deviation.kind == "text" else deviation.offset
+    return len(text[:at].encode("utf-8", "surrogateescape"))
 
 
 def _where(one: Confirmed, result: Result) -> str:

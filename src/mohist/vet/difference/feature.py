@@ -41,7 +41,9 @@ class Deviation:
     kind: str
     """Of the part, or "there" for presence, "mark" for a mark of a noisy place, "host"."""
     offset: int = -1
-    """In characters of the new body's text."""
+    """Where the part begins, in characters of the new body's text."""
+    within: int = 0
+    """And how far in it `new` begins, in characters of what the part says."""
     context: str = ""
     old_context: str = ""
 
@@ -189,13 +191,13 @@ def _presence(there: bool, text: str, kind: str) -> Deviation:
 
 
 def _deviation(edit: Edit, old: Part, new: Part, parts: Sequence[str]) -> Deviation:
-    offset = new.offset + edit.new_at if new.offset >= 0 else -1
     old_at = sum(map(len, parts[: edit.start]))
     return Deviation(
         edit.old,
         edit.new,
         old.kind,
-        offset,
+        new.offset,
+        edit.new_at,
         _around(new.text, edit.new_at, edit.new_at + len(edit.new)),
         _around(old.text, old_at, old_at + len(edit.old)),
     )

@@ -20,6 +20,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"', re.DOTALL)
 _RAW = re.compile(r"-?\d[0-9.eE+-]*|true|false|null")
 _ESCAPED = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)|[^\x20-\x7e]|/", re.DOTALL)
+_SIGN = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL)
+"""One character of a string as it is written; a pair of surrogates is one."""
 _DEPTH = 200
 _DERIVED = frozenset({"content-length"})
 """Headers that say again what is compared already."""
@@ -94,6 +96,17 @@ def dissect_body(content: bytes) -> dict[str, Part]:
     for character, forms in walk.escapes.items():
         walk.add(f"writing of U+{ord(character):04X}", "escape", " | ".join(sorted(forms)))
     return walk.parts
+
+
+def raw_index(source: str, start: int, index: int) -> int:
+    """Where in a body's text the character `index` of a string stands whose inside begins at `start`, escapes counted as written."""
+    if start <= 0 or source[start - 1] != '"':
+        return start + index  # no string of JSON: it stands there as it is
+    at = start
+    while index > 0 and (found := _SIGN.match(source, at)) is not None:
+        at = found.end()
+        index -= 1
+    return at
 
 
 def _space(walk: _Walk, at: int, before: str) -> int:
