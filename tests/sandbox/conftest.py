@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import secrets
 import shutil
-import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from escape_attempts import ATTEMPTS
+from escape_host import host
 from sandbox_room import NOBODY, TOOLCHAIN, host_git
 
 from mohist.sandbox import Bubblewrap, Profile
@@ -63,40 +59,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def facts(room: Path) -> Iterator[dict[str, Any]]:
     """What a host has that an agent must not reach."""
-    token = secrets.token_hex()
-    for name in ("secret", "secret2", "outside/secret"):
-        (room / name).parent.mkdir(exist_ok=True)
-        (room / name).write_text(token, encoding="utf-8")
-    libc = ctypes.CDLL(None)
-    key = int.from_bytes(secrets.token_bytes(3), "big") + 1
-    segment = libc.shmget(key, 4096, 0o1666)
-    shared = Path(f"/dev/shm/{secrets.token_hex(8)}")
-    shared.write_text(token, encoding="utf-8")
-    bystander = subprocess.Popen(["sleep", "600"])
-    abstract, pathname, service = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), socket.socket()
-    name = secrets.token_hex(8)
-    short = Path(f"/tmp/{name}")  # a socket's path has 107 bytes at most
-    try:
-        abstract.bind("\0" + name)
-        pathname.bind(str(short))
-        service.bind(("127.0.0.1", 0))
-        for listener in (abstract, pathname, service):
-            listener.listen()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SOME_PASSWORD", token)
-            yield {
-                "secret": str(room / "secret"), "token": token, "variable": "SOME_PASSWORD", "pid": bystander.pid,
-                "abstract": name, "socket": str(short), "port": service.getsockname()[1], "shm": key,
-                "shm_file": str(shared), "attempts": {a.name: a.code for a in ATTEMPTS}, "folders": [],
-            }  # fmt: skip
-    finally:
-        for listener in (abstract, pathname, service):
-            listener.close()
-        short.unlink(missing_ok=True)
-        bystander.kill()
-        bystander.wait()
-        shared.unlink()
-        libc.shmctl(segment, 0, 0)
+    with host(room) as found:
+        yield found
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 # Runs each attempt in a process of its own; outside each gets a copy of the workspace, since there they work.
@@ -51,6 +52,30 @@ class Attempt:
     code: str
     proof: Proof = "anybody"
 
+
+def _routed() -> bool:
+    """Whether this host has a way to the outside at all."""
+    lines = Path("/proc/net/route").read_text(encoding="utf-8").splitlines()[1:]
+    return any(line.split()[1] == "00000000" for line in lines)
+
+
+# A filter of its own that answers by notification: what the outer one refuses must be refused before that one is asked.
+_NOTIFIER = """
+import select, struct
+code = struct.pack("=HBBI", 0x20, 0, 0, 0) + struct.pack("=HBBI", 0x15, 0, 1, 272 if platform.machine() == "x86_64" else 97)
+code += struct.pack("=HBBI", 6, 0, 0, 0x7FC00000) + struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
+buffer = ctypes.create_string_buffer(code)
+program = struct.pack("@HP", 4, ctypes.addressof(buffer))
+libc.prctl(38, 1, 0, 0, 0)
+listener = libc.syscall(ctypes.c_long(317 if platform.machine() == "x86_64" else 277), 1, 8, program)
+assert listener >= 0, ctypes.get_errno()
+pid = os.fork()
+if not pid: call(272, 97, 0); os._exit(0)
+waiter = select.poll(); waiter.register(listener, select.POLLIN)
+told = waiter.poll(500)
+os.kill(pid, 9); os.waitpid(pid, 0)
+escaped(bool(told))
+"""
 
 ATTEMPTS = [
     Attempt("read a secret by path", "escaped(F['token'] in read(F['secret']))"),
@@ -145,4 +170,57 @@ ATTEMPTS = [
     ),
     Attempt("fill /tmp", "s = os.statvfs('/tmp'); escaped(s.f_blocks * s.f_frsize > 2 << 30)", "none"),
     Attempt("fill /dev", "open('/dev/x', 'w').close(); escaped()", "root"),
+    Attempt("write a host file", "open(F['secret'], 'r+').close(); escaped()"),
+    Attempt("write through a link", "os.symlink(F['secret'], 'out'); os.open('out', os.O_WRONLY); escaped()"),
+    Attempt(
+        "reopen a path descriptor",
+        "fd = os.open(F['secret'], os.O_PATH); escaped(F['token'] in read(f'/proc/self/fd/{fd}'))",
+    ),
+    Attempt("reach the host by /proc/1/root", "escaped(os.path.exists('/proc/1/root' + F['secret']))", "none"),
+    Attempt("see a host process", "escaped(str(F['pid']) in os.listdir('/proc'))"),
+    Attempt(
+        "read the kernel's memory",
+        "open('/proc/kcore', 'rb').read(1); escaped()",
+        "root" if Path("/proc/kcore").exists() else "none",
+    ),
+    Attempt(
+        "inherit a descriptor",
+        "escaped(any(os.path.realpath(f'/proc/self/fd/{n}') == os.path.realpath(F['secret']) for n in os.listdir('/proc/self/fd')))",
+    ),
+    Attempt("ptrace a host process", "escaped(call(101, 117, 0x4206, F['pid'], 0, 0) == 0)", "root"),
+    Attempt("remount", "escaped(call(165, 40, b'none', b'/usr', 0, 0x1020, 0) == 0)", "none"),
+    Attempt("fsopen", "escaped(call(430, 430, b'tmpfs', 0) == 0)", "root"),
+    Attempt("pivot_root", "escaped(call(155, 41, b'.', b'.') != errno.EPERM)", "root"),
+    Attempt("setns", "escaped(call(308, 268, os.open('/proc/self/ns/net', os.O_RDONLY), 0x40000000) == 0)", "root"),
+    Attempt(
+        "find a socket of the host",
+        "escaped(any(stat.S_ISSOCK(os.lstat(os.path.join(d, n)).st_mode) for d in ('/run', '/tmp', '/var/run') if os.path.isdir(d) for n in os.listdir(d)))",
+    ),
+    Attempt("raw socket", "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); escaped()", "root"),
+    Attempt("vsock socket", "socket.socket(40, socket.SOCK_STREAM, 0); escaped()", "none"),
+    Attempt(
+        "datagrams to the host (DNS)",
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2); s.connect(('127.0.0.1', F['datagrams'])); s.send(b'x'); s.recv(9); escaped()",
+    ),
+    Attempt(
+        "loopback service of the host by IPv6",
+        "socket.create_connection(('::1', F['port6'] or 1), 2); escaped()",
+        "anybody" if Path("/proc/net/if_inet6").exists() else "none",
+    ),
+    Attempt(
+        "route to a metadata service",
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('169.254.169.254', 80)); escaped()",
+        "anybody" if _routed() else "none",
+    ),
+    Attempt("answer a call in the kernel's place", _NOTIFIER),
+    Attempt(
+        "leave a file with capabilities",
+        "open('c2', 'w').close(); os.setxattr('c2', 'security.capability', bytes.fromhex('01000002' + 'ffffffff' + '00000000' + 'ffffffff' + '00000000')); escaped()",
+        "root",
+    ),
+    Attempt(
+        "mark a file for an overlay",
+        "open('o', 'w').close(); os.setxattr('o', 'trusted.overlay.opaque', b'y'); escaped()",
+        "root",
+    ),
 ]

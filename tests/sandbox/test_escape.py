@@ -51,7 +51,7 @@ def outside(room: Path, repository: Path, facts: dict[str, Any], inside: dict[st
         DRIVER,
         json.dumps({**facts, "attempts": tried, "folders": list(map(str, folders))}),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True, close_fds=False)
     found: dict[str, str] = json.loads(done.stdout)
     return found
 

@@ -443,7 +443,10 @@ async def test_what_a_tree_said_last_still_arrives(sandbox: Bubblewrap, workspac
     attempts: list[Attempt] = []
     heard: list[bytes] = []
 
+    ended = anyio.Event()
+
     async def handler(stream: ByteStream, asked: Asked) -> None:
+        await ended.wait()
         while True:
             try:
                 heard.append(await stream.receive())
@@ -453,6 +456,7 @@ async def test_what_a_tree_said_last_still_arrives(sandbox: Bubblewrap, workspac
     code = "import socket; s = socket.create_connection(('198.51.100.7', 80)); s.sendall(b'last words'); import os; os._exit(0)"
     async with Fence(lambda asked: Serve(handler), attempts.append) as fence:
         await inside(sandbox, workspace, fence, [PYTHON, "-I", "-S", "-c", code])
+        ended.set()
     assert b"".join(heard) == b"last words"
     assert [(each.outcome, each.sent_bytes) for each in attempts] == [("served", 10)]
 

@@ -42,6 +42,7 @@ WEAK = {
     "reach the host by /proc/*/root",  # the name is seen, the content is not to be had
     "find an interface or a route",  # seen, not usable
     "fill /tmp",  # seen, not writable
+    "see a host process",
     "plant a git hook",
     "plant in .git/config",
     "replace .git/config",
