@@ -27,7 +27,7 @@ def test_it_holds_the_verdict_and_digests_and_names_only_what_is_public(
     leaf = encode(draft, at_us=1, log="log", sequence=0, previous="", sealed=[sealed])
     assert (subject.encode() in leaf) is named
     assert draft.data["recommended"] == "banned"
-    assert draft.data["criteria"] == ["D1", "R3"]
+    assert draft.data["criteria"] == ["D1"]
     assert draft.data["evidence"] == {"differ": digest}
     assert draft.data["report"] == account.digest()
     assert subject.encode() in draft.contents[0].data

@@ -90,9 +90,18 @@ def test_a_comparison_is_never_missing() -> None:
 
 
 def test_the_strictest_criterion_decides() -> None:
-    proposal = propose(records(finding("repository", "high"), finding("differ", "high")))
+    proposal = propose(records(finding("repository", "high"), finding("differ", "high"), finding("differ", "medium")))
     assert proposal.disposition == "banned"
-    assert [one.criterion.criterion_id for one in proposal.met] == ["D1", "R2", "R3"]
+    assert [(one.criterion.criterion_id, len(one.findings)) for one in proposal.met] == [
+        ("D1", 1),
+        ("R2", 1),
+        ("R3", 1),
+    ]
+
+
+def test_a_finding_counts_for_the_strictest_criterion_alone() -> None:
+    proposal = propose(records(finding("differ", "high")))
+    assert [one.criterion.criterion_id for one in proposal.met] == ["D1"]
 
 
 class _Page(HTMLParser):

@@ -66,7 +66,7 @@ def _is(steps: Iterable[Step], severity: Severity, certainty: Certainty = "possi
 GOVERNED: Final = (
     "only started by `mohist govern`, so that model traffic takes the gateway and other traffic is refused"
 )
-CRITERIA: Final[tuple[Criterion, ...]] = (
+CRITERIA: Final[tuple[Criterion, ...]] = (  # the strictest first: a finding counts for the first that it meets
     Criterion(
         "D1",
         "A model request was seen to carry something about its user or machine that the request doesn't state openly.",
@@ -129,18 +129,18 @@ INCOMPLETE: Final = "until the steps that are missing have been done"
 
 def propose(records: Sequence[Record]) -> Proposal:
     """What the findings of these steps amount to by the written criteria."""
-    findings = [finding for record in records for finding in record.findings]
+    left = [finding for record in records for finding in record.findings]
     met: list[Met] = []
     for criterion in CRITERIA:
-        own = tuple(finding for finding in findings if criterion.meets(finding))
+        own = tuple(finding for finding in left if criterion.meets(finding))
         if own:
             met.append(Met(criterion, own))
+            left = [finding for finding in left if finding not in own]
     done = {record.step for record in records}
     missing = tuple(step for step in NEEDED if step not in done)
     disposition: Disposition = "restricted" if missing else "allowed"
     for one in met:
         disposition = max(disposition, one.criterion.leads_to, key=_STRICTNESS.index)
-    met.sort(key=lambda one: -_STRICTNESS.index(one.criterion.leads_to))
     conditions: tuple[str, ...] = ()
     if disposition == "restricted":
         asked = [one.criterion.condition for one in met] + ([INCOMPLETE, GOVERNED] if missing else [])
