@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from mohist.cli import register
 from mohist.vet import Dossier, DossierError, Evidence, Finding, Record, Unread
 from mohist.vet.account import Account, gather
 from mohist.vet.criterion import CRITERIA, NEEDED, propose
@@ -189,3 +192,23 @@ def test_a_folder_without_evidence_or_with_that_of_two_subjects_is_no_dossier(tm
     dossier.write(Record("behave", "npm:other@1.0.0"))
     with pytest.raises(DossierError, match="several subjects"):
         gather(dossier, version="1.0")
+
+
+@pytest.mark.parametrize(
+    ("subject", "begins"),
+    [
+        ("npm:@scope/some@1.2.3", "mohist register add npm:@scope/some --versions 1.2.3 --banned"),
+        ("pypi:some==1.0", "mohist register add pypi:some --versions ==1.0 --banned"),
+        ("/home/ann/some", ""),
+    ],
+)
+def test_a_report_says_how_it_is_made_binding(tmp_path: Path, subject: str, begins: str) -> None:
+    Dossier(tmp_path).write(Record("differ", subject, findings=(finding("differ", "high"),)))
+    made = gather(Dossier(tmp_path), version="1.0")
+    assert made.binding.startswith(begins)
+    assert bool(made.binding) is bool(begins)
+    if begins:
+        parser = argparse.ArgumentParser()
+        register.declare(parser)
+        asked = parser.parse_args(shlex.split(made.binding)[2:])
+        assert (asked.verb, asked.disposition) == ("add", "banned")

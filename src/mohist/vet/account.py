@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,6 +37,21 @@ class Account:
         """How many findings weigh that much."""
         return sum(finding.severity == severity for finding in self.findings)
 
+    @property
+    def binding(self) -> str:
+        """The command that makes what is recommended binding; empty where the subject is no package of a registry."""
+        scheme, _, rest = self.subject.partition(":")
+        name, _, version = rest.rpartition("@" if scheme == "npm" else "==")
+        if scheme not in ("npm", "pypi") or not name:
+            return ""
+        kind = {"allowed": "--allowed", "restricted": "--restricted --only-governed", "banned": "--banned"}
+        exact = version if scheme == "npm" else f"=={version}"
+        return (
+            f"mohist register add {shlex.quote(f'{scheme}:{name}')} --versions {shlex.quote(exact)} "
+            f"{kind[self.proposal.disposition]} --evidence report.json --reason '…'"
+            + (" --alternative '…' --first-step '…'" if self.proposal.disposition != "allowed" else "")
+        )
+
     def as_json(self) -> dict[str, Any]:
         """For programs; its shape is `mohist.vet.report/1`."""
         proposal = self.proposal
@@ -44,6 +60,7 @@ class Account:
             "subject": self.subject,
             "examined_by": f"mohist {self.version}",
             "repeat": self.command,
+            "make_binding": self.binding,
             "recommended": {
                 "disposition": proposal.disposition,
                 "conditions": list(proposal.conditions),
@@ -93,6 +110,6 @@ def gather(dossier: Dossier, *, version: str) -> Account:
         unread=tuple(one for record in records for one in record.unread),
         proposal=propose(records),
         digests={record.step: sha256_hex(dossier.attached(f"{record.step}.json")) for record in records},
-        command=f"mohist vet {subjects[0]}",
+        command=f"mohist vet {shlex.quote(subjects[0])}",
         version=version,
     )

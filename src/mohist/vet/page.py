@@ -62,6 +62,7 @@ def render_page(account: Account) -> str:
         _criteria(account),
         _steps(account),
         f"<h2>See it again</h2><pre>{_text(account.command)}</pre>",
+        f"<h2>Make it binding</h2><pre>{_text(account.binding)}</pre>" if account.binding else "",
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
