@@ -212,3 +212,9 @@ def test_a_report_says_how_it_is_made_binding(tmp_path: Path, subject: str, begi
         register.declare(parser)
         asked = parser.parse_args(shlex.split(made.binding)[2:])
         assert (asked.verb, asked.disposition) == ("add", "banned")
+
+
+def test_the_guide_holds_the_criteria_as_they_are() -> None:
+    guide = (Path(__file__).parents[2] / "docs/vet.md").read_text(encoding="utf-8")
+    table = guide.partition("<!-- criteria -->")[2].partition("<!-- /criteria -->")[0].strip().splitlines()[2:]
+    assert table == [f"| {one.criterion_id} | {one.sentence} | {one.leads_to} |" for one in CRITERIA]
