@@ -185,7 +185,8 @@ class Bench:
         env = self._recipe.variables(base_url) | around.env
         away = [*around.absent, *(name for name in _PROXY_VARIABLES if name not in env)]
         unset = [word for name in away if name not in env for word in ("-u", name)]
-        return ["/usr/bin/env", *unset, *self._recipe.words(base_url)], env
+        late = [f"{name}={value}" for name, value in around.late.items()]
+        return ["/usr/bin/env", *unset, *late, *self._recipe.words(base_url)], env
 
     def _lay_out(self, around: Surroundings, stay: Stay) -> None:
         for folder in (self.home, self.project.parent):

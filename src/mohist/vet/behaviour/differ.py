@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from mohist.sandbox import Sandbox
 from mohist.vet.behaviour.bench import Bench, Stay
 from mohist.vet.behaviour.laboratory import FencedLaboratory
 from mohist.vet.behaviour.recipe import Recipe
-from mohist.vet.behaviour.surroundings import fake_clock, standard_factors
+from mohist.vet.behaviour.surroundings import OFFICIAL, fake_clock, standard_factors
 from mohist.vet.difference.account import examples, facts, findings, unread
 from mohist.vet.difference.experiment import Experiment, Plan
 from mohist.vet.difference.factor import Factor
@@ -77,7 +78,7 @@ async def differ(
             "differ",
             subject,
             facts(result, factors, plan.seed),
-            findings(result, factors, repeat),
+            findings(result, factors, repeat, OFFICIAL[recipe.dialect]),
             unread(result, factors),
         )
     dossier.write(record)
@@ -85,6 +86,19 @@ async def differ(
 
 
 async def _bears_clock(with_clock: Laboratory, without: Laboratory) -> bool:
-    """Whether the subject makes the same requests under libfaketime, which not every program bears."""
+    """Whether the subject makes the same requests under libfaketime, and does not state the machine's own date all the same.
+
+    Not every program bears libfaketime, and statically linked ones don't see it.
+    """
     one, other = await with_clock.run({}), await without.run({})
-    return not one.failure and set(one.requests) == set(other.requests)
+    today = datetime.fromtimestamp(other.facts.started_s, UTC).date()
+    return (
+        not one.failure
+        and set(one.requests) == set(other.requests)
+        and not any(_states(sent.content, today) for sent in one.sent)
+    )
+
+
+def _states(content: bytes, day: date) -> bool:
+    forms = (day.isoformat(), f"{day:%Y/%m/%d}", f"{day.month}/{day.day}/{day.year}", f"{day:%b %d %Y}")
+    return any(form.encode("ascii") in content for form in forms)

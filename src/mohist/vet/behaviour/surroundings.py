@@ -125,9 +125,16 @@ class Surroundings:
             made |= {"HOSTNAME": host, "HOST": host}
         if self.value("ci") == "true":
             made |= {"CI": "true", "GITHUB_ACTIONS": "true"}
-        if self.clock and (date := self.value("date")):
-            made |= {"LD_PRELOAD": str(self.clock), "FAKETIME": f"@{date} {_NOON}", "TZ": made.get("TZ", "UTC")}
+        if self.clock and self.value("date"):
+            made.setdefault("TZ", "UTC")
         return made
+
+    @property
+    def late(self) -> dict[str, str]:
+        """Variables for the subject alone and not for what starts it: libfaketime does not bear to be handed on by `exec`."""
+        if self.clock and (date := self.value("date")):
+            return {"LD_PRELOAD": str(self.clock), "FAKETIME": f"@{date} {_NOON}"}
+        return {}
 
     @property
     def absent(self) -> tuple[str, ...]:

@@ -23,9 +23,17 @@ _FRACTION = 6
 """Digits of a probability."""
 
 
-def findings(result: Result, factors: Sequence[Factor], repeat: str) -> tuple[Finding, ...]:
-    """One finding for each dependence, and one for each fact that is stated openly."""
-    made = [_dependence(one, result, factors, repeat) for one in result.confirmed]
+def findings(result: Result, factors: Sequence[Factor], repeat: str, vendor_host: str = "") -> tuple[Finding, ...]:
+    """One finding for each dependence, and one for each fact that is stated openly.
+
+    Args:
+        result: of the experiment.
+        factors: that were varied.
+        repeat: how to see it again.
+        vendor_host: of the subject's own vendor, to which it may say more than to others.
+    """
+    own: Cause = frozenset({("endpoint", vendor_host)})
+    made = [_dependence(one, result, factors, repeat, own) for one in result.confirmed]
     by_factor: dict[FactorName, list[tuple[Trial, FeatureId, Deviation, Reading]]] = {}
     for (factor, _), example in sorted(result.stated.items(), key=lambda item: item[0]):
         by_factor.setdefault(factor, []).append(example)
@@ -47,7 +55,10 @@ def unread(result: Result, factors: Sequence[Factor]) -> tuple[Unread, ...]:
     have = {factor.name for factor in factors}
     if "date" not in have:
         found.append(
-            Unread("date", "was not varied: there is no libfaketime on this machine, or the subject does not bear it")
+            Unread(
+                "date",
+                "was not varied: there is no libfaketime on this machine, or the subject does not bear it or does not see it",
+            )
         )
     return tuple(found)
 
@@ -95,7 +106,7 @@ def examples(result: Result) -> list[Trial]:
     )
 
 
-def _dependence(one: Confirmed, result: Result, factors: Sequence[Factor], repeat: str) -> Finding:
+def _dependence(one: Confirmed, result: Result, factors: Sequence[Factor], repeat: str, own_vendor: Cause) -> Finding:
     names = {factor for factor, _ in one.cause}
     sort = one.reading.sort
     where = _where(one, result)
@@ -114,7 +125,7 @@ def _dependence(one: Confirmed, result: Result, factors: Sequence[Factor], repea
     return Finding(
         rule=f"differ/{sort.replace(' ', '-')}",
         title=_title(sort in HIDDEN, TITLES[sort]),
-        severity=one.reading.severity(names),
+        severity=one.reading.severity(names, own_vendor=one.cause == own_vendor),
         certainty="observed",
         step="differ",
         what=what,
@@ -207,7 +218,7 @@ def _byte_offset(trial: Trial, feature: FeatureId, deviation: Deviation) -> int:
 
 
 def _where(one: Confirmed, result: Result) -> str:
-    feature = one.symptom.features[0]
+    feature = one.deviations[0][0] if one.deviations else one.symptom.features[0]
     if feature.where.startswith("reaches "):
         return f"whether it {feature.where.replace('reaches', 'tries to reach')}"
     if feature.where == "request":

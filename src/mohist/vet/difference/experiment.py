@@ -287,8 +287,9 @@ class Experiment:
             for feature in symptom.features
             if feature in seen
         )
-        reading = Reading("delay") if symptom.is_delay else deviations[0][2]
-        grave = next((one for _, _, one in deviations if one.sort in HIDDEN), reading)
+        # What nobody would see is told first.
+        deviations = tuple(sorted(deviations, key=lambda one: one[2].sort not in HIDDEN))
+        grave = Reading("delay") if symptom.is_delay else deviations[0][2]
         self._result.confirmed.append(
             Confirmed(
                 cause,

@@ -63,6 +63,8 @@ _ORDINARY: dict[Sort, frozenset[FactorName]] = {
     "host": frozenset(("proxy", "endpoint")),
 }
 """Where a difference of that sort is what the factor is for; then it weighs little."""
+_FOR_VENDOR: frozenset[Sort] = frozenset(("words", "presence", "request", "host", "order", "coded", "punctuation"))
+"""What an own vendor's service may ask for that others don't know: fields, headers, blocks of the prompt. No look-alikes, no spaces."""
 _SAID = re.compile("\ue000([^\ue001]*)\ue001")
 _HEX = re.compile(r"[0-9a-fA-F]{8,}")
 _PROXY_FORM = "a proxy is spoken to in this way (RFC 9110 section 7.6)"
@@ -92,10 +94,17 @@ class Reading:
     sort: Sort
     note: str = ""
 
-    def severity(self, factors: Collection[FactorName]) -> Severity:
-        """How much it matters that it depends on these factors."""
+    def severity(self, factors: Collection[FactorName], *, own_vendor: bool = False) -> Severity:
+        """How much it matters that it depends on these factors.
+
+        Args:
+            factors: of which values are needed for it.
+            own_vendor: it shows only where the client speaks to its own vendor's host.
+        """
         if self.sort in ("stated", "clock", "localised"):
             return "low"
+        if own_vendor and self.sort in _FOR_VENDOR:
+            return "medium" if self.sort == "coded" else "low"
         if set(factors) <= _ORDINARY.get(self.sort, frozenset()):
             return "low"
         return "high" if self.sort in HIDDEN else "medium"
@@ -151,7 +160,7 @@ def _of_list(deviation: Deviation, factors: Collection[FactorName]) -> Reading:
     return Reading("presence", ", ".join(sorted(set(old) ^ set(new))))
 
 
-def _end_to_end(names: Collection[str]) -> list[str]:
+def _end_to_end(names: list[str]) -> list[str]:
     return [name for name in names if name.lower() not in _HOP_HEADERS]
 
 
