@@ -15,6 +15,8 @@ from mohist.app.errors import ConfigError
 
 TABLE: Final = Path(__file__).with_name("clients.toml")
 Spoken = Literal["openai-chat", "openai-responses", "anthropic-messages", "gemini"]
+COMMON: Final = (".mcp.json",)
+"""Where many clients look for servers to start, some without asking; taken for a setting of every one."""
 SERVED: Final = ("openai-chat", "openai-responses", "anthropic-messages")
 """The dialects that the gateway takes."""
 
@@ -123,7 +125,7 @@ def unknown(program: str, dialect: str) -> Client:
         env["OPENAI_MODEL"] = "@MODEL@"
     quiet = Dress({"DO_NOT_TRACK": "1"})
     spoken = next(one for one in get_args(Spoken) if one == dialect)
-    return Client(program, program, (program,), (), spoken, reach=Dress(env), quiet=quiet)
+    return Client(program, program, (program,), (), spoken, reach=Dress(env), quiet=quiet, obeys=COMMON)
 
 
 def _client(name: str, row: Mapping[str, Any]) -> Client:
@@ -132,6 +134,7 @@ def _client(name: str, row: Mapping[str, Any]) -> Client:
         fields[part] = Dress(**fields.get(part, {}))
     for part in ("programs", "packages", "args", "obeys"):
         fields[part] = _texts(fields.get(part, ()))
+    fields["obeys"] = tuple(dict.fromkeys((*fields["obeys"], *COMMON)))
     fields["residual"] = tuple(Residual(**one) for one in fields.get("residual", ()))
     client = Client(name=name, **fields)
     if client.dialect not in get_args(Spoken) or not client.programs:

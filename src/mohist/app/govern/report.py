@@ -63,7 +63,7 @@ def table(account: Account, tally: Tally, gateway: str, client_code: int, denied
     refused = {name: count for name, count in sorted(account.verdicts.items()) if name != "allowed"}
     if refused:
         lines.append("govern: calls not made: " + ", ".join(f"{count} {name}" for name, count in refused.items()))
-    others = [row for row in tally.hosts() if row.host != gateway]
+    others = tally.outside(gateway)
     if others:
         lines.append(f"govern: it tried to reach {len(others)} host(s) besides the gateway:")
         width = max(len(row.host) for row in others[:_MAX_ROWS])

@@ -15,6 +15,11 @@ MAX_HOSTS = 1_000
 _OTHERS = "(others)"
 
 
+def _is_own(row: Reached) -> bool:
+    """Whether it was asked for at the fence's own loopback alone, where nobody but the client's own programs can listen."""
+    return row.carriers == {"other"} and (row.host.startswith("127.") or row.host in ("::1", "localhost"))
+
+
 @dataclass(slots=True)
 class Reached:
     """One host that was asked for."""
@@ -64,7 +69,7 @@ class Tally:
             row.codes[attempt.code] += 1
         row.sent_bytes += attempt.sent_bytes
         row.received_bytes += attempt.received_bytes
-        if attempt.outcome == "refused":
+        if attempt.outcome == "refused" and not _is_own(self._hosts[host]):
             self.refused += 1
             self._tell(attempt, asked)
 
@@ -73,6 +78,10 @@ class Tally:
         if place not in self._told and len(self._told) < MAX_HOSTS:
             self._told.add(place)
             self._first(attempt)
+
+    def outside(self, gateway: str) -> list[Reached]:
+        """Those that are neither the gateway nor the client itself, which may look for servers of its own on loopback."""
+        return [row for row in self.hosts() if row.host != gateway and not _is_own(row)]
 
     def why(self, host: str) -> str:
         """What the client's table says of a host; empty: nothing."""
