@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +64,7 @@ def found(source: bytes) -> list[tuple[tuple[str, ...], set[str]]]:
 WRITTEN = {
     "base64": lambda names, _: string(base64.b64encode(",".join(names).encode())),
     "base64 for addresses, without padding": lambda names, _: string(base64.urlsafe_b64encode(",".join(names).encode()).rstrip(b"=")),
+    "base64 of zlib's format": lambda names, _: string(base64.b64encode(zlib.compress(",".join(names).encode()))),
     "hex": lambda names, _: string(",".join(names).encode().hex().encode()),
     "base64 over a key": lambda names, key: string(base64.b64encode(xored(",".join(names).encode(), key))),
     "hex over a key": lambda names, key: string(xored(",".join(names).encode(), key).hex().encode()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import shlex
 import struct
 import tarfile
@@ -327,6 +328,44 @@ def test_a_program_of_node_in_one_file_is_read(tmp_path: Path) -> None:
     findings = examine(tree(tmp_path, {"client": program}))
     assert by_rule(findings, "static/encoded-hosts").evidence[0].where == "client!app.cjs"
     assert "aarch64" in by_rule(findings, "static/native").what
+
+
+def test_a_program_of_electron_is_read(tmp_path: Path) -> None:
+    source = MECHANISM.encode()
+    header = json.dumps(
+        {
+            "files": {
+                "out": {"files": {"main.js": {"offset": "3", "size": len(source)}}},
+                "a": {"offset": "0", "size": 3},
+            }
+        }
+    ).encode()
+    padded = header.ljust(-(-len(header) // 4) * 4, b"\0")
+    asar = struct.pack("<IIII", 4, len(padded) + 8, len(padded) + 4, len(header)) + padded + b"abc" + source
+    findings = examine(tree(tmp_path, {"app.asar": asar}))
+    assert by_rule(findings, "static/encoded-hosts").evidence[0].where == "app.asar!out/main.js"
+
+
+def test_a_program_of_a_runtime_whose_form_is_not_known_is_carved(tmp_path: Path) -> None:
+    program = b"\x7fELF\x02\x01\x01" + b"\0" * 9 + struct.pack("<HH", 2, 62) + b"\0" * 5000 + b"Deno\0"
+    source = (MECHANISM * 9).encode()
+    data = program + source + b"\0\1\2" + b"d3n0l4nd" + b"\0" * 32
+    findings = examine(tree(tmp_path, {"client": data}))
+    assert by_rule(findings, "static/encoded-hosts").evidence[0].where == f"client!at {len(program)}"
+
+
+def test_compiled_code_is_said_to_be_unread(tmp_path: Path) -> None:
+    dossier = Dossier(tmp_path / "dossier")
+    examine(tree(tmp_path / "tree", {"main.jsc": b"\xde\xc0\0\0" * 9}), "x", dossier)
+    record = dossier.read("static")
+    assert record is not None
+    assert [one.where for one in record.unread] == ["main.jsc"]
+
+
+def test_files_to_download_are_listed(tmp_path: Path) -> None:
+    source = 'get("https://cdn.vendor.dev/tool-linux.tar.gz");get("https://cdn.vendor.dev/page")'
+    finding = by_rule(examine(tree(tmp_path, {"a.js": source})), "static/download-address")
+    assert [place.excerpt for place in finding.evidence] == ["https://cdn.vendor.dev/tool-linux.tar.gz"]
 
 
 def test_tables_under_a_key_are_found_in_native_programs_too(tmp_path: Path) -> None:

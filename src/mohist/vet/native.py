@@ -6,6 +6,7 @@ applications" (`node_sea.h`); pkg's prelude; Deno's trailer. Nothing here depend
 
 from __future__ import annotations
 
+import json
 import mmap
 import re
 import struct
@@ -113,6 +114,31 @@ def embedded(data: Bytes) -> tuple[Runtime, list[Embedded]]:
     if data.rfind(_BUN_TRAILER) >= 0 and any(data.find(name) >= 0 for name in _BUN_NAMES):
         return "bun", list(carve(data))
     return "", []
+
+
+def packed(data: Bytes) -> list[Embedded]:
+    """The files of an asar archive, in which Electron's programs come (https://github.com/electron/asar#format); []: it is none."""
+    if len(data) < 16:
+        return []
+    four, header_bytes, _, text_bytes = struct.unpack_from("<IIII", data, 0)
+    if four != 4 or not 2 <= text_bytes <= header_bytes <= len(data) - 8 or data[16:17] != b"{":
+        return []
+    try:
+        header = json.loads(bytes(data[16 : 16 + text_bytes]))
+    except (ValueError, RecursionError):
+        return []
+    found: list[Embedded] = []
+    queue = [("", header)]
+    while queue and len(found) < _MODULES_MOST:
+        name, entry = queue.pop()
+        inner = entry.get("files") if isinstance(entry, dict) else None
+        if isinstance(inner, dict):
+            queue += [(f"{name}/{child}" if name else str(child), value) for child, value in inner.items()]
+        elif isinstance(entry, dict) and str(entry.get("offset", "")).isdigit() and isinstance(entry.get("size"), int):
+            start = 8 + header_bytes + int(entry["offset"])
+            if 0 <= entry["size"] <= len(data) - start:
+                found.append(Embedded(name, start, start + entry["size"]))
+    return sorted(found, key=lambda one: one.start)
 
 
 def carve(data: Bytes) -> Iterator[Embedded]:

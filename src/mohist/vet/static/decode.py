@@ -1,4 +1,4 @@
-"""Searches for the encodings behind a literal: base64, hex, reversal, XOR with each of 255 bytes, and these in one another.
+"""Searches for the encodings behind a literal: base64, hex, zlib, reversal, XOR with each of 255 bytes, and these in one another.
 
 Pure: bytes in, bytes and the way there out. Several pieces (an array of strings) are decoded alike and read together.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ _B64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\r\n
 _HEX = b"0123456789abcdefABCDEF"
 _HIGH = bytes(range(0x80, 0x100))
 _MIN_BYTES = 6
+_DEFLATED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b\x08")
+"""First bytes of zlib's format (RFC 1950) and gzip's (RFC 1952)."""
+_INFLATED_BYTES = 1024 * 1024
 XOR_MIN_BYTES = 10
 """Fewer bytes look like something under some key of 255."""
 
@@ -96,6 +100,8 @@ def undo(data: bytes, layers: Sequence[str]) -> bytes:
             after = _hex(data)
         elif name == "reversed":
             after = data[::-1]
+        elif name == "zlib":
+            after = _inflate(data)
         elif name == "xor":
             after = _xored(data, int(key, 16))
         else:
@@ -114,6 +120,10 @@ def _steps(state: Pieces, layers: tuple[str, ...]) -> Iterator[tuple[Pieces, str
     decoded = [_hex(piece) for piece in state]
     if all(piece is not None for piece in decoded):
         yield tuple(piece for piece in decoded if piece is not None), "hex"
+    if all(piece.startswith(_DEFLATED) for piece in state):
+        inflated = [_inflate(piece) for piece in state]
+        if all(piece is not None for piece in inflated):
+            yield tuple(piece for piece in inflated if piece is not None), "zlib"
     if last != "reversed":
         yield tuple(piece[::-1] for piece in state), "reversed"
     # A literal that is text as it stands, forwards or backwards, is searched by differences, in the file as a whole.
@@ -181,6 +191,14 @@ def _base64(data: bytes) -> bytes | None:
     try:
         return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
+        return None
+
+
+def _inflate(data: bytes) -> bytes | None:
+    try:
+        # 32 added: zlib's header or gzip's, whichever is there.
+        return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS).decompress(data, _INFLATED_BYTES)
+    except zlib.error:
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from mohist.vet.static.tree import Walk, Walked
 NEAR_BYTES = 1500
 """Within which a fact that is read and a choice between characters are told together."""
 _FLOWING = frozenset(("time-zone", "locale", "host-name", "endpoint", "proxy", "user", "git", "machine"))
+_FILE = re.compile(
+    r"(?i)\.(?:tgz|tar\.\w{2,4}|zip|exe|msi|dmg|pkg|deb|rpm|whl|vsix|node|wasm|so|dll|dylib|sh|ps1|AppImage)(?:[?#]|\Z)|/releases/download/"
+)
 _READ_HERE = "Search the files named as evidence at the bytes given."
 
 
@@ -202,6 +206,21 @@ class Reading:
                 "static/address",
                 "Names public addresses by number",
                 "low",
+                "possible",
+                "static",
+                what,
+                places,
+                _READ_HERE,
+            )
+        fetched = [(name, counted) for name, counted in self._endpoints if _FILE.search(name)]
+        if fetched:
+            names = ", ".join(name for name, _ in fetched[:8])
+            places = tuple(Evidence(min(counted.files), name) for name, counted in fetched[: self._limits.max_places])
+            what = f"{len(fetched)} addresses of files to download or to install are named, which are not part of what was vetted if they are used: {names}."
+            yield Finding(
+                "static/download-address",
+                "Names files to download",
+                "info",
                 "possible",
                 "static",
                 what,

@@ -62,8 +62,10 @@ def _is_ordinary(decoded: Decoded, literal: bytes) -> bool:
 
 def severity_of(decoded: Decoded) -> Severity:
     """How much it matters: a key, or layers in one another, serve no ordinary purpose for a list of names."""
-    layers = [layer for layer in decoded.layers if layer != "escapes"]
-    if any(layer.startswith("xor") for layer in layers) or len(layers) >= 2:
+    layers = [layer for layer in decoded.layers if layer not in ("escapes", "zlib")]
+    if any(layer.startswith("xor") for layer in layers):
+        return "high"
+    if len(layers) >= 2 and decoded.meaning.kind != "code":
         return "high"
     if decoded.meaning.kind in ("code", "paths"):
         return "low"
@@ -115,8 +117,9 @@ def repeat(text: Text, table: Table) -> str:
             "base64": "d=base64.b64decode(d.translate(bytes.maketrans(b'-_',b'+/'))+b'==')",
             "hex": "d=bytes.fromhex(d.decode())",
             "reversed": "d=d[::-1]",
+            "zlib": "d=zlib.decompress(d,47)",
             "xor": f"d=bytes(b^{key} for b in d)",
         }.get(name, "")
         steps += f";{step}"
     # Names of files are the subject's: quoted, so that whoever pastes this runs nothing else.
-    return f"python3 -c {shlex.quote(f'import base64,pathlib;{steps};print(d)')}"
+    return f"python3 -c {shlex.quote(f'import base64,pathlib,zlib;{steps};print(d)')}"

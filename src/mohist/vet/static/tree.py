@@ -13,8 +13,8 @@ from typing import IO
 from mohist.vet.dossier import Unread
 from mohist.vet.errors import UnpackError
 from mohist.vet.limit import Limits
-from mohist.vet.native import Bytes, Native, embedded, identify
-from mohist.vet.static.text import Language, Text, language_of
+from mohist.vet.native import Bytes, Native, embedded, identify, packed
+from mohist.vet.static.text import Text, language_of
 from mohist.vet.unpack import Unpacker, is_archive, is_closed_archive
 
 INSIDE = "!"
@@ -36,7 +36,8 @@ _MEDIA = (
     b"\0\1\0\0\0",
     b"OTTO",
 )
-_LANGUAGES_OF_MEDIA: Language = "native"
+_COMPILED = (".jsc", ".pyc", ".hbc")
+"""Of V8, Python and Hermes; Python's beside its source is told as well, for nothing says that they fit."""
 
 
 @dataclass(slots=True)
@@ -149,8 +150,13 @@ class Walk:
             decoded = stream.read(self._limits.max_text_bytes).decode("utf-16", "replace").encode("utf-8", "replace")
             yield Text(where, decoded, language_of(where, decoded))
         elif b"\0" in head or head.startswith(_MEDIA):
+            if where.endswith(_COMPILED):
+                self.seen.unread.append(Unread(where, "is compiled code, of which names alone were read"))
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                yield from self._windows(mapped, where, 0, size)
+                files = packed(mapped)
+                for one in files:
+                    yield from self._embedded(mapped, f"{where}{INSIDE}{one.name}", one.start, one.end)
+                yield from self._windows(mapped, where, 0, min(files[0].start, size) if files else size)
         else:
             data = stream.read(self._limits.max_text_bytes)
             if size > len(data):
