@@ -18,6 +18,7 @@ from mohist.vet import SubjectError
 from mohist.vet.behaviour.recipe import PROMPT, URL, Recipe
 from mohist.vet.behaviour.script import DIALECTS
 
+_WIDE = tuple(Path(name) for name in ("/", "/tmp", "/var/tmp", "/home", "/root", "/etc", "/opt", "/srv", "/var"))  # noqa: S108
 _TABLE = Path(__file__).with_name("tasks.toml")
 
 
@@ -59,7 +60,7 @@ def ways(order: Order, env: Mapping[str, str], program: Path | None = None, pack
     name = Path(words[0]).name
     client = _client(order, name, package or installation.package)
     task = _tasks().get(client.name, {}).get("task", [])
-    rest = words[1:]
+    rest, besides = _shown(words[1:], order, env)
     if not any(PROMPT in word for word in rest):
         if not task and not rest:
             raise SubjectError(
@@ -67,7 +68,7 @@ def ways(order: Order, env: Mapping[str, str], program: Path | None = None, pack
                 f"Name the whole command with {PROMPT} where the task goes: --command '{name} ARGS {PROMPT}'.",
             )
         rest += task
-    readable = _readable(installation, env)
+    readable = tuple(dict.fromkeys((*_readable(installation, env), *besides)))
     argv = (str(installation.program), *client.args, *rest)
     loud = _recipe(client, argv, readable, quiet=False)
     typed = order.interactive
@@ -100,6 +101,23 @@ def _client(order: Order, name: str, package: str) -> Client:
 
 def _tasks() -> dict[str, dict[str, list[str]]]:
     return tomllib.loads(_TABLE.read_text(encoding="utf-8"))
+
+
+def _shown(words: list[str], order: Order, env: Mapping[str, str]) -> tuple[list[str], list[Path]]:
+    """The words with files by their full paths, since the subject works elsewhere, and what has to be shown for them."""
+    made: list[str] = []
+    shown: list[Path] = []
+    for word in words:
+        path = (order.cwd / word).resolve() if "/" in word and PROMPT not in word else None
+        if path is None or not path.exists():
+            made.append(word)
+            continue
+        made.append(str(path))
+        # A script may need what lies beside it; a home or a system folder is too much to show.
+        wide = {Path(env.get("HOME") or "/"), *_WIDE}
+        folder = path if path.is_dir() else path.parent
+        shown.append(path if folder in wide or folder.is_relative_to("/usr") else folder)
+    return made, [path for path in shown if not path.is_relative_to("/usr")]
 
 
 def _readable(installation: Installation, env: Mapping[str, str]) -> tuple[Path, ...]:
