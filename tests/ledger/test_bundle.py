@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ledger_world import World as Owner
 
 from mohist.ledger import Content, Draft, LedgerError, decode, note
+from mohist.ledger import export as exporting
 from mohist.ledger.export import export
 from mohist.ledger.log import Log, Ready
+from mohist.ledger.tile import WIDTH
 from mohist.ledger.vault import Vault
 from mohist.ledger.verify import verify
 
@@ -300,3 +303,56 @@ def test_a_longer_export_into_the_same_folder_agrees_with_the_shorter(world: Wor
         export(foreign, other.folder, strange.checkpoint(300, NOW_S))
     with pytest.raises(LedgerError, match="does not have the tree"):
         export(foreign, tmp_path / "new", first)
+
+
+def test_an_export_that_was_killed_is_gone_on_with_and_has_no_checkpoint_before_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Owner(tmp_path)
+    log = world.log("log", [world.draft(number) for number in range(3 * WIDTH)])
+    folder, honest, written = tmp_path / "bundle", exporting._write, []
+
+    def dies(path: Path, data: bytes) -> None:
+        if len(written) == 4:
+            path.write_bytes(data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        honest(path, data)
+
+    monkeypatch.setattr(exporting, "_write", dies)
+    with pytest.raises(LedgerError, match="No space left"):
+        export(log, folder, world.signed(log, log.size))
+    assert not (folder / "checkpoint").exists()
+    # Nothing has its own name that is not whole.
+    assert all(path.suffix == ".new" for path in folder.rglob("*") if path.is_file())
+    monkeypatch.undo()
+    export(log, folder, world.signed(log, log.size))
+    assert not list(folder.rglob("*.new"))
+    assert verify(folder, str(world.log_key)).holds
+    log.close()
+
+
+def test_each_file_and_each_folder_of_an_export_is_flushed_and_the_checkpoint_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Owner(tmp_path)
+    log = world.log("log", [world.draft(number) for number in range(WIDTH + 3)])
+    done: list[str] = []
+    replace, flush = Path.replace, exporting._flush
+
+    def renamed(self: Path, target: Path) -> Path:
+        done.append(f"name {target.relative_to(tmp_path)}")
+        return replace(self, target)
+
+    def flushed(path: Path) -> None:
+        done.append(f"folder {path.relative_to(tmp_path)}")
+        flush(path)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(exporting, "_flush", flushed)
+    export(log, tmp_path / "bundle", world.signed(log, log.size))
+    last = done.index("name bundle/checkpoint")
+    assert set(done[last + 1 :]) == {"folder bundle"}
+    for folder in (".", "bundle", "bundle/tile", "bundle/tile/0", "bundle/tile/0/001.p", "bundle/tile/entries"):
+        assert f"folder {folder}" in done[:last]
+    log.close()

@@ -10,8 +10,10 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
+from typing import Self
 
 from mohist.ledger import note, tile
 from mohist.ledger.errors import AbsentKeyError, ErasedError, LedgerError
@@ -19,6 +21,11 @@ from mohist.ledger.store import Store
 from mohist.ledger.tree import HASH_BYTES
 from mohist.ledger.vault import Vault
 
+LOT_FILES = 256
+LOT_BYTES = 32 * 1024 * 1024
+"""Of files whose bytes may wait in memory for the disk."""
+FILES_AT_ONCE = 16
+"""Opened, written and flushed beside each other: one flush of the disk does for many."""
 _README = """This folder holds the log {origin} up to entry {size}, exported by Mohist.
 
     python verify.py . --key 'KEY'
@@ -70,41 +77,43 @@ def export(
     subset = _subset(log, streams, size)
     if streams and (folder / "tile" / "entries").exists():
         raise LedgerError(f"{folder} shows all entries already.", "Export single streams to a new folder.")
-    writer = _Folder(folder)
-    for level, index, width in places(size):
-        writer.put(tile.path(level, index, width), log.tile(level, index)[: width * HASH_BYTES])
-        if level == 0 and not streams:
-            start = index * tile.WIDTH
-            leaves = log.leaves(start, start + width)
-            writer.put(
-                tile.path("entries", index, width), b"".join(struct.pack(">H", len(leaf)) + leaf for leaf in leaves)
-            )
-            if tell is not None:
-                tell(start + width, size)
-    if streams:
-        writer.put("subset", subset, may_change=True)
-    gone = []
-    for digest in contents:
-        kept = log.payload(digest)
-        kid, wrapped, ciphertext = kept or ("", b"", None)
-        if ciphertext is None or vault is None:
-            gone.append(digest)
-            continue
-        try:
-            key = vault.key(kid, wrapped)
-        except (ErasedError, AbsentKeyError):
-            gone.append(digest)
-            continue
-        writer.put(f"payload/{digest}", ciphertext)
-        writer.put(f"payload/{digest}.key", key.hex().encode() + b"\n")
-    for one in earlier:
-        if one.checkpoint.size < size:
-            writer.put(f"checkpoints/{one.checkpoint.size}", str(one).encode(), may_change=True)
-    if policy:
-        writer.put("policy", policy.encode(), may_change=True)
-    writer.put("verify.py", verifier().encode(), may_change=True)
-    writer.put("README.txt", _README.format(origin=log.origin, size=size).encode(), may_change=True)
-    writer.put("checkpoint", str(checkpoint).encode(), may_change=True)
+    with _Folder(folder) as writer:
+        for level, index, width in places(size):
+            writer.put(tile.path(level, index, width), log.tile(level, index)[: width * HASH_BYTES])
+            if level == 0 and not streams:
+                start = index * tile.WIDTH
+                leaves = log.leaves(start, start + width)
+                writer.put(
+                    tile.path("entries", index, width), b"".join(struct.pack(">H", len(leaf)) + leaf for leaf in leaves)
+                )
+                if tell is not None:
+                    tell(start + width, size)
+        if streams:
+            writer.put("subset", subset, may_change=True)
+        gone = []
+        for digest in contents:
+            kept = log.payload(digest)
+            kid, wrapped, ciphertext = kept or ("", b"", None)
+            if ciphertext is None or vault is None:
+                gone.append(digest)
+                continue
+            try:
+                key = vault.key(kid, wrapped)
+            except (ErasedError, AbsentKeyError):
+                gone.append(digest)
+                continue
+            writer.put(f"payload/{digest}", ciphertext)
+            writer.put(f"payload/{digest}.key", key.hex().encode() + b"\n")
+        for one in earlier:
+            if one.checkpoint.size < size:
+                writer.put(f"checkpoints/{one.checkpoint.size}", str(one).encode(), may_change=True)
+        if policy:
+            writer.put("policy", policy.encode(), may_change=True)
+        writer.put("verify.py", verifier().encode(), may_change=True)
+        writer.put("README.txt", _README.format(origin=log.origin, size=size).encode(), may_change=True)
+        writer.flush()
+        writer.put("checkpoint", str(checkpoint).encode(), may_change=True)
+        writer.flush()
     return gone
 
 
@@ -140,13 +149,27 @@ def places(size: int) -> Iterable[tuple[int, int, int]]:
 
 
 class _Folder:
+    """Written to beside what is read: opening and flushing one file after the other was most of an export's time."""
+
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._pool = ThreadPoolExecutor(FILES_AT_ONCE, "mohist-export")
+        self._lot: list[tuple[Path, Future[None]]] = []
+        self._lot_bytes = 0
+        self._made: set[Path] = set()
+        self._changed: set[Path] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
 
     def put(self, path: str, data: bytes, *, may_change: bool = False) -> None:
         place = self._root / path
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.parent not in self._made:
+                self._make(place.parent)
             if place.exists():
                 if place.read_bytes() == data:
                     return
@@ -155,16 +178,56 @@ class _Folder:
                         f"{place} is there with other bytes.",
                         "It is of another log or was changed; export to a new folder.",
                     )
-            aside = place.with_name(place.name + ".new")
-            with open(aside, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(place)
-            folder = os.open(place.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            self._lot.append((place, self._pool.submit(_write, _aside(place), data)))
+            self._lot_bytes += len(data)
+            if self._lot_bytes >= LOT_BYTES or len(self._lot) >= LOT_FILES:
+                self._settle()
         except OSError as error:
             raise LedgerError(f"{place} can't be written: {error.strerror}.") from error
+
+    def flush(self) -> None:
+        """All that was put is on the disk, under its own name."""
+        try:
+            self._settle()
+            list(self._pool.map(_flush, sorted(self._changed)))
+            self._changed.clear()
+        except OSError as error:
+            raise LedgerError(f"{self._root} can't be written: {error.strerror}.") from error
+
+    def _settle(self) -> None:
+        """Each file gets its name once its bytes are on the disk."""
+        lot, self._lot, self._lot_bytes = self._lot, [], 0
+        for _, written in lot:
+            written.result()
+        for place, _ in lot:
+            _aside(place).replace(place)
+            self._changed.add(place.parent)
+
+    def _make(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A folder's own name stands in the one above it.
+        for one in (folder, *folder.parents):
+            self._made.add(one)
+            self._changed.add(one)
+            if one == self._root:
+                self._changed.add(one.parent)
+                break
+
+
+def _aside(place: Path) -> Path:
+    return place.with_name(place.name + ".new")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
