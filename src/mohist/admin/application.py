@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from mohist.admin.example import illustrate
 from mohist.admin.fault import CODES, FaultError, body
-from mohist.admin.operation import budget, event, finding, health, key, policy, route, usage
+from mohist.admin.operation import budget, event, finding, health, key, policy, register, route, usage
 from mohist.admin.shape import ErrorBody
 from mohist.gateway.errors import ConflictError, NotThereError, StoreError
 from mohist.ledger import LedgerError
@@ -23,11 +23,11 @@ from mohist.policy import RuleError
 _log = logging.getLogger(__name__)
 
 BASE: Final = "/admin/v1"
-VERSION: Final = "1.1"
+VERSION: Final = "1.2"
 """Of the API, not of the program: the second number goes up when something is added, the first with the path."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _ABOUT: Final = """\
-Looks after a running gateway: keys, budgets, usage, routes, rules, prices. Every request shows a key with the role
+Looks after a running gateway: keys, budgets, the software register, usage, routes, rules, prices. Every request shows a key with the role
 `admin` or `auditor` as a bearer token; `mohist keys create --user NAME --role admin` makes the first one. Each operation
 says by `x-mohist-role` which it needs. Errors are all of one shape and never repeat what was sent."""
 _SAID: Final = {
@@ -58,7 +58,7 @@ def build() -> FastAPI:
         generate_unique_id_function=_id,
         responses={status: {"model": ErrorBody, "description": _SAID[status]} for status in _COMMON},
     )
-    for part in (key, budget, usage, event, finding, route, policy, health):
+    for part in (key, budget, usage, event, finding, register, route, policy, health):
         app.include_router(part.router, prefix=BASE)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(FaultError, _fault)
@@ -89,7 +89,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             names = {one["name"] for one in operation.get("parameters", ())}
             refusals = [404] if "{" in path or path.endswith("/prices") else []
             refusals += [412] if "If-Match" in names else []
-            refusals += [409] if "/keys" in path and method != "get" else []
+            refusals += [409] if ("/keys" in path or "/register" in path) and method != "get" else []
             for status in refusals:
                 operation["responses"][str(status)] = _response(status)
             illustrate(operation, made["components"]["schemas"])

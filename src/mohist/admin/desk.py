@@ -10,6 +10,7 @@ from mohist.gateway.address import Address
 from mohist.gateway.call import Principal, Refusal
 from mohist.gateway.change import Author, Enter
 from mohist.gateway.database import Session
+from mohist.gateway.register import RegisterStore
 from mohist.gateway.route import Router
 from mohist.gateway.store import Store
 from mohist.gateway.tally import Prices
@@ -53,4 +54,11 @@ class Desk:
 
     def writing(self, who: Principal) -> Store:
         """The database for changes that are put down to `who`; to be closed."""
-        return Store(self.address, author=Author(who.user, who.key_id, "api", self.clock), enter=self.enter)
+        return Store(self.address, author=self._author(who), enter=self.enter)
+
+    def register(self, who: Principal) -> RegisterStore:
+        """The same with the software register."""
+        return RegisterStore(self.address, author=self._author(who), enter=self.enter)
+
+    def _author(self, who: Principal) -> Author:
+        return Author(who.user, who.key_id, "api", self.clock)

@@ -17,7 +17,7 @@ router = APIRouter(route_class=Operation, tags=["events"])
 
 
 class ShownEvent(Told):
-    """One change of a key or budget, made here, by the command line or by a program."""
+    """One change of a key, a budget or the software register, made here, by the command line or by a program."""
 
     number: int = Field(description="Grows with each change; numbers may be missing.")
     at: str
@@ -25,7 +25,7 @@ class ShownEvent(Told):
     key_id: str = Field(description="Of who changed it; empty: it was nobody with a key.")
     user: str
     action: Action
-    subject: Subject
+    subject: Subject | Literal["register"]
     name: str
     detail: dict[str, Any] = Field(description="What it is now, or before and after.")
 
@@ -37,12 +37,12 @@ class EventPage(Told):
 
 class EventSearch(Page):
     after: Numbered = ""
-    subject: Subject | None = None
+    subject: Subject | Literal["register"] | None = None
     name: Sought = ""
     order: Literal["newest", "oldest"] = Field("newest", description="Which comes first.")
 
 
-@router.get("/events", summary="List changes of keys and budgets", response_model=EventPage, **READS)
+@router.get("/events", summary="List changes of keys, budgets and the register", response_model=EventPage, **READS)
 def list_events(here: Here, asked: Annotated[EventSearch, Query()]) -> EventPage:
     """No event is ever taken away. Model calls are no events; they are under `/calls`."""
     after = int(asked.after) if asked.after else None
