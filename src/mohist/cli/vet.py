@@ -77,6 +77,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zone", action="append", default=[], metavar="NAME", help="one more time zone; repeat")
     parser.add_argument("--run-limit", type=float, default=120.0, metavar="SECONDS", help="for each run (default: 120)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the plan of runs (default: 1)")
+    parser.add_argument(
+        "--chance",
+        type=_chance,
+        default=0.001,
+        metavar="SHARE",
+        help="bound on a false word about what requests depend on; 0.02 takes half as many runs (default: 0.001)",
+    )
     parser.add_argument("--against", type=Path, metavar="DIR", help="compare with the dossier of an earlier version")
     parser.add_argument("--notes", type=Path, metavar="FILE", help="its release notes, for --against")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the dossier goes (default: vet-SUBJECT here)")
@@ -104,6 +111,7 @@ def main(args: argparse.Namespace) -> int:
         zones=tuple(args.zone),
         run_limit_s=args.run_limit,
         seed=args.seed,
+        chance=args.chance,
         against=args.against,
         notes=args.notes,
     )
@@ -127,6 +135,13 @@ def _wanted(text: str) -> tuple[Step, ...]:
     if unknown := [word for word in named if word not in _STEPS]:
         raise VetUsageError(f"There is no step {unknown[0]!r}.", f"Steps: {', '.join(_STEPS)}.")
     return tuple(step for step in STEPS if step in named)
+
+
+def _chance(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("between 0 and 1")
+    return value
 
 
 def _words(text: str | None) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ async def _running_steps(desk: _Desk) -> None:
             known.quiet,
             desk.dossier,
             repeat=desk.repeat("differ"),
-            plan=Plan(seed=order.seed),
+            plan=Plan(seed=order.seed, chance=order.chance),
             hosts=(*order.hosts, *hosts),
             zones=(*order.zones, *zones),
             **limited,

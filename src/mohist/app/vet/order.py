@@ -10,6 +10,7 @@ from mohist.vet import Step
 RUN_STEPS: tuple[Step, ...] = ("acquire", "static", "behave", "differ", "repository")
 """What is done unless steps are named; `compare` needs an earlier dossier."""
 RUN_LIMIT_S = 120.0
+CHANCE = 0.001
 MODEL, KEY = "vet-model", "vet-key-opens-nothing-0000000000000000"
 """What every run is given; the key opens nothing, and is the same everywhere so that it does not vary."""
 
@@ -34,6 +35,8 @@ class Order:
     """More time zones."""
     run_limit_s: float = RUN_LIMIT_S
     seed: int = 1
+    chance: float = CHANCE
+    """Of saying that requests depend on something when they don't; a smaller one takes more runs."""
     against: Path | None = None
     """Dossier of an earlier version."""
     notes: Path | None = None
