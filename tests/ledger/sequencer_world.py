@@ -14,7 +14,8 @@ from mohist.ledger.writer import Writer
 
 LIMIT_S = 60.0
 
-# argv: url, name, first number, how many, how: "" as usual; "alone" only hands in; "stops" once in the middle of a transaction.
+# argv: url, name, first number, how many, how: "" as usual; "alone" only hands in; "stops" once in the middle of a transaction;
+# "stays" once it has entered.
 _PROCESS = """
 import sys
 from mohist.ledger import Draft
@@ -44,6 +45,8 @@ writer = Writer(Inbox(Address(url)))
 for number in range(start, start + count):
     writer.append(Draft("tool.result", "run:" + name, "model:m", data={"number": number}, key=f"{name}/{number}"))
     print(number, flush=True)
+if how == "stays":
+    sys.stdin.readline()
 writer.close()
 if sequencer is not None:
     sequencer.close()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from ledger_place import ORIGIN, Base
-from sequencer_world import Machine, draft, end, numbers, process, until, whole
+from sequencer_world import LIMIT_S, Machine, draft, end, numbers, process, until, whole
 
 from fakes.postgres import Postgres
 from mohist.ledger import Content, Draft, EntryError, LedgerBusyError, LedgerError, Receipt, SealedError
@@ -128,6 +128,34 @@ def test_a_leader_that_was_stopped_and_wakes_up_can_not_commit(base: Base) -> No
     machine.close()
     assert numbers(base.address, "run:s") == [0, 1, 2]
     assert whole(base.address) == 4
+
+
+def test_a_leader_that_is_stopped_while_nothing_comes_is_deposed_as_well(base: Base) -> None:
+    stopped = process(base.address.url, "s", 0, 1, "stays")
+    assert stopped.stdout is not None
+    assert stopped.stdout.readline() == "0\n"
+    stopped.send_signal(signal.SIGSTOP)
+    machine = Machine(base.address)
+    assert machine.writer.append(draft(1)).index == 1
+    assert machine.sequencer.leads
+    stopped.send_signal(signal.SIGCONT)
+    stopped.communicate("\n", timeout=LIMIT_S)
+    machine.close()
+    assert stopped.returncode == 0
+    assert whole(base.address) == 2
+
+
+def test_a_machine_that_knows_better_than_the_log_hands_nothing_in(base: Base) -> None:
+    """As with a restored backup, where another machine leads that knows nothing of it."""
+
+    def glance(_: PostgresLog) -> None:
+        raise SealedError("One with 7 was signed.")
+
+    machine, inbox = Machine(base.address), Inbox(base.address, examine=glance)
+    with pytest.raises(SealedError, match="with 7 was signed"):
+        inbox.write([Ready(draft(0))])
+    machine.close()
+    assert whole(base.address) == 0
 
 
 def test_a_leader_whose_term_is_over_enters_nothing_even_with_the_lock(base: Base) -> None:

@@ -80,6 +80,7 @@ def describe_ledger(settings: LedgerSettings) -> str:
     """One line on what is in force."""
     if not settings.on:
         return "ledger: off; nothing that happens here is evidence"
+    where = "on, in PostgreSQL" if settings.database_url else "on"
     if not settings.witnesses:
-        return "ledger: on, signed, without a witness: its owner could rewrite it unnoticed"
-    return f"ledger: on, signed, {settings.quorum} of {len(settings.witnesses)} witnesses"
+        return f"ledger: {where}, signed, without a witness: its owner could rewrite it unnoticed"
+    return f"ledger: {where}, signed, {settings.quorum} of {len(settings.witnesses)} witnesses"
