@@ -24,7 +24,14 @@ OPERATIONS = [
     for path, methods in DESCRIPTION["paths"].items()
     for method, operation in methods.items()
 ]
-PLACES = {"key_id": "key-caller", "subject": "user", "period": "day", "name": "ann"}
+PLACES = {
+    "key_id": "key-caller",
+    "subject": "user",
+    "period": "day",
+    "name": "ann",
+    "entry_id": "no-entry",
+    "proposal_id": "none",
+}
 NEEDED = {"/admin/v1/prices": "?model=m"}
 
 
