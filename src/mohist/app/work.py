@@ -13,6 +13,7 @@ import anyio
 from anyio import to_thread
 
 from mohist.app.clearing import clearing
+from mohist.app.closing import close_ended
 from mohist.app.expiry import expiring
 from mohist.app.office import HeldStore, Office
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, read_text
@@ -65,6 +66,7 @@ async def go_on(office: Office, delivery_id: str, watch: Watch, after: int = 0) 
     """
     stop = anyio.Event()
     notifier = office.notifier(0)
+    await to_thread.run_sync(close_ended, office)
     book, engine = await to_thread.run_sync(_engine, office, delivery_id)
     delivery = await ask(office.book.get, delivery_id)
     stood = False
@@ -120,6 +122,7 @@ async def work(office: Office, told: Callable[[str], None], beside: Beside | Non
     """
     stop = anyio.Event()
     notifier = office.notifier(KEPT_MS)
+    await to_thread.run_sync(close_ended, office)
     book, engine = await to_thread.run_sync(_engine, office, "")
     try:
         async with anyio.create_task_group() as group:

@@ -38,6 +38,20 @@ OVER = frozenset({"done", "failed", "skipped"})
 """Of a stage's statuses: nothing more comes of that row."""
 
 
+_REQUESTED = "requested"
+_OVER = "over"
+
+
+def first_key(delivery_id: str) -> str:
+    """The key of the entry that a delivery begins with."""
+    return f"delivery:{delivery_id}/{_REQUESTED}"
+
+
+def closing_key(delivery_id: str, revision: int) -> str:
+    """The key of the entry that a delivery is closed with, in one revision of it."""
+    return f"delivery:{delivery_id}/{_OVER}/{revision}"
+
+
 class Witness(Protocol):
     """What deliveries need of the ledger."""
 
@@ -74,7 +88,7 @@ class DeliveryChronicle:
         self._enter(
             "delivery.stage",
             delivery.delivery_id,
-            "requested",
+            _REQUESTED,
             person,
             data,
             self._text("requirement", delivery.requirement, person),
@@ -105,7 +119,8 @@ class DeliveryChronicle:
             "merged": delivery.merged,
             "cost_microusd": delivery.spent_microusd,
         }
-        self._enter("stream.close", delivery.delivery_id, f"over/{delivery.revision}", "system:delivery", data)
+        key = f"{_OVER}/{delivery.revision}"
+        self._enter("stream.close", delivery.delivery_id, key, "system:delivery", data)
 
     def specified(self, delivery_id: str, spec: Spec) -> None:
         """A spec, in a version."""
