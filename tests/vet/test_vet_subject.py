@@ -72,3 +72,10 @@ def test_files_and_folders_are_known_by_what_they_are(tmp_path: Path) -> None:
     kinds = {text: parse(text, cwd=tmp_path).kind for text in ("skill", "tool", "a.VSIX", ".")}
     assert kinds == {"skill": "skill", "tool": "executable", "a.VSIX": "extension", ".": "folder"}
     assert parse("mcp:python3 server.py", cwd=tmp_path).path == tmp_path / "server.py"
+
+
+def test_a_servers_script_is_taken_with_its_package(tmp_path: Path) -> None:
+    (tmp_path / "server" / "dist").mkdir(parents=True)
+    (tmp_path / "server" / "package.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "server" / "dist" / "index.js").write_text("x", encoding="utf-8")
+    assert parse("mcp:node server/dist/index.js --port 1", cwd=tmp_path).path == tmp_path / "server"

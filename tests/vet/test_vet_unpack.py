@@ -127,6 +127,21 @@ def test_bombs_and_damaged_archives_are_refused(tmp_path: Path, data: bytes, lim
         unpacked(tmp_path, data, limits)
 
 
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("a")
+    member.pax_headers = {"comment": "x" * 2_000_000}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member)
+    with pytest.raises(UnpackError, match="header"):
+        unpacked(tmp_path, gzip.compress(buffer.getvalue()))
+
+
+def test_a_directory_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnpackError, match="more than 2 files"):
+        unpacked(tmp_path, zipped(*((f"{number}-{'x' * 60}", b"") for number in range(20))), Limits(max_members=2))
+
+
 @given(st.binary(max_size=300))
 def test_whatever_a_file_begins_with_it_is_identified_or_not(data: bytes) -> None:
     for mark in (b"", b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe"):

@@ -18,7 +18,7 @@ import anyio.to_thread
 from mohist.vet import sbom
 from mohist.vet.artefact import Artefact, Declared, Listed, Voucher
 from mohist.vet.dossier import Dossier, Record, Unread
-from mohist.vet.errors import IntegrityError, SubjectError
+from mohist.vet.errors import DossierError, IntegrityError, SubjectError
 from mohist.vet.evidence import Evidence, printable
 from mohist.vet.finding import Finding, ranked
 from mohist.vet.hook import Hook, findings, hooks, read_manifest
@@ -69,7 +69,7 @@ async def acquire(
     Args:
         subject: from `parse`.
         dossier: gets "acquire.json" and "files/sbom.cdx.json".
-        into: an empty or absent folder: downloads go to `into/fetched`, what is unpacked to `into/tree`.
+        into: downloads go to `into/fetched`, what is unpacked to `into/tree`; both are emptied first.
         env: the user's environment: where registries and proxies are named.
         home: the user's home, with .npmrc and pip.conf.
         limits: of sizes and numbers.
@@ -87,7 +87,7 @@ async def acquire(
     artefacts: tuple[Artefact, ...] = ()
     unread: list[Unread] = []
     if wanted.kind in ("npm", "pypi"):
-        await anyio.Path(into / "fetched").mkdir(mode=0o700, parents=True, exist_ok=True)
+        await anyio.to_thread.run_sync(_emptied, into)
         listed, artefacts = await _fetched(wanted, into / "fetched", env, home, limits, platform or here())
         tree = into / "tree"
         artefacts, left = await anyio.to_thread.run_sync(_unpacked, artefacts, into / "fetched", tree, limits)
@@ -106,9 +106,20 @@ async def acquire(
     else:
         if wanted.path is None or not wanted.path.exists():
             raise SubjectError(f"{wanted.text!r} is not there.")
+        await anyio.to_thread.run_sync(_emptied, into)
         tree, left = await anyio.to_thread.run_sync(_local, wanted, into, limits)
         unread += left
     return await anyio.to_thread.run_sync(_described, subject, dossier, tree, listed, artefacts, unread, limits)
+
+
+def _emptied(into: Path) -> None:
+    """Makes room for a subject: what an earlier attempt left is of no use, and may be of another version."""
+    try:
+        for name in ("fetched", "tree"):
+            shutil.rmtree(into / name, ignore_errors=True)
+        (into / "fetched").mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise DossierError(f"{into} can't be used: {error.strerror}.", "Name another folder.") from None
 
 
 async def _fetched(

@@ -41,6 +41,8 @@ class Limits:
     max_decoding_states: int = 96
     """Combinations of encodings that are tried on one literal."""
     max_decoding_layers: int = 4
+    max_tables: int = 200
+    """Encoded tables that are told of one text, and other findings of their kind in all."""
     max_places: int = 8
     """Pieces of evidence that one finding names; the inventory counts them all."""
     max_inventory: int = 5_000

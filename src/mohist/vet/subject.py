@@ -24,6 +24,8 @@ _TWO_WORDS: dict[tuple[str, str], Literal["npm", "pypi"]] = {("npm", "exec"): "n
 _OF_PACKAGE = ("--package", "-p", "--from", "--spec")
 """Options of launchers whose value is the package."""
 SKILL_FILE = "SKILL.md"
+_ROOT_FILES = ("package.json", "pyproject.toml")
+_ROOT_LEVELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,13 @@ def _server(text: str, arguments: Sequence[str], cwd: Path, search_path: str | N
     path = script or Path(program)
     if not path.is_file():
         raise SubjectError(f"The server's program {argv[0]!r} was not found.", "Name it by its path.")
-    return Subject("server", named, path.name, path=path.resolve(), argv=argv)
+    path = path.resolve()
+    # A script is a part of its package: what it loads lies beside it.
+    root = next(
+        (folder for folder in path.parents[:_ROOT_LEVELS] if any((folder / name).is_file() for name in _ROOT_FILES)),
+        path,
+    )
+    return Subject("server", named, path.name, path=root, argv=argv)
 
 
 def _package(argv: Sequence[str]) -> Subject | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -182,8 +183,12 @@ def _between(data: bytes, spans: list[tuple[int, int]]) -> str:
 
 
 def _in_table(literals: list[_One], one: _One) -> bool:
-    near = [other for other in literals if abs(other.start - one.start) <= _TABLE_BYTES]
-    return len(near) >= _TABLE_LITERALS
+    low = bisect_left(literals, one.start - _TABLE_BYTES, key=_start)
+    return bisect_left(literals, one.start + _TABLE_BYTES, key=_start) - low >= _TABLE_LITERALS
+
+
+def _start(one: _One) -> int:
+    return one.start
 
 
 def _one(match: re.Match[bytes]) -> _One | None:

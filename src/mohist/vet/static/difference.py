@@ -41,18 +41,21 @@ def hidden(data: bytes) -> Iterator[tuple[int, Decoded]]:
 
     array = np.frombuffer(data, dtype=np.uint8)
     differences = (array[:-1] ^ array[1:]).tobytes()
-    done: list[tuple[int, int, int]] = []
+    told: set[tuple[int, int]] = set()
     for first, pattern in _patterns():
         at = differences.find(pattern)
+        done: dict[int, int] = {}
         while at >= 0:
             key = data[at] ^ first
-            if key and not any(start <= at < end and key == other for start, end, other in done):
+            if key and at >= done.get(key, 0):
                 start, end = _extent(data, at, key, len(pattern) + 1)
-                done.append((start, end, key))
+                done[key] = end
                 for low, high in ((start, end), *_within_quotes(data, at, start, end)):
                     found = _judged(data[low:high], key) or _zones(data[low:high], at - low, key)
                     if found is not None:
-                        yield low, found
+                        if (low, key) not in told:
+                            told.add((low, key))
+                            yield low, found
                         break
             at = differences.find(pattern, at + len(pattern))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mohist.vet.dossier import Dossier, Record
+from mohist.vet.dossier import Dossier, Record, Unread
 from mohist.vet.evidence import Evidence, printable
 from mohist.vet.finding import Finding, ranked
 from mohist.vet.limit import DEFAULT, Limits
@@ -24,6 +24,7 @@ _FLOWING = frozenset(("time-zone", "locale", "host-name", "endpoint", "proxy", "
 _FILE = re.compile(
     r"(?i)\.(?:tgz|tar\.\w{2,4}|zip|exe|msi|dmg|pkg|deb|rpm|whl|vsix|node|wasm|so|dll|dylib|sh|ps1|AppImage)(?:[?#]|\Z)|/releases/download/"
 )
+_FINDINGS_TIMES = 5
 _READ_HERE = "Search the files named as evidence at the bytes given."
 
 
@@ -49,7 +50,7 @@ def examine(tree: Path, subject: str = "", dossier: Dossier | None = None, limit
     findings = ranked([*reading.findings(), *_walked(walk.seen)])
     if dossier is not None:
         facts = {**reading.inventory(), **_inventory(walk.seen)}
-        dossier.write(Record("static", subject or str(tree), facts, findings, tuple(walk.seen.unread)))
+        dossier.write(Record("static", subject or str(tree), facts, findings, (*walk.seen.unread, *reading.unread)))
     return list(findings)
 
 
@@ -83,6 +84,7 @@ class Reading:
         self._zones = Tally(limits.max_places, limits.max_inventory)
         self._odd = Tally(limits.max_places, limits.max_inventory)
         self._points: dict[int, int] = {}
+        self.unread: list[Unread] = []
 
     def read(self, text: Text) -> None:
         """Reads one text."""
@@ -93,7 +95,10 @@ class Reading:
             if named.form != "name":
                 self._endpoints.add(printable(named.endpoint, 200), text.where, None)
         places: list[_Place] = []
-        for one in table.tables(text, self._limits):
+        for number, one in enumerate(table.tables(text, self._limits)):
+            if number >= self._limits.max_tables:
+                self.unread.append(Unread(text.where, f"holds more than {number} encoded tables; others are not told"))
+                break
             found = table.finding(text, one)
             self._keep(found)
             places.append(_Place(one.start, one.end, f"decodes {one.decoded.meaning.kind}"))
@@ -141,7 +146,11 @@ class Reading:
         """The same literal in several files is told once, with its places."""
         key = (finding.rule, finding.severity, dict(finding.evidence[0].facts).get("decodes to", finding.what))
         known = self._found.get(key)
-        if known is None:
+        if known is None and len(self._found) >= _FINDINGS_TIMES * self._limits.max_tables:
+            self.unread.append(
+                Unread(finding.evidence[0].where, "holds more of what was told of others, which is not told again")
+            )
+        elif known is None:
             self._found[key] = finding
         elif len(known.evidence) < self._limits.max_places:
             self._found[key] = Finding(
