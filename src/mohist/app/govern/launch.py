@@ -22,13 +22,13 @@ from mohist.app.govern.account import Account
 from mohist.app.govern.client import Client, find, named, unknown
 from mohist.app.govern.diary import Diary
 from mohist.app.govern.home import open_home
-from mohist.app.govern.hush import hushed
 from mohist.app.govern.identity import put_identity
 from mohist.app.govern.inlet import Inlet
 from mohist.app.govern.installation import Installation, locate
 from mohist.app.govern.order import Governed, Judge, Order, Use
 from mohist.app.govern.outfit import Outfit, Place, outfit, put
 from mohist.app.govern.pipe import Pipes
+from mohist.app.govern.screen import Screen
 from mohist.app.govern.setting import describe
 from mohist.app.govern.sitting import in_pipes, in_terminal
 from mohist.app.govern.standing import judged, obeyed
@@ -86,9 +86,10 @@ async def govern(
     paths, clock = StatePaths.from_env(env), SystemClock()
     wares = await anyio.to_thread.run_sync(_wares, order, env, paths, RandomIds(clock).new("govern"))
     client, config, run_id, project = wares.client, wares.config, wares.run_id, wares.root.name
-    account, lost, warnings = Account(), 0, list[str]()
+    account, lost = Account(), 0
     async with AsyncExitStack() as stack:
-        evidence = open_evidence(paths.home, config.ledger, env, tell)
+        screen = stack.enter_context(Screen(tell))
+        evidence = open_evidence(paths.home, config.ledger, env, screen.say)
         if evidence is not None:
             stack.push_async_callback(anyio.to_thread.run_sync, evidence.close)
         diary = Diary(evidence, run_id, project)
@@ -98,10 +99,10 @@ async def govern(
             nonlocal lost
             lost = await way.close()
 
+        stack.push_async_callback(close)
         use = Use(client, wares.installation, Path(order.command[0]).name, way.model, wares.root)
         standing = await anyio.to_thread.run_sync(judged, judge, use, diary)
         await anyio.to_thread.run_sync(way.begin)
-        stack.push_async_callback(close)
         settings = obeyed(client, wares.root, order.cwd.resolve(), paths, trust=order.trust_settings)
         home = stack.enter_context(open_home(order.home, paths.home, run_id))
         suit = outfit(client, Place(URL, wares.key, way.model, HOME))
@@ -117,9 +118,9 @@ async def govern(
         await anyio.to_thread.run_sync(diary.begin, said.entry, list(order.command))
         for line in (said.line, settings.line(client), f"register: {standing.text}" if standing.text else ""):
             if line:
-                tell(line)
+                screen.say(line)
         began_s = clock.monotonic_s()
-        stack.enter_context(hushed(warnings))
+        screen.lend()
         async with Fence(judge_network, tally.take) as fence:
             profile = _profile(wares, suit, home, fence, settings.hidden)
             ended, stopped = await _run(wares, suit, profile, paths, env)
@@ -132,7 +133,7 @@ async def govern(
     lines = telling.table(account, tally, HOST, ended.code, ended.denied or "")
     if lost:
         lines = (*lines, f"govern: the usage of {lost} call(s) could not be written down")
-    return Governed(code, ended.code, whole, (*warnings, *lines))
+    return Governed(code, ended.code, whole, lines)
 
 
 def _wares(order: Order, env: Mapping[str, str], paths: StatePaths, run_id: str) -> _Wares:
