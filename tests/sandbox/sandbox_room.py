@@ -31,7 +31,7 @@ os.chdir(sys.argv[1])
 os.setgroups([])
 os.setresgid(NOBODY, NOBODY, NOBODY)
 os.setresuid(NOBODY, NOBODY, NOBODY)
-os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[2:]])
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """.replace("NOBODY", str(NOBODY))
 
 
@@ -51,6 +51,15 @@ def host_git(folder: Path, *args: str) -> str:
 
 def run_as_nobody(folder: Path, project: Path, pytest_arguments: list[str]) -> None:
     """Runs pytest as a user without any rights; `folder` is that user's, `project` is shown."""
+    done = as_nobody(folder, project, ["-m", "pytest", *pytest_arguments])
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+
+
+def as_nobody(
+    folder: Path, project: Path, arguments: list[str], timeout_s: float = 110
+) -> subprocess.CompletedProcess[str]:
+    """Runs this interpreter as a user without any rights."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -58,9 +67,7 @@ def run_as_nobody(folder: Path, project: Path, pytest_arguments: list[str]) -> N
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", _DRIVER, str(project), *pytest_arguments],
-        env=environment, capture_output=True, text=True, timeout=110,
+    return subprocess.run(
+        [sys.executable, "-c", _DRIVER, str(project), *arguments],
+        env=environment, capture_output=True, text=True, timeout=timeout_s,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout

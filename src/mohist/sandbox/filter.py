@@ -110,9 +110,14 @@ _MODE_CALLS: Final[dict[str, tuple[tuple[int | None, int | None], int]]] = {
     "fchmod": ((91, 52), 1),
     "fchmodat": ((268, 53), 2),
     "fchmodat2": ((452, 452), 2),
+}
+# The same, and no device files: without a capability a program can only make the one that is an overlay's whiteout, which
+# would hide a file from whoever lays the workspace over something.
+_NODE_CALLS: Final[dict[str, tuple[tuple[int | None, int | None], int]]] = {
     "mknod": ((133, None), 1),
     "mknodat": ((259, 33), 2),
 }
+_DEVICE: Final = 0o020000  # of S_IFCHR and S_IFBLK, and of no other kind that mknod makes
 # name: numbers, index of the flags argument; the mode follows it and means something only when a file is made.
 _OPEN_CALLS: Final[dict[str, tuple[tuple[int | None, int | None], int]]] = {
     "open": ((2, None), 1),
@@ -189,6 +194,8 @@ def build_filter(machine: str, *, debuggers: bool = False, namespaces: bool = Tr
         code += _on(numbers[column], [_refuse(errno.ENOSYS)])
     for numbers, index in _MODE_CALLS.values():
         code += _on(numbers[column], _refuse_bits(index, _SETUID_OR_SETGID))
+    for numbers, index in _NODE_CALLS.values():
+        code += _on(numbers[column], _refuse_bits(index, _SETUID_OR_SETGID | _DEVICE))
     for numbers, index in _OPEN_CALLS.values():
         mode_rule = _refuse_bits(index + 1, _SETUID_OR_SETGID)
         code += _on(numbers[column], [_load(index), (_JSET, 1, 0, _CREATING), _return(ALLOW), *mode_rule])
