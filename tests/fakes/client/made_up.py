@@ -398,8 +398,9 @@ def main(name):
     request = next(steps)
     while True:
         pause_s, headers, body = request
-        if pause_s:
-            time.sleep(pause_s)
+        until_s = time.monotonic() + pause_s
+        while time.monotonic() < until_s:
+            time.sleep(0.001)
         target = f"/{path}v1/messages" if address[0] == host else f"http://{where}/{path}v1/messages"
         lines = [
             f"POST {target} HTTP/1.1",
