@@ -16,10 +16,10 @@ import anyio.to_thread
 from mohist import __version__
 from mohist.app.vet.install import Installed, install
 from mohist.app.vet.order import RUN_LIMIT_S, RUN_STEPS, Order
-from mohist.app.vet.recipe import Ways, ways
+from mohist.app.vet.recipe import Ways, server, ways
 from mohist.base import StatePaths
 from mohist.sandbox import Bubblewrap, Limits
-from mohist.vet import Dossier, Evidence, Finding, Record, Subject, SubjectError, acquire, examine, parse
+from mohist.vet import Dossier, Evidence, Finding, Record, Subject, SubjectError, Unread, acquire, examine, parse
 from mohist.vet.account import Account, gather
 from mohist.vet.behaviour.behave import behave
 from mohist.vet.behaviour.differ import differ
@@ -33,6 +33,8 @@ Progress = Callable[[str, int, int], None]
 LIMITS = Limits(memory_bytes=16 * 1024**3, processes=4096, file_bytes=4 * 1024**3, open_files=65_536, cpu_s=1800)
 """On each run of a subject: coding clients are large programs."""
 _RUNNING = ("behave", "differ", "repository")
+_SERVER_S = 20.0
+"""A server that waits for a client is watched for as long."""
 _MORE_VALUES = 2
 """Hosts and zones found inside a subject that are varied besides; each costs a few runs."""
 
@@ -118,6 +120,9 @@ async def _static_steps(desk: _Desk) -> None:
 
 async def _running_steps(desk: _Desk) -> None:
     order = desk.order
+    if desk.subject.kind == "server" and not order.command:
+        await _serve(desk)
+        return
     try:
         known, installed = await _ready(desk)
     except SubjectError as error:
@@ -159,6 +164,35 @@ async def _running_steps(desk: _Desk) -> None:
             zones=(*order.zones, *zones),
             **limited,
         )
+
+
+async def _serve(desk: _Desk) -> None:
+    """A server is started and watched; it asks no model, so there are no requests to compare."""
+    order, subject = desk.order, desk.subject
+    if "behave" not in order.steps:
+        return
+    program, installed = None, None
+    if subject.package is not None:
+        desk.progress("installing", 0, 1)
+        installed = await install(
+            desk.sandbox, subject.package, desk.programs, desk.folder / "package", desk.env, desk.home
+        )
+        program = installed.program
+    shown = await anyio.to_thread.run_sync(server, order, desk.env, subject.argv, program)
+    record = await behave(
+        desk.sandbox,
+        desk.folder / "runs",
+        [("started", shown)],
+        desk.dossier,
+        subject=subject.text,
+        repeat=desk.repeat("behave"),
+        limit_s=min(order.run_limit_s, _SERVER_S),
+        progress=desk.progress,
+    )
+    left = [one for one in record.unread if not one.where.startswith("the run")]
+    left.append(Unread("its tools", "were not called: it was started with nobody who speaks to it"))
+    record = replace(record, unread=tuple(left))
+    desk.dossier.write(record if installed is None else _with_installing(record, installed, desk.repeat("behave")))
 
 
 async def _ready(desk: _Desk) -> tuple[Ways, Installed | None]:

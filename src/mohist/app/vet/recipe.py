@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,32 @@ def ways(order: Order, env: Mapping[str, str], program: Path | None = None, pack
         package or installation.package,
         installation.version,
     )
+
+
+def server(order: Order, env: Mapping[str, str], argv: Sequence[str], program: Path | None) -> Recipe:
+    """How a server's command is started.
+
+    Args:
+        order: for its folder.
+        env: PATH, and where toolchains are.
+        argv: the command as it was named.
+        program: what was installed for it in place of a launcher; None: the command's own.
+
+    Raises:
+        ConfigError: there is no such program.
+    """
+    rest, besides = _shown(list(argv[1:]) if program is None else _after_package(argv), order, env)
+    installation = locate(str(program) if program else argv[0], env, order.cwd)
+    readable = tuple(dict.fromkeys((*_readable(installation, env), *besides)))
+    return Recipe("server", "openai-chat", (str(installation.program), *rest), readable=readable)
+
+
+def _after_package(argv: Sequence[str]) -> list[str]:
+    """A launcher's words behind the package's name: they are the program's own."""
+    for at, word in enumerate(argv[1:], 1):
+        if not word.startswith("-") and word not in ("exec", "x", "dlx", "run", "tool"):
+            return list(argv[at + 1 :])
+    return []
 
 
 def _client(order: Order, name: str, package: str) -> Client:
