@@ -156,6 +156,11 @@ def test_random_bytes_are_no_table(seed: int, size: int) -> None:
         '["81f0","\\u212B\\u2030\\u266F\\u266D\\u266A\\u2020\\u2021\\xB6"]',
         '"sha512-' + base64.b64encode(bytes(range(64))).decode() + '"',
         '"data:image/png;base64,' + base64.b64encode(random.Random(5).randbytes(900)).decode() + '"',
+        string(
+            base64.b64encode(
+                bytes(ord(letter) ^ 0x75 for letter in "tuuutuuuuusutuuuvutq, uuuwutuvutq, utuwutuvutq, uwuwut")
+            )
+        ),
         "[0,1,1,2,3,5,8,13,21,34,55,89,144,233]",
         '"\\x1b[31mhttps://service.net/path\\x1b[0m"',
     ],

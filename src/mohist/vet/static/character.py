@@ -34,6 +34,7 @@ _CHOICE_BYTES = 200
 _TABLE_LITERALS = 10
 """So many strings of one character beyond ASCII next to each other are a table."""
 _TABLE_BYTES = 600
+_DECISIONS_MOST = 1
 _BETWEEN = re.compile(rb"[?:]|\breturn\b|\belse\b|\bif\b|\|\||&&")
 _TURNED = re.compile(rb"\.?replace(?:All)?\(|\.test\(|\.match\(|ndexOf\(|\.includes\(|startsWith")
 """Where one character is turned into another, or looked for."""
@@ -153,6 +154,8 @@ def _choices(data: bytes) -> Iterator[Odd]:
         if not between:
             continue
         done = end
+        if plain == " " and _is_chain(data[start:end]):
+            continue
         yield Odd("choice" if between == "decided" else "variants", start, end, points)
 
 
@@ -180,6 +183,11 @@ def _between(data: bytes, spans: list[tuple[int, int]]) -> str:
     ):
         return "listed"
     return ""
+
+
+def _is_chain(data: bytes) -> bool:
+    """Whether a stretch decides again and again: widths of blanks by size, escapes by letter."""
+    return data.count(b"?") > _DECISIONS_MOST or len(re.findall(rb"\bcase\b", data)) > _DECISIONS_MOST
 
 
 def _in_table(literals: list[_One], one: _One) -> bool:

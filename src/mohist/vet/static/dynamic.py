@@ -22,7 +22,7 @@ class Way:
     certainty: Certainty
     searches: tuple[tuple[bytes, str], ...]
     """A word to find, and the expression around it that must fit."""
-    languages: tuple[str, ...] = ("javascript", "python", "shell")
+    languages: tuple[str, ...] = ("javascript", "python", "shell", "instruction")
 
 
 _DECODES = r"(?:\w+\.)*(?:atob\(|Buffer\.from\(|b64decode\(|zlib\.decompress\(|marshal\.loads\(|codecs\.decode\(|bytes\.fromhex\(|unhexlify\(|__import__\(\s*['\"](?:base64|zlib|marshal)|String\.fromCharCode\(|fromCodePoint\()"

@@ -22,9 +22,9 @@ _NUMBERED = re.compile(rb"""["'`/@]((?:\d{1,3}\.){3}\d{1,3})(:\d{2,5})?(?=["'`/]
 _SCHEME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+"
 # What a bare name in a string must end in: keys of settings and of translations ("language.de") are written like names.
 _NAMED = frozenset(
-    ("com", "net", "org", "edu", "gov", "io", "ai", "dev", "app", "cloud", "co", "cn", "ru", "jp", "kr", "in", "de", "fr", "uk", "us", "eu", "nl", "br", "tw", "hk", "sg", "internal", "corp", "lan")
+    ("com", "net", "org", "edu", "gov", "io", "ai", "dev", "cloud", "cn", "ru", "jp", "kr", "de", "fr", "uk", "eu", "nl", "br", "tw", "hk", "sg", "internal", "corp", "lan")
 )  # fmt: skip
-_TWO_LABELS = frozenset(("com", "net", "org", "edu", "gov", "io", "ai", "dev", "cn", "ru"))
+_TWO_LABELS = frozenset(("com", "net", "org", "edu", "gov", "io", "ai", "dev", "cn"))
 _RESERVED = ("example", "test", "invalid", "localhost")
 _RESERVED_NAMES = frozenset(("example.com", "example.org", "example.net"))
 """RFC 2606: names of examples, which nobody can have."""

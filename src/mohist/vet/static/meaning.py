@@ -57,6 +57,7 @@ _LIST_OF_WORDS = re.compile(
     r"[a-z0-9][a-z0-9_-]{2,23}(?:([,;|\n ])[a-z0-9][a-z0-9_-]{2,23})(?:\1[a-z0-9][a-z0-9_-]{2,23}){2,}"
 )
 _LIST_MIN_CHARS = 24
+_LETTERS_MIN = 11
 _COVERED = 0.6
 """Share of a list's characters, separators apart, that must be of its kind."""
 _ALONE_MIN_CHARS = 7
@@ -157,6 +158,9 @@ def _words(text: str) -> tuple[str, ...]:
     """The words of a list of words; empty: it is none."""
     words = _LIST.split(text)
     if len(text) < _LIST_MIN_CHARS or not _LIST_OF_WORDS.fullmatch(text):
+        return ()
+    # Bytes of a binary format, few of which are in use, become words of few letters under some key.
+    if len({*text}) < _LETTERS_MIN:
         return ()
     spoken = sum(any(letter in "aeiou" for letter in word) for word in words)
     vowels = sum(letter in "aeiou" for letter in text) / len(text)

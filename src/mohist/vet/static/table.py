@@ -34,7 +34,8 @@ class Table:
 
 def tables(text: Text, limits: Limits) -> Iterator[Table]:
     """Every encoded table of a text: literals of programs and data decoded by search; in any file text under a key."""
-    if text.language not in ("native", "prose"):
+    # Prose as well: an interpreter loads a program by any name.
+    if text.language != "native":
         done: set[tuple[bytes, ...]] = set()
         covered: list[tuple[int, int]] = []
         for candidate in candidates(text.data, limits.max_candidate_bytes):

@@ -9,13 +9,14 @@ from typing import Literal
 
 from mohist.vet.evidence import Evidence, printable
 
-Language = Literal["javascript", "python", "shell", "data", "prose", "native"]
+Language = Literal["javascript", "python", "shell", "instruction", "data", "prose", "native"]
+"""`instruction`: prose that a model is told to follow, which is as good as a program."""
 
 _ENDINGS: dict[str, Language] = {
     **dict.fromkeys(("js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx"), "javascript"),
     **dict.fromkeys(("py", "pyw", "pth"), "python"),
     **dict.fromkeys(("sh", "bash", "zsh", "fish", "ps1", "bat", "cmd", "rb", "pl", "lua", "php", "go", "rs", "java", "kt", "swift"), "shell"),
-    **dict.fromkeys(("md", "markdown", "mdc", "rst", "txt", "html", "htm", "css", "svg", "license", "po"), "prose"),
+    **dict.fromkeys(("md", "markdown", "rst", "txt", "html", "htm", "css", "svg", "license", "po"), "prose"),
 }  # fmt: skip
 _PROSE_NAMES = frozenset(
     (
@@ -32,6 +33,9 @@ _PROSE_NAMES = frozenset(
         "record",
     )
 )
+_INSTRUCTIONS = frozenset(
+    ("skill.md", "agents.md", "claude.md", "gemini.md", "qwen.md", ".cursorrules", ".windsurfrules", ".clinerules")
+)
 _AROUND_CHARS = 60
 
 
@@ -40,6 +44,8 @@ def language_of(where: str, head: bytes) -> Language:
     name = PurePosixPath(where).name.lower()
     if name.endswith((".d.ts", ".d.mts", ".d.cts")):
         return "prose"
+    if name in _INSTRUCTIONS or name.endswith(".mdc"):
+        return "instruction"
     known = _ENDINGS.get(name.rpartition(".")[2]) if "." in name else None
     if known is not None:
         return known

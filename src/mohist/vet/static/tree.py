@@ -14,7 +14,7 @@ from mohist.vet.dossier import Unread
 from mohist.vet.errors import UnpackError
 from mohist.vet.limit import Limits
 from mohist.vet.native import Bytes, Native, embedded, identify, packed
-from mohist.vet.static.text import Text, language_of
+from mohist.vet.static.text import Language, Text, language_of
 from mohist.vet.unpack import Unpacker, is_archive, is_closed_archive
 
 INSIDE = "!"
@@ -54,7 +54,7 @@ class Walked:
     """Where, and what it leads to."""
     unread: list[Unread] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of a content -> where it was first found."""
+    """Language and SHA-256 of a content -> where it was first found."""
 
 
 class Walk:
@@ -112,19 +112,26 @@ class Walk:
                 return
             with path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                if digest in self.seen.digests:
-                    self.seen.repeated += 1
-                    return
-                self.seen.digests[digest] = where
                 stream.seek(0)
                 head = stream.read(_HEAD_BYTES)
                 stream.seek(0)
+                if self._seen(digest, language_of(where, head), where):
+                    return
                 if is_archive(head) or is_closed_archive(head):
                     yield from self._archive(path, where, head, layers)
                 elif size:
                     yield from self._content(stream, where, head, size)
         except OSError as error:
             self.seen.unread.append(Unread(where, f"can't be read ({error.strerror})"))
+
+    def _seen(self, digest: str, language: Language, where: str) -> bool:
+        """Whether a content was read before, as what it is here: under a name of prose less is looked for."""
+        key = f"{language} {digest}"
+        if key in self.seen.digests:
+            self.seen.repeated += 1
+            return True
+        self.seen.digests[key] = where
+        return False
 
     def _archive(self, path: Path, where: str, head: bytes, layers: int) -> Iterator[Text]:
         if is_closed_archive(head):
@@ -180,10 +187,8 @@ class Walk:
         self.seen.files += 1
         data = mapped[start : min(end, start + self._limits.max_text_bytes)]
         digest = hashlib.sha256(data).hexdigest()
-        if digest in self.seen.digests:
-            self.seen.repeated += 1
+        if self._seen(digest, language_of(where, data), where):
             return
-        self.seen.digests[digest] = where
         if end - start > len(data):
             self.seen.unread.append(Unread(where, f"was looked at up to byte {len(data)}"))
         native = identify(data[:_HEAD_BYTES])
