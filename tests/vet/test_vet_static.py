@@ -255,7 +255,7 @@ def test_what_is_in_archives_is_read_once_and_with_its_way_there(tmp_path: Path)
 
 def test_a_copy_under_a_name_of_prose_does_not_hide_the_program(tmp_path: Path) -> None:
     findings = examine(tree(tmp_path, {"A.md": MECHANISM, "cli.js": MECHANISM}))
-    assert by_rule(findings, "static/encoded-hosts").evidence[0].where == "cli.js"
+    assert by_rule(findings, "static/fact-and-characters").evidence[0].where == "cli.js"
 
 
 def test_a_table_is_found_under_a_name_of_prose_too(tmp_path: Path) -> None:
