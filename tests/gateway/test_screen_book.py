@@ -12,11 +12,12 @@ import pytest
 from gateway_call import until
 from prometheus_client import CollectorRegistry, generate_latest
 
+from fakes.clock import FakeClock
 from mohist.base import MohistError, SystemClock
 from mohist.gateway.address import Address, file_address
 from mohist.gateway.errors import ConflictError, NotThereError, StoreError
 from mohist.gateway.screen.archive import Archive, Release
-from mohist.gateway.screen.book import MAX_WAITING, Book
+from mohist.gateway.screen.book import MAX_OF_KEY, MAX_WAITING, TURN_S, Book
 from mohist.gateway.screen.metric import GuardMetrics
 from mohist.gateway.screen.note import Noted
 
@@ -175,7 +176,7 @@ def test_what_the_database_can_not_take_waits_and_what_is_too_much_is_counted(tm
 
     one = Book(open_it, SystemClock(), file=tmp_path / "none.db", poll_s=0.01)
     one.start()
-    one.take([noted(call_id=str(number)) for number in range(MAX_WAITING + 5)])
+    one.take([noted(call_id=str(number), key_id=f"key-{number % 8}") for number in range(MAX_WAITING + 5)])
     until(lambda: bool(one.trouble))
     assert one.lost == 5
     registry = CollectorRegistry()
@@ -191,6 +192,28 @@ def test_what_the_database_can_not_take_waits_and_what_is_too_much_is_counted(tm
     with Archive(address) as archive:
         [count] = archive.counts("rule", 0)
         assert count.findings == MAX_WAITING
+
+
+def test_what_one_key_brings_too_much_of_is_counted_and_said_once_and_others_are_written_down(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    one = Book(partial(Archive, file_address(tmp_path / "gateway.db")), clock, poll_s=0.01)
+    one.start()
+    for call in range(2):
+        one.take([noted(call_id=f"{call}-{number}", alarm=True) for number in range(MAX_OF_KEY - 1)])
+    one.take([noted(key_id="key-2")])
+    assert one.lost == MAX_OF_KEY - 2
+    assert sum(one.counted().values()) == 2 * MAX_OF_KEY - 1
+    assert caplog.messages.count("more findings of the guard in calls by key key-1 than are written down") == 1
+    assert len(caplog.messages) == MAX_OF_KEY + 1
+    clock.advance(TURN_S)
+    one.take([NOTED])
+    assert one.lost == MAX_OF_KEY - 2
+    one.stop()
+    with Archive(file_address(tmp_path / "gateway.db")) as archive:
+        [count] = archive.counts("rule", 0)
+    assert count.findings == MAX_OF_KEY + 2
 
 
 def test_a_process_without_findings_opens_no_database_and_knows_the_releases(tmp_path: Path) -> None:

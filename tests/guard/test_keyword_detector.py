@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from mohist.guard import CERTAIN, Block, Hit, View
+from mohist.guard import CERTAIN, Block, GuardLimitError, Hit, View
 from mohist.guard.block import Source
-from mohist.guard.keyword import BLOCKING, MASKING, keyword_detector
+from mohist.guard.keyword import BLOCKING, MASKING, detector, keyword_detector
 from mohist.guard.matcher import build_matcher
 
 DETECTOR = keyword_detector()
@@ -168,3 +168,11 @@ def test_a_value_met_under_two_keys_is_one_hit() -> None:
 def test_text_that_no_pattern_was_made_for_is_read_without_an_error() -> None:
     for text in ('password="', "password='\\", "key: \\\n", "pwd=\ud800\udfff", "token:\u202e x", "secret=" + "\\" * 5000, "auth(" * 500, "basic \t", "--token"):  # fmt: skip
         hits(text)
+
+
+def test_more_values_than_can_be_judged_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "JUDGED_MAX", 2)
+    lines = [f'password = "x9Kd83k{number}HqzP4"' for number in range(3)]
+    assert len(hits("\n".join(lines[:2]))) == 2
+    with pytest.raises(GuardLimitError, match="More than 2 values"):
+        hits("\n".join(lines))

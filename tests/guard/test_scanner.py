@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.scanning import BrokenMatcher, Finder, SlowMatcher
-from mohist.guard import Block, Finding, GuardError, Limits, Scanner, keyed
+from mohist.guard import Block, Finding, GuardError, GuardLimitError, Limits, Scanner, keyed
 from mohist.guard.merge import merged
 
 TOKEN = "tkn_" + "a1" * 10
@@ -168,3 +168,29 @@ def test_merging_loses_no_character_and_leaves_no_overlap(spans: list[tuple[int,
         assert sorted(covered) == sorted(
             {at for one in given_ if one.data_class[0] == kind for at in range(one.start, one.end)}
         )
+
+
+def test_more_findings_than_may_be_in_one_call_are_an_error() -> None:
+    limits = Limits(max_findings=3)
+    texts = [Block(f"{TOKEN}{number}") for number in range(4)]
+    engine = scanner(Finder(r"tkn_\w+"), limits=limits)
+    assert sum(len(found.findings) for found in engine.scan(texts[:3])) == 3
+    with pytest.raises(GuardLimitError, match="More than 3 findings"):
+        engine.scan(texts)
+    with pytest.raises(GuardLimitError, match="More than 3 findings"):
+        scanner(Finder(r"tkn_\w+"), limits=limits).scan([Block(" ".join(f"{TOKEN}{number}" for number in range(4)))])
+
+
+def test_more_places_to_judge_than_may_be_in_one_call_are_an_error_before_any_is_judged() -> None:
+    finder = Finder(r"tkn_\w+")
+    engine = scanner(finder, limits=Limits(max_matches=3))
+    engine.scan([Block(f"{TOKEN} {TOKEN} {TOKEN}")])
+    asked = len(finder.asked)
+    with pytest.raises(GuardLimitError, match="More than 3 places"):
+        engine.scan([Block(f"{TOKEN} {TOKEN}"), Block(f"{TOKEN} x {TOKEN}")])
+    assert len(finder.asked) == asked + 1
+
+
+def test_a_call_that_takes_too_long_is_an_error() -> None:
+    with pytest.raises(GuardLimitError, match="took more than 0 ms"):
+        scanner(Finder(r"tkn_\w+"), limits=Limits(max_call_ms=0)).scan([Block("text"), Block("more")])

@@ -18,6 +18,13 @@ class Limits:
     max_view_bytes: int = 16 * 1024 * 1024
     """Of all that is decoded from one block, besides `max_view_times` its length; also what a compressed text may become."""
     max_view_times: int = 8
+    max_matches: int = 100_000
+    """Places in the texts of one call, or in one piece of a file, that a detector has to judge."""
+    max_findings: int = 10_000
+    """In the same; nobody reads more, and each is ruled on, masked and recorded."""
+    max_call_ms: int = 20_000
+    """Of the processor's time for the texts of one call, or for one piece of a file, from when as much has gone by on the clock; what
+    takes longer was made to. Looked at between one reading of a text and the next."""
     cache_entries: int = 65_536
     """Blocks whose findings are kept."""
     cache_bytes: int = 32 * 1024 * 1024

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from time import perf_counter_ns, thread_time_ns
 
 from mohist.guard.block import Block
 from mohist.guard.cache import Cache, Key
 from mohist.guard.detector import Detector, Matcher
+from mohist.guard.errors import GuardLimitError
 from mohist.guard.finding import Digest, Finding, Found, shown
 from mohist.guard.limit import DEFAULT, Limits
 from mohist.guard.merge import merged
@@ -17,6 +19,55 @@ TOO_DEEP = "reading.too-deep"
 """The rule of a finding that says: here is an encoding within more encodings than are undone."""
 UNREAD = "unread.nested"
 """Its data class."""
+
+
+class _Room:
+    """What the texts of one call may still hold."""
+
+    __slots__ = ("_limits", "_until_ns", "_worked_until_ns", "findings", "matches")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._until_ns = perf_counter_ns() + limits.max_call_ms * 1_000_000
+        self._worked_until_ns: int | None = None
+        self.findings = limits.max_findings
+        self.matches = limits.max_matches
+
+    def take_matches(self, count: int) -> None:
+        """Raises GuardLimitError: there are more than may be."""
+        self.matches -= count
+        if self.matches < 0:
+            raise GuardLimitError(
+                f"More than {self._limits.max_matches} places would have to be judged.",
+                "Send it in smaller parts, or raise guard.limits.max_matches.",
+            )
+
+    def check_time(self) -> None:
+        """Raises GuardLimitError: it took too long."""
+        if perf_counter_ns() <= self._until_ns:
+            return
+        # Asking for the thread's own time takes a call of the system, and is begun only where time on the clock is up.
+        now_ns = thread_time_ns()
+        if self._worked_until_ns is None:
+            self._worked_until_ns = now_ns + self._limits.max_call_ms * 1_000_000
+        elif now_ns > self._worked_until_ns:
+            raise GuardLimitError(
+                f"Looking took more than {self._limits.max_call_ms} ms of the processor's time.",
+                "Send it in smaller parts, or raise guard.limits.max_call_ms.",
+            )
+
+    def take_findings(self, count: int) -> None:
+        """Raises GuardLimitError: there are more than may be."""
+        self.findings -= count
+        if self.findings < 0:
+            raise self.too_many_findings()
+
+    def too_many_findings(self) -> GuardLimitError:
+        """Says so."""
+        return GuardLimitError(
+            f"More than {self._limits.max_findings} findings.",
+            "Send it in smaller parts, or raise guard.limits.max_findings.",
+        )
 
 
 class Scanner:
@@ -57,11 +108,14 @@ class Scanner:
         known = self._cache.look_up(keys)
         new: dict[Key, tuple[Finding, ...]] = {}
         found = []
+        room = _Room(self._limits)
         for block, key, findings in zip(looked_at, keys, known, strict=True):
             if findings is None:
                 findings = new.get(key)
             if findings is None:
-                findings = new[key] = merged(self._block(block))
+                findings = new[key] = merged(self._block(block, room))
+            if findings:
+                room.take_findings(len(findings))
             found.append(Found(block, findings))
         if new:
             self._cache.keep(new.items())
@@ -70,11 +124,14 @@ class Scanner:
     def _version(self) -> tuple[tuple[str, str], ...]:
         return tuple((detector.name, detector.version) for detector in self._detectors)
 
-    def _block(self, block: Block) -> Iterable[Finding]:
+    def _block(self, block: Block, room: _Room) -> Iterable[Finding]:
         reading = readings(block.text, self._limits)
         findings: dict[tuple[str, int, int], Finding] = {}
         for view in reading.views:
+            room.check_time()
             matches = self._matcher.matches(view)
+            if matches:
+                room.take_matches(sum(len(places) for ours in matches.values() for places in ours.values()))
             for detector in self._detectors:
                 ours = matches.get(detector.name, {})
                 if detector.patterns and not ours:
@@ -83,6 +140,8 @@ class Scanner:
                     start, end = view.place(hit.start, hit.end)
                     # The plain reading comes first: what it shows needs no other one.
                     if (hit.rule, start, end) not in findings:
+                        if len(findings) >= room.findings:
+                            raise room.too_many_findings()
                         value = view.text[hit.start : hit.end]
                         findings[hit.rule, start, end] = Finding(
                             detector=detector.name,

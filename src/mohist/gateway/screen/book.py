@@ -2,7 +2,7 @@
 
 `take` touches memory alone. A thread brings what came to the database and reads the releases, about once a second. What the
 database can't take waits, up to a bound; beyond it findings are counted and lost, and the calls go on: what stops a leak is
-the rule, not its record.
+the rule, not its record. So with what one key brings beyond a bound.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 POLL_S: Final = 0.5
 MAX_WAITING: Final = 20_000
 """Findings in memory."""
+MAX_OF_KEY: Final = 5_000
+"""Findings of one key that are written down in a turn of `TURN_S`: whoever has calls stopped over and over fills no disk and no log."""
+TURN_S: Final = 3_600.0
 MAX_SEEN: Final = 50_000
 """Findings of which it is known that they were taken down already."""
 KEEP_DAYS: Final = 90
@@ -80,9 +83,11 @@ class Book:
         self._thread: threading.Thread | None = None
         self._archive: Archive | None = None
         self._tidied_s = float("-inf")
+        self._of_key: dict[str, int] = {}
+        self._turn_ends_s = float("-inf")
         self._counts: dict[Counted, int] = {}
         self.lost = 0
-        """Findings that are in no database and never will be."""
+        """Findings that are counted, but in no database and never will be: of too many, or while it was away."""
         self.trouble = ""
         """What fails; empty when all is well."""
 
@@ -114,6 +119,7 @@ class Book:
         if not noted:
             return
         with self._lock:
+            self._turn()
             for one in noted:
                 counted = (one.direction, one.data_class, one.action, one.mode, str(int(one.alarm)))
                 self._counts[counted] = self._counts.get(counted, 0) + 1
@@ -121,6 +127,14 @@ class Book:
                 if one.action not in _AGAIN and place in self._seen:
                     self._seen.move_to_end(place)
                     continue
+                written = self._of_key.get(one.key_id, 0)
+                if written >= MAX_OF_KEY:
+                    if written == MAX_OF_KEY:
+                        self._of_key[one.key_id] = written + 1
+                        _log.warning("more findings of the guard in calls by key %s than are written down", one.key_id)
+                    self.lost += 1
+                    continue
+                self._of_key[one.key_id] = written + 1
                 self._seen[place] = None
                 if one.alarm:
                     said = (one.direction, one.data_class, one.rule, one.call_id, one.place)
@@ -135,6 +149,12 @@ class Book:
             if not begun:
                 self._begin()
         self._poke.set()
+
+    def _turn(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._turn_ends_s:
+            self._turn_ends_s = now_s + TURN_S
+            self._of_key.clear()
 
     def released(self, digest: str, rule: str) -> str:
         """Who let a value pass for now; empty: nobody."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mohist.guard.block import Block
 from mohist.guard.detector import Hit, Match, Pattern
+from mohist.guard.errors import GuardLimitError
 from mohist.guard.keyword.candidate import Candidate, candidates
 from mohist.guard.keyword.context import Page
 from mohist.guard.keyword.model import MASKING, Model, shipped
@@ -14,6 +15,8 @@ from mohist.guard.keyword.word import DATA_CLASSES
 from mohist.guard.view import View
 
 VALUE_MIN_CHARS = 3
+JUDGED_MAX = 10_000
+"""Of one text, or of `CANDIDATES_MAX` candidates of one, by the whole filter, which takes up to 0.3 ms each; a tree of sources has ten in a MB."""
 CANDIDATES_MAX = 20_000
 """Of one text. Beyond them the counts that span the text would cost more than they say; each is still judged, in turns of so many."""
 
@@ -56,6 +59,10 @@ class KeywordDetector:
         left = [candidate for candidate in chosen if model.worth_judging(candidate)]
         if not left:
             return
+        if len(left) > JUDGED_MAX:
+            raise GuardLimitError(
+                f"More than {JUDGED_MAX} values in one text stand beside names of secrets.", "Send it in smaller parts."
+            )
         page = Page(text, path, chosen)
         for candidate in left:
             confidence = model.confidence(candidate, page)

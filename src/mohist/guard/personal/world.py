@@ -25,9 +25,7 @@ _MADE_UP_DOMAIN = re.compile(
 )
 # Endings of files that stand behind an @ ("icon@2x.png", "pkg@v1.js").
 _FILE_ENDINGS = frozenset(("png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "jsx", "tsx", "css", "scss", "json", "html", "htm", "py", "rs", "go", "md", "txt", "xml", "yml", "yaml", "so"))  # fmt: skip
-_CREDIT_LINE = re.compile(
-    r"copyright|\(c\)|©|author|maintain|contribut|signed-off|co-authored|reviewed-by|reported-by|@param|license", re.I
-)
+_CREDITS = ("copyright", "(c)", "©", "author", "maintain", "contribut", "signed-off", "reviewed-by", "reported-by", "@param", "license")  # fmt: skip
 
 
 def _line(text: str, start: int, end: int) -> str:
@@ -51,7 +49,8 @@ def email(text: str, match: Match) -> Judged | None:
         return None  # "git@host.org:path"
     if _MACHINE_LOCAL.search(local) or _MADE_UP_DOMAIN.search(domain) or text[end : end + 1] == "(":
         return Judged(start, end, 0.2, "personal.email", "a machine's address or a made-up domain")
-    if _CREDIT_LINE.search(_line(text, start, end)):
+    line = _line(text, start, end).lower()
+    if any(words in line for words in _CREDITS):
         return Judged(start, end, 0.3, "personal.email", "in a line of credits")
     return Judged(start, end, 0.8, "personal.email")
 
