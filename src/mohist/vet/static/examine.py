@@ -89,7 +89,7 @@ class Reading:
     def read(self, text: Text) -> None:
         """Reads one text."""
         for named in host.hosts(text):
-            tally = self._addresses if named.public_address else self._hosts
+            tally = self._addresses if named.public_address and text.language != "prose" else self._hosts
             place = text.evidence(named.start, named.end) if tally.wants(named.host) else None
             tally.add(named.host, text.where, place)
             if named.form != "name":
