@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import anyio
@@ -44,9 +45,11 @@ from mohist.sandbox import (
     RefusedError,
     Rule,
     Rules,
+    SandboxError,
     Serve,
     run,
 )
+from mohist.sandbox.fence.post import open_post
 
 pytestmark = pytest.mark.enable_socket
 
@@ -522,6 +525,11 @@ async def test_a_fence_goes_with_the_network_that_is_fenced_alone(
             await run(sandbox, ["true"], cwd=workspace, profile=Profile(workspace, network=network, fence=fence))
     with pytest.raises(RefusedError, match="go together"):
         await run(sandbox, ["true"], cwd=workspace, profile=Profile(workspace, network="fenced"))
+
+
+def test_a_tree_without_a_network_of_its_own_gets_no_fence() -> None:
+    with pytest.raises(SandboxError, match="shares the host's network"):
+        open_post(os.getpid(), 3128, (80,))
 
 
 async def test_landlock_alone_refuses_a_fence(workspace: Path) -> None:

@@ -41,8 +41,9 @@ async def _addresses(host: str, resolve: Resolve) -> list[IPAddress]:
         return [literal]
     try:
         found = [address_of(text) for text in await resolve(host)]
-    except OSError as error:
-        raise FencedError("unknown-name", f"{host} has no address: {error.strerror or error}.", failed=True) from None
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise FencedError("unknown-name", f"{host} has no address: {said}.", failed=True) from None
     addresses = [each for each in found if each is not None]
     if not addresses:
         raise FencedError("unknown-name", f"{host} has no address.", failed=True)

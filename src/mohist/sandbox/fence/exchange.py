@@ -78,7 +78,7 @@ async def exchange(client: Peeked, limits: FenceLimits, open_lane: OpenLane, fin
         except FencedError as error:
             refused = error
             await _refuse(side, client, error)
-        except h11.RemoteProtocolError as error:
+        except h11.ProtocolError as error:
             refused = FencedError("protocol", f"HTTP was broken: {error}.", failed=True)
             await _refuse(side, client, refused)
         except GONE:
@@ -103,6 +103,8 @@ def told_target(request: h11.Request, host: str, port: int, usual_port: int) -> 
     found = _ABSOLUTE.fullmatch(request.target)
     said = [bytes(value) for key, value in request.headers if key == b"host"]
     said += [found[1]] if found is not None else []
+    if not said:
+        raise FencedError("protocol", "The request does not say whom it is for.")
     for text in said:
         if split_authority(text.decode("latin-1"), usual_port) != (host, port):
             raise FencedError("host-mismatch", f"The request is not for {host}, which the connection is for.")
@@ -154,7 +156,22 @@ async def _read_request(side: h11.Connection, client: Peeked, limits: FenceLimit
     return event if isinstance(event, h11.Request) else None
 
 
-async def _next(side: h11.Connection, stream: ByteStream) -> object:
+class _Pulse:
+    """When something last moved on a request, in either direction."""
+
+    def __init__(self) -> None:
+        self.beat()
+
+    def beat(self) -> None:
+        self._last_s = anyio.current_time()
+
+    async def stop(self, limit_s: float) -> None:
+        """Returns when nothing has moved for so long."""
+        while (left_s := self._last_s + limit_s - anyio.current_time()) > 0:  # noqa: ASYNC110 - time is what is waited for
+            await anyio.sleep(left_s)
+
+
+async def _next(side: h11.Connection, stream: ByteStream, pulse: _Pulse | None = None) -> object:
     while True:
         event = side.next_event()
         if event is h11.PAUSED or isinstance(event, h11.Event):
@@ -163,6 +180,8 @@ async def _next(side: h11.Connection, stream: ByteStream) -> object:
             side.receive_data(await stream.receive(_CHUNK_BYTES))
         except anyio.EndOfStream:
             side.receive_data(b"")
+        if pulse is not None:
+            pulse.beat()
 
 
 async def _pass(side: h11.Connection, client: Peeked, request: h11.Request, lane: Lane, limits: FenceLimits) -> bool:
@@ -171,11 +190,18 @@ async def _pass(side: h11.Connection, client: Peeked, request: h11.Request, lane
     await _send(lane.stream, lane.side, changed)
     failure: FencedError | None = None
     switched = False
+    pulse = _Pulse()
+
+    async def stop_when_idle() -> None:
+        nonlocal failure
+        await pulse.stop(limits.idle_s)
+        failure = FencedError("timeout", f"Nothing moved for {limits.idle_s:g} s.", failed=True)
+        group.cancel_scope.cancel()
 
     async def send_body() -> None:
         nonlocal failure
         try:
-            while isinstance(event := await _next(side, client), h11.Data | h11.EndOfMessage):
+            while isinstance(event := await _next(side, client, pulse), h11.Data | h11.EndOfMessage):
                 await _send(lane.stream, lane.side, event)
                 if isinstance(event, h11.EndOfMessage):
                     return
@@ -189,8 +215,10 @@ async def _pass(side: h11.Connection, client: Peeked, request: h11.Request, lane
 
     async with anyio.create_task_group() as group:
         group.start_soon(send_body)
+        if limits.idle_s:
+            group.start_soon(stop_when_idle)
         try:
-            switched = await _take_answer(side, client, lane)
+            switched = await _take_answer(side, client, lane, pulse)
         except FencedError as error:
             failure = error
         except (*GONE, h11.ProtocolError) as error:
@@ -208,11 +236,11 @@ async def _pass(side: h11.Connection, client: Peeked, request: h11.Request, lane
     return True
 
 
-async def _take_answer(side: h11.Connection, client: Peeked, lane: Lane) -> bool:
+async def _take_answer(side: h11.Connection, client: Peeked, lane: Lane, pulse: _Pulse) -> bool:
     """Passes the answer back; True when both sides now speak something else."""
     scrub = Scrub(lane.credentials) if lane.credentials else None
     while True:
-        event = await _next(lane.side, lane.stream)
+        event = await _next(lane.side, lane.stream, pulse)
         if isinstance(event, h11.InformationalResponse | h11.Response):
             event = _inwards(event, lane.credentials)
         if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage):
