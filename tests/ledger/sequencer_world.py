@@ -25,8 +25,8 @@ from mohist.ledger.writer import Writer
 url, name, start, count, how = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 put, send = PostgresLog._put, Inbox._send
 
-def stops(log, grown, lead):
-    put(log, grown, lead)
+def stops(log, grown):
+    put(log, grown)
     if grown.rows:
         PostgresLog._put = put
         print("middle", flush=True)

@@ -255,8 +255,8 @@ def test_a_leader_cut_off_at_its_commit_enters_once_whether_it_went_through_or_n
             with base.connect() as db:
                 db.execute("SELECT pg_terminate_backend(%s)", (log.db.info.backend_pid,))
 
-    def after(log: PostgresLog, work: object) -> list[object]:
-        done = led(log, work)  # type: ignore[arg-type]
+    def after(log: PostgresLog, *more: object) -> list[object]:
+        done = led(log, *more)  # type: ignore[arg-type]
         if len(cuts) == 1:
             cuts.append("after")
             log.db.close()

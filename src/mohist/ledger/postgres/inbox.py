@@ -115,7 +115,7 @@ class Inbox:
 
     def _send(self, log: PostgresLog, identity: bytes, body: bytes, batch: Sequence[Ready]) -> None:
         insert = "INSERT INTO inbox (id, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
-        with self._address.told(log.db):
+        with self._address.told(log.db), log.db.pipeline() as way:
             if any(ready.contents for ready in batch):
                 with log.db.transaction():
                     log.put_contents(batch)
@@ -124,6 +124,7 @@ class Inbox:
                 log.db.execute(insert, (identity, body))
             # Told in a transaction of its own, which writes nothing: one that tells and writes holds up all others that tell
             # until it is on the disk.
+            way.sync()
             log.db.execute(f"NOTIFY {NEW_ENTRIES}")
 
     def _answered(self, log: PostgresLog, identity: bytes, batch: Sequence[Ready], until: float) -> list[Receipt]:

@@ -7,7 +7,7 @@ whoever lost the session, or the term, has nothing left to commit with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,18 @@ LEADER_IDLE_S = 10.0
 """A leader of whom the database hears nothing for so long is thrown out, and another one elected."""
 EXAMINE_S = 300.0
 """Same, while it compares the log with what was signed and witnessed of it."""
+
+
+_ENTERED = (
+    "SELECT e.mark, e.position, s.name, e.sequence, e.leaf FROM entry e JOIN stream s ON s.number = e.stream "
+    "WHERE e.mark = ANY(%s)"
+)
+_STREAMS = (
+    "SELECT s.name, s.number, e.sequence, e.position, e.leaf FROM stream s JOIN LATERAL "
+    "(SELECT * FROM entry WHERE stream = s.number ORDER BY sequence DESC LIMIT 1) e ON true WHERE s.name = ANY(%s)"
+)
+Grow = Callable[[Sequence[Ready]], Growth]
+Work = Callable[[Grow, list[tuple[Any, ...]]], list[Any]]
 
 
 @dataclass(slots=True)
@@ -180,7 +192,7 @@ class PostgresLog(Store):
         if not self.elect():
             raise LedgerBusyError(f"Another process writes to the ledger at {self.shown}.")
 
-        def enter(growth: Callable[[Sequence[Ready]], Growth]) -> list[Receipt]:
+        def enter(growth: Grow, _: list[tuple[Any, ...]]) -> list[Receipt]:
             grown = growth(batch)
             receipts = grown.enter(batch)
             self.put_contents(batch)
@@ -188,11 +200,13 @@ class PostgresLog(Store):
 
         return self.led(enter)
 
-    def led(self, work: Callable[[Callable[[Sequence[Ready]], Growth]], list[Any]]) -> list[Any]:
+    def led(self, work: Work, ask: tuple[str, Sequence[object]] | None = None) -> list[Any]:
         """Does something in one transaction of the leader's.
 
         Args:
-            work: is given what makes a growth for drafts; what was entered in that is written after it.
+            work: is given what makes a growth for drafts, and the answer to what was asked; what was entered in the growth is
+                written after it.
+            ask: a query with its values, on the way that the transaction begins on.
 
         Returns:
             What `work` does, once it is durable.
@@ -212,11 +226,15 @@ class PostgresLog(Store):
             return made[-1]
 
         try:
-            with self.address.told(self.db), self.db.transaction():
-                self._still(lead)
-                done = work(growth)
-                for grown in made:
-                    self._put(grown, lead)
+            with self.address.told(self.db), self._transaction(lead, made):
+                with self.db.pipeline():
+                    self.db.execute("BEGIN")
+                    head = self.db.execute(
+                        "SELECT size, hashes, sealed FROM head WHERE term = %s FOR UPDATE", (lead.term,)
+                    )
+                    asked = self.db.execute(*ask) if ask is not None else None
+                self._still(head.fetchone())
+                done = work(growth, asked.fetchall() if asked is not None else [])
         except LostError:
             self._lead = None
             raise
@@ -231,6 +249,25 @@ class PostgresLog(Store):
             if len(lead.streams) > MAX_STREAMS_KEPT:
                 lead.streams = dict(grown.streams)
         return done
+
+    @contextmanager
+    def _transaction(self, lead: _Lead, made: Sequence[Growth]) -> Iterator[None]:
+        """Ends with what was grown written and durable, or with nothing of it."""
+        try:
+            yield
+            for grown in made:
+                self._put(grown)
+            with self.db.pipeline():
+                for grown in made:
+                    self.db.execute(
+                        "UPDATE head SET size = %s, hashes = %s WHERE term = %s",
+                        (grown.edge.size, b"".join(grown.edge.hashes), lead.term),
+                    )
+                self.db.execute("COMMIT")
+        except BaseException:
+            with suppress(psycopg.Error):
+                self.db.execute("ROLLBACK")
+            raise
 
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
         for first in range(start, end, PAGE_ENTRIES):
@@ -280,11 +317,9 @@ class PostgresLog(Store):
         Raises:
             LedgerError: they can't be read.
         """
-        rows = self._all(
-            "SELECT e.mark, e.position, s.name, e.sequence, e.leaf FROM entry e JOIN stream s ON s.number = e.stream "
-            "WHERE e.mark = ANY(%s)",
-            (list(marks),),
-        )
+        return self._receipts(self._all(_ENTERED, (list(marks),)))
+
+    def _receipts(self, rows: Sequence[tuple[Any, ...]]) -> dict[bytes, Receipt]:
         found = {}
         for known, position, stream, sequence, stored in rows:
             leaf = self._leaf(position, stored)
@@ -331,23 +366,17 @@ class PostgresLog(Store):
 
     def _growth(self, lead: _Lead, batch: Sequence[Ready]) -> Growth:
         marks = [mark for ready in batch if (mark := ready.mark) is not None]
-        entered = self.entered(marks) if marks else {}
         names = {ready.draft.stream for ready in batch} - lead.streams.keys()
-        if names:
-            rows = self._all(
-                "SELECT s.name, s.number, e.sequence, e.position, e.leaf FROM stream s JOIN LATERAL (SELECT * FROM "
-                "entry WHERE stream = s.number ORDER BY sequence DESC LIMIT 1) e ON true WHERE s.name = ANY(%s)",
-                (list(names),),
-            )
-            for name, number, sequence, position, stored in rows:
-                lead.streams[name] = Stream(number, sequence + 1, leaf_hash(self._leaf(position, stored)))
+        with self.db.pipeline():
+            known = self.db.execute(_ENTERED, (marks,)) if marks else None
+            streams = self.db.execute(_STREAMS, (list(names),)) if names else None
+        entered = self._receipts(known.fetchall()) if known is not None else {}
+        for name, number, sequence, position, stored in streams.fetchall() if streams is not None else ():
+            lead.streams[name] = Stream(number, sequence + 1, leaf_hash(self._leaf(position, stored)))
         return Growth(self.origin, self.edge, lead.open_tiles, lead.streams, entered, lead.next_stream)
 
-    def _still(self, lead: _Lead) -> None:
-        """Holds the head until the transaction's end, where this still leads."""
-        row = self.db.execute(
-            "SELECT size, hashes, sealed FROM head WHERE term = %s FOR UPDATE", (lead.term,)
-        ).fetchone()
+    def _still(self, row: tuple[Any, ...] | None) -> None:
+        """Whether this still leads, by the head that it holds until the transaction's end."""
         if row is None:
             raise LedgerBusyError(f"Another process writes to the ledger at {self.shown} by now.")
         size, hashes, self.sealed = row
@@ -356,7 +385,7 @@ class PostgresLog(Store):
         if (size, hashes) != (self.edge.size, b"".join(self.edge.hashes)):
             raise SealedError(f"The ledger at {self.shown} was changed past the process that writes.", LOOK)
 
-    def _put(self, grown: Growth, lead: _Lead) -> None:
+    def _put(self, grown: Growth) -> None:
         if not grown.rows:
             return
         with self.db.cursor() as cursor:
@@ -371,11 +400,6 @@ class PostgresLog(Store):
                     "INSERT INTO tile VALUES (%s, %s, %s, %s)",
                     [(one.level, one.position, one.fold, one.hashes) for one in grown.tiles],
                 )
-            cursor.execute(
-                "UPDATE head SET size = %s, hashes = %s WHERE term = %s",
-                (grown.edge.size, b"".join(grown.edge.hashes), lead.term),
-            )
-            assert cursor.rowcount == 1
 
     def _counted(self) -> int:
         ((size, hashes, count),) = self._all(

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, LostError, SealedError
 from mohist.ledger.form import unpack
-from mohist.ledger.postgres.growth import Growth
 from mohist.ledger.postgres.inbox import EVERYONE
 from mohist.ledger.postgres.link import ANSWERS, NEW_ENTRIES, Address
-from mohist.ledger.postgres.log import LEADER_IDLE_S, PostgresLog
+from mohist.ledger.postgres.log import LEADER_IDLE_S, Grow, PostgresLog
 from mohist.ledger.store import Ready
 
 _log = logging.getLogger(__name__)
 
+_TAKE: Final = (
+    "DELETE FROM inbox WHERE number IN (SELECT number FROM inbox ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED) "
+    "RETURNING number, id, body"
+)
+_WAITING: Final = "SELECT 1 FROM inbox LIMIT 1"
 MAX_ROWS: Final = 4096
 """Of the inbox in one transaction."""
 POLL_S: Final = 0.25
@@ -95,7 +99,7 @@ class Sequencer:
     def _serve(self, log: PostgresLog) -> None:
         with self._address.told(log.db):
             log.db.execute(f"LISTEN {NEW_ENTRIES}")
-        told = False
+        more = False
         while not self._stop.is_set():
             if time.monotonic() - self._chore_s >= CHORE_S:
                 self._chore_s = time.monotonic()
@@ -104,15 +108,16 @@ class Sequencer:
                 self._stop.wait(POLL_S)
                 continue
             try:
-                # Looked for first where nothing was told: a transaction of the leader's writes, if only who leads.
-                idle = not ((told or self._waits(log)) and self._drain(log))
+                # Looked for first: a transaction of the leader's is flushed, if only for the lock on its head.
+                more = (more or self._waits(log)) and self._drain(log)
             except LedgerBusyError:
                 self._leads.clear()
                 continue
             except SealedError as error:
                 self._sealed(log, error)
                 continue
-            told = self._told(log) if idle else False
+            if not more:
+                self._wait(log)
 
     def _elected(self, log: PostgresLog) -> bool:
         try:
@@ -145,14 +150,9 @@ class Sequencer:
         self._stop.wait(RETRY_S)
 
     def _drain(self, log: PostgresLog) -> bool:
-        """Enters what is there; whether there was anything."""
+        """Enters what is there; whether there is more by now."""
 
-        def enter(growth: Callable[[Sequence[Ready]], Growth]) -> list[Any]:
-            taken = log.db.execute(
-                "DELETE FROM inbox WHERE number IN (SELECT number FROM inbox ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED) "
-                "RETURNING number, id, body",
-                (MAX_ROWS,),
-            ).fetchall()
+        def enter(growth: Grow, taken: list[tuple[Any, ...]]) -> list[bytes]:
             groups: list[list[Ready]] = []
             refused: list[tuple[bytes, str, str, str]] = []
             taken.sort()
@@ -174,24 +174,23 @@ class Sequencer:
                 )
             return [identity for _, identity, _ in taken]
 
-        answered = log.led(enter)
-        names = " ".join(identity.hex() for identity in answered)
+        names = " ".join(identity.hex() for identity in log.led(enter, (_TAKE, (MAX_ROWS,))))
+        message = names if len(names) <= _MESSAGE_BYTES else EVERYONE
         with self._address.told(log.db):
-            message = names if len(names) <= _MESSAGE_BYTES else EVERYONE
-            log.db.execute("SELECT pg_notify(%s, %s)", (ANSWERS, message))
-        return bool(answered)
+            with log.db.pipeline():
+                log.db.execute("SELECT pg_notify(%s, %s)", (ANSWERS, message))
+                more = log.db.execute(_WAITING)
+            return more.fetchone() is not None
 
     def _waits(self, log: PostgresLog) -> bool:
         with self._address.told(log.db):
-            return log.db.execute("SELECT 1 FROM inbox LIMIT 1").fetchone() is not None
+            return log.db.execute(_WAITING).fetchone() is not None
 
-    def _told(self, log: PostgresLog) -> bool:
-        """Waits until something is told, or for a while; whether it was."""
-        told = False
+    def _wait(self, log: PostgresLog) -> None:
+        """Until something is told, or for a while."""
         with self._address.told(log.db):
             for _ in log.db.notifies(timeout=POLL_S, stop_after=1):
-                told = True
+                pass
             # What else was told meanwhile is drained with it.
             for _ in log.db.notifies(timeout=0):
                 pass
-        return told
