@@ -36,6 +36,7 @@ from mohist.vet import (
     parse,
 )
 from mohist.vet.registry.platform import Platform
+from mohist.vet.registry.setting import pip_settings
 
 pytestmark = pytest.mark.enable_socket
 LINUX = Platform("linux", "x86_64", "glibc", (3, 11))
@@ -422,6 +423,38 @@ async def test_credentials_go_to_the_registry_that_they_are_configured_for_alone
         assert other.asked == [("/file.tgz", "")]
     finally:
         other.close()
+
+
+async def test_the_proxy_that_npm_is_configured_with_is_taken(tmp_path: Path, registry: Registry) -> None:
+    registry.npm("some-client", {"1.2.3": (manifest(), tgz({"package.json": json.dumps(manifest())}))})
+    far = "http://registry.vendor.test"
+    document = registry.answers["/some-client"][2].replace(registry.url.encode(), far.encode())
+    registry.answers |= {
+        f"{far}/some-client": (200, "application/json", document),
+        f"{far}/some-client/-/1.2.3.tgz": registry.answers["/some-client/-/1.2.3.tgz"],
+    }
+    acquired, _ = await got(
+        registry, "npm:some-client@1.2.3", tmp_path, npmrc=f"registry={far}/\nproxy={registry.url}\n"
+    )
+    assert acquired.artefacts[0].checked == ("sha512",)
+    assert all(path.startswith(far) for path, _ in registry.asked)
+
+
+async def test_pips_credentials_come_from_the_address_or_from_netrc(tmp_path: Path, registry: Registry) -> None:
+    registry.pypi("client", {"client-1.0-py3-none-any.whl": wheel({"client/__init__.py": ""})})
+    password = base64.b64encode(b"made for this").decode()
+    address = registry.url.replace("//", f"//someone:{password}@")
+    await got(registry, "pypi:client==1.0", tmp_path / "a", env={"PIP_INDEX_URL": f"{address}/simple"})
+    expected = "Basic " + base64.b64encode(f"someone:{password}".encode()).decode()
+    assert {authorization for _, authorization in registry.asked} == {expected}
+    registry.asked.clear()
+    settings = tmp_path / "netrc-home"
+    settings.mkdir()
+    (settings / ".netrc").write_text(f"machine 127.0.0.1 login someone password {password}\n", encoding="utf-8")
+    (settings / ".netrc").chmod(0o600)
+    assert pip_settings({"PIP_INDEX_URL": f"{registry.url}/simple"}, settings, ()).headers(registry.url + "/x") == {
+        "authorization": expected
+    }
 
 
 async def test_what_is_longer_than_the_limit_is_refused(tmp_path: Path, registry: Registry) -> None:

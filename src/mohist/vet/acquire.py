@@ -128,13 +128,13 @@ async def _fetched(
     if subject.kind == "npm":
         settings = npm_settings(env, home)
         registry = settings.registry_of(subject.name)
-        async with fetcher(settings.headers, settings.ca_file, limits) as fetch:
+        async with fetcher(settings.headers, settings.ca_file, settings.proxy, limits) as fetch:
             listed = await npm.listed(fetch, registry, subject, platform)
             return listed, tuple(
                 [await _one(fetch, one, folder, registry) for one in listed.files if one.role != "other-platform"]
             )
     pip = pip_settings(env, home)
-    async with fetcher(pip.headers, pip.ca_file, limits) as fetch:
+    async with fetcher(pip.headers, pip.ca_file, pip.proxy, limits) as fetch:
         listed = await pypi.listed(fetch, pip.indexes, pip.find_links, subject, platform)
         return listed, tuple(
             [await _one(fetch, one, folder, "") for one in listed.files if one.role != "other-platform"]

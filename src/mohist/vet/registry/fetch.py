@@ -146,8 +146,10 @@ class Fetcher:
 
 
 @asynccontextmanager
-async def fetcher(headers: Callable[[str], Mapping[str, str]], ca_file: str, limits: Limits) -> AsyncIterator[Fetcher]:
-    """A session; proxies and certificates come from the environment, as for npm and pip.
+async def fetcher(
+    headers: Callable[[str], Mapping[str, str]], ca_file: str, proxy: str, limits: Limits
+) -> AsyncIterator[Fetcher]:
+    """A session; where no proxy and no certificates are configured, the environment says which, as for npm and pip.
 
     Raises:
         RegistryError: the file of certificates can't be read.
@@ -163,7 +165,12 @@ async def fetcher(headers: Callable[[str], Mapping[str, str]], ca_file: str, lim
             raise RegistryError(
                 f"The certificates in {ca_file} can't be read.", "Mend cafile of npm or cert of pip."
             ) from None
+    try:
+        through = httpx2.Proxy(proxy) if proxy else None
+    except (httpx2.InvalidURL, ValueError):
+        raise RegistryError("The proxy that npm or pip is configured with is no address.", "Mend it.") from None
     async with httpx2.AsyncClient(
+        proxy=through,
         timeout=limits.request_timeout_s,
         follow_redirects=True,
         max_redirects=limits.max_redirects,

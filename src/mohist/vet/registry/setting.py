@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import netrc
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ class NpmSettings:
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     """ "//host/path/" -> the value of Authorization."""
     ca_file: str = ""
+    proxy: str = field(default="", repr=False)
+    """An address, which may hold credentials; empty: what the environment says."""
 
     def registry_of(self, name: str) -> str:
         """The registry of a package, ending in a slash."""
@@ -53,6 +56,7 @@ class PipSettings:
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     """ "scheme://host" -> the value of Authorization."""
     ca_file: str = ""
+    proxy: str = field(default="", repr=False)
 
     def headers(self, url: str) -> dict[str, str]:
         """What an address is asked with."""
@@ -78,6 +82,7 @@ def npm_settings(env: Mapping[str, str], home: Path, machine: Sequence[Path] = (
         scopes=scopes,
         credentials=_npm_credentials(values),
         ca_file=values.get("cafile", "") or env.get("NODE_EXTRA_CA_CERTS", ""),
+        proxy=_address(values.get("https-proxy", "")) or _address(values.get("proxy", "")),
     )
 
 
@@ -134,8 +139,15 @@ def pip_settings(env: Mapping[str, str], home: Path, machine: Sequence[Path] = (
     )
     indexes += values.get("extra-index-url", "").split()
     credentials: dict[str, str] = {}
+    _from_netrc(home / ".netrc", indexes, credentials)
     plain = tuple(_without_credentials(index, credentials).rstrip("/") + "/" for index in indexes)
-    return PipSettings(plain, tuple(values.get("find-links", "").split()), credentials, values.get("cert", ""))
+    return PipSettings(
+        plain,
+        tuple(values.get("find-links", "").split()),
+        credentials,
+        values.get("cert", ""),
+        _address(values.get("proxy", "")),
+    )
 
 
 def _pip_file(path: Path) -> dict[str, str]:
@@ -150,6 +162,27 @@ def _pip_file(path: Path) -> dict[str, str]:
         if parser.has_section(section)
         for key, value in parser.items(section)
     }
+
+
+def _address(value: str) -> str:
+    """A proxy's address; npm writes "null" and "false" for none."""
+    if value in ("", "null", "false"):
+        return ""
+    return value if "://" in value else f"http://{value}"
+
+
+def _from_netrc(path: Path, indexes: Sequence[str], credentials: dict[str, str]) -> None:
+    """What pip takes from .netrc, for hosts of indexes alone."""
+    try:
+        known = netrc.netrc(path)
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+        return
+    for index in indexes:
+        parts = urlsplit(index)
+        found = known.authenticators(parts.hostname or "")
+        if found is not None and parts.scheme in ("http", "https"):
+            token = base64.b64encode(f"{found[0]}:{found[2]}".encode()).decode("ascii")
+            credentials[f"{parts.scheme}://{parts.netloc}"] = f"Basic {token}"
 
 
 def _without_credentials(url: str, credentials: dict[str, str]) -> str:
