@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -305,3 +305,63 @@ def test_provenance_is_made_of_what_was_entered_of_a_build(greeting: Room, tmp_p
     definition = said["predicate"]["buildDefinition"]
     assert definition["externalParameters"]["command"] == "make"
     assert definition["resolvedDependencies"] == [{"digest": {"gitCommit": "c" * 40}}]
+
+
+def held(room: Room, text: str, name: str = "said.json", ends: ExitCode = ExitCode.DONE) -> Any:
+    """What `verify` says of a file with this text."""
+    path = room.root.parent / name
+    path.write_text(text, encoding="utf-8")
+    return json.loads(room("verify", str(path), "--json", ends=ends))
+
+
+def test_statements_and_bills_are_verified_by_signature_and_by_the_ledger(greeting: Room) -> None:
+    envelope, bill = greeting("attest", "HEAD"), greeting("bom", "HEAD~1..HEAD")
+    (one,) = held(greeting, envelope)["statements"]
+    assert (one["what"], one["about"]["gitCommit"]) == (AUTHORSHIP, greeting.git("rev-parse", "HEAD"))
+    (entry,) = json.loads(_shown(greeting, one["entry"]))
+    assert (entry["kind"], entry["data"]["what"]) == ("export", "attestation")
+    # However it is laid out, it is the same bill.
+    for text in (bill, json.dumps(json.loads(bill))):
+        (one,) = held(greeting, text)["statements"]
+        assert (one["what"], one["faults"]) == ("CycloneDX 1.6", [])
+    assert (
+        len(held(greeting, f"{json.dumps(json.loads(envelope))}\n{json.dumps(json.loads(bill))}\n")["statements"]) == 2
+    )
+    greeting("verify", str(greeting.root.parent / "said.json"))
+
+
+def _shown(room: Room, index: int) -> str:
+    log = room.evidence.home.read()
+    (leaf,) = log.leaves(index, index + 1)
+    log.close()
+    return f"[{leaf.decode()}]"
+
+
+def test_a_changed_statement_a_strangers_and_one_that_was_never_entered_do_not_hold(
+    greeting: Room, tmp_path: Path
+) -> None:
+    envelope, bill = json.loads(greeting("attest", "HEAD")), json.loads(greeting("bom"))
+    payload = b64decode(envelope["payload"])
+    changed = payload.replace(b'"lines":2', b'"lines":9')
+    assert changed != payload
+    forged = envelope | {"payload": b64encode(changed).decode()}
+    (one,) = held(greeting, json.dumps(forged), ends=ExitCode.FAILED)["statements"]
+    assert "No signature" in one["faults"][0]
+    assert "not in this ledger" in one["faults"][1]
+    # Whoever has the key may sign another one; the ledger does not know it.
+    signed = sealed(changed, signing_key(greeting.evidence.home.folder))
+    (one,) = held(greeting, json.dumps(signed), ends=ExitCode.FAILED)["statements"]
+    assert (len(one["faults"]), one["entry"]) == (1, None)
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    (one,) = held(greeting, json.dumps(sealed(payload, stranger)), ends=ExitCode.FAILED)["statements"]
+    assert "No signature" in one["faults"][0]
+    bill["components"][0]["name"] = "another model"
+    (one,) = held(greeting, json.dumps(bill), ends=ExitCode.FAILED)["statements"]
+    assert "not in this ledger" in one["faults"][0]
+    for nothing in ("", "no", "[]", "7", '{"payload": "!"}', '{"payload": 7}'):
+        path = tmp_path / "nothing.json"
+        path.write_text(nothing, encoding="utf-8")
+        greeting("verify", str(path), ends=ExitCode.FAILED)
+    greeting("verify", ends=ExitCode.USAGE)
+    greeting("verify", str(tmp_path / "missing.json"), ends=ExitCode.FAILED)
+    greeting("verify", str(path), "--key", str(path), ends=ExitCode.FAILED)

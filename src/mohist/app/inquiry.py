@@ -172,6 +172,11 @@ class Inquiry:
         """The entries of a stream, each with its index."""
         return [{"index": index, **decode(leaf)} for index, leaf in self._log.stream(name)]
 
+    def entered(self, key: str) -> dict[str, Any] | None:
+        """The entry that was drafted under a key, with its index."""
+        index = self._log.find(key)
+        return None if index is None else {"index": index, **self._entry(index)}
+
     def is_mapped(self, commit: str) -> bool:
         """Whether any entry maps a commit."""
         return self._writings.is_mapped(commit)

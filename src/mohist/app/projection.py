@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,6 +19,7 @@ from mohist.app.evidence import Evidence
 from mohist.app.inquiry import Inquiry
 from mohist.ledger import Draft, LedgerError
 from mohist.report import NoSuchLineError, material, note, statement
+from mohist.report.map import Mapped
 
 KEY = "attestation.key"
 """In the ledger's folder: P-256, PEM. Made once; its public part stands beside it."""
@@ -51,32 +52,74 @@ async def write_notes(asked: Inquiry, commits: Sequence[str]) -> list[Noted]:
     return [Noted(ref, *await note.write_notes(asked.git, ref, notes, at_s)) for ref, notes in texts.items()]
 
 
-async def attest(asked: Inquiry, evidence: Evidence, revision: str) -> tuple[dict[str, Any], int]:
+def statement_key(digest: str) -> str:
+    """The key of the entry that holds a statement's digest (SHA-256, hex)."""
+    return f"statement/{digest}"
+
+
+async def attest(asked: Inquiry, evidence: Evidence, mapped: Mapped, stream: str = "") -> tuple[dict[str, Any], int]:
     """A signed statement about a commit, and the index of the entry that holds its digest.
 
+    Args:
+        asked: the repository and its ledger.
+        evidence: where its digest is entered.
+        mapped: the commit.
+        stream: of that entry; empty: the repository's.
+
     Raises:
-        NoSuchLineError: there is no such commit.
         LedgerError: its digest is not entered.
     """
-    mapped = await asked.commit(revision)
     made = statement.authorship(mapped, asked.origin, asked.extent(), asked.behind(mapped))
     payload = statement.encoded(made)
     envelope = statement.sealed(payload, signing_key(evidence.home.folder))
     change = mapped.change
-    draft = Draft(
-        "export",
-        evidence.name("repository", str(asked.root)),
-        "system:trace",
-        about={"commit": change.commit, "tree": change.tree},
-        data={
-            "what": "attestation",
-            "predicate": made["predicateType"],
-            "sha256": sha256(payload).hexdigest(),
-            "keyid": envelope["signatures"][0]["keyid"],
-        },
+    draft = _stated(
+        stream or evidence.name("repository", str(asked.root)),
+        payload,
+        {"commit": change.commit, "tree": change.tree},
+        what="attestation",
+        predicate=made["predicateType"],
+        keyid=envelope["signatures"][0]["keyid"],
     )
     receipt = await to_thread.run_sync(evidence.append, draft)
     return envelope, receipt.index
+
+
+def enter_bill(evidence: Evidence, made: Mapping[str, Any], stream: str) -> int:
+    """Enters the digest of a bill of materials, whatever blanks it is shown with; the index of its entry.
+
+    Raises:
+        LedgerError: it is not entered.
+    """
+    component = made["metadata"]["component"]
+    about = {"release": component["name"], "version": component["version"]}
+    form = f"{made['bomFormat']} {made['specVersion']}"
+    return evidence.append(_stated(stream, statement.encoded(made), about, what="materials", predicate=form)).index
+
+
+def enter_provenance(evidence: Evidence, made: Mapping[str, Any], envelope: Mapping[str, Any]) -> int:
+    """Enters the digest of a build's provenance in its delivery's stream; the index of its entry.
+
+    Raises:
+        LedgerError: it is not entered.
+    """
+    (subject,) = made["subject"]
+    draft = _stated(
+        f"delivery:{subject['name']}",
+        statement.encoded(made),
+        {"delivery": subject["name"], "artefact": subject["digest"]["dirHash1"]},
+        what="provenance",
+        predicate=made["predicateType"],
+        keyid=envelope["signatures"][0]["keyid"],
+    )
+    return evidence.append(draft).index
+
+
+def _stated(stream: str, payload: bytes, about: Mapping[str, str], **said: str) -> Draft:
+    digest = sha256(payload).hexdigest()
+    return Draft(
+        "export", stream, "system:trace", about=about, data={**said, "sha256": digest}, key=statement_key(digest)
+    )
 
 
 async def bill(asked: Inquiry, commits: Sequence[str], version: str = "") -> dict[str, Any]:
@@ -89,8 +132,8 @@ async def bill(asked: Inquiry, commits: Sequence[str], version: str = "") -> dic
     )
 
 
-def provenance(asked: Inquiry, evidence: Evidence, delivery_id: str) -> list[dict[str, Any]]:
-    """Signed SLSA provenance of each artefact that a delivery built, from its entries.
+def provenance(asked: Inquiry, evidence: Evidence, delivery_id: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """SLSA provenance of each artefact that a delivery built, from its entries: the statement, and its signed envelope.
 
     Raises:
         NoSuchLineError: it built none, or built it before its digest was entered.
@@ -118,7 +161,7 @@ def provenance(asked: Inquiry, evidence: Evidence, delivery_id: str) -> list[dic
     if not made:
         raise NoSuchLineError(f"No artefact of a delivery {delivery_id!r} is in the ledger.", "Name one that deployed.")
     key = signing_key(evidence.home.folder)
-    return [statement.sealed(statement.encoded(one), key) for one in made]
+    return [(one, statement.sealed(statement.encoded(one), key)) for one in made]
 
 
 def _moment(at_us: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from mohist.app.attesting import state_builds, state_merge
 from mohist.app.mapping import map_delivery
 from mohist.app.office import Office, Study
 from mohist.delivery import clarify, implement, landing, plan, report, review, specify
@@ -111,7 +112,20 @@ def _stages(office: Office, study: Study) -> Mapping[StageName, Stage]:
         if ended.status != "done" or office.evidence is None:
             return ended
         # It is merged, whatever comes of its map: that can be made at any time, and is said when it was not.
-        told = await map_delivery(office.evidence, (await context.facts()).delivery, study.ground.objects)
+        delivery = (await context.facts()).delivery
+        told = [
+            ended.detail,
+            await map_delivery(office.evidence, delivery, study.ground.objects),
+            await state_merge(office.evidence, delivery, study.ground.objects, office.folder(delivery.delivery_id)),
+        ]
+        return dataclasses.replace(ended, detail="; ".join(filter(None, told)))
+
+    async def deploy(context: Context) -> Ended:
+        ended = await study.ship(context)
+        if ended.status == "waiting" or office.evidence is None:
+            return ended
+        delivery = (await context.facts()).delivery
+        told = await state_builds(office.evidence, delivery, study.ground.objects, office.folder(delivery.delivery_id))
         return dataclasses.replace(ended, detail=f"{ended.detail}; {told}") if told else ended
 
     return {
@@ -122,7 +136,7 @@ def _stages(office: Office, study: Study) -> Mapping[StageName, Stage]:
         "verify": bounded(_verify),
         "review": review.run,
         "merge": bounded(merge),
-        "deploy": study.ship,
+        "deploy": deploy,
         "report": report.run,
     }
 

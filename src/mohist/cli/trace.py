@@ -40,13 +40,15 @@ examples:
   mohist trace attest HEAD          a signed in-toto statement about a commit (DSSE); its digest goes into the ledger
   mohist trace bom v1.2..v1.3       the models, prompts and runs behind a release, as CycloneDX
   mohist trace provenance dlv-01…   SLSA provenance of what a delivery built, an envelope a line
+  mohist trace verify FILE          whether such a statement is signed, and its digest in the ledger; a delivery's own
+                                    stand in deliveries/ID/statements/ of the state folder
 
 Without A..B, `map` takes the newest commits that are in no map yet. A file that is called like one of these words: ./map
 
-exit codes: 0 done, 2 no such file, line or commit."""
+exit codes: 0 done, 1 a statement does not hold, 2 no such file, line or commit."""
 
 _LINE = re.compile(r"(?P<path>.+):(?P<first>[1-9]\d*)(?:-(?P<last>[1-9]\d*))?")
-VERBS = ("map", "notes", "attest", "bom", "provenance")
+VERBS = ("map", "notes", "attest", "bom", "provenance", "verify")
 PROMPT_LINES = 8
 FILES_SHOWN = 20
 
@@ -55,13 +57,20 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("what", nargs="?", metavar="FILE[:LINE[-LINE]]|COMMIT|VERB", help="what is asked about")
     parser.add_argument(
-        "range", nargs="?", default="", metavar="A..B|DELIVERY", help="for a verb: which commits, or whose artefact"
+        "range",
+        nargs="?",
+        default="",
+        metavar="A..B|DELIVERY|FILE",
+        help="for a verb: which commits, whose artefact, what statement",
     )
     parser.add_argument("--summary", action="store_true", help="of the whole repository, as it is in HEAD")
     parser.add_argument(
         "--people", action="store_true", help="with --summary: by person as well, where ledger.people_statistics is on"
     )
     parser.add_argument("--at", metavar="COMMIT", help="the file as it was then (default: as it is now)")
+    parser.add_argument(
+        "--key", type=Path, metavar="FILE", help="for verify: who is believed, as PEM (default: this ledger's own)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON value")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mohist.base import ExitCode, StatePaths
 from mohist.cli.progress import Progress
+from mohist.terminal import plain
 
 if TYPE_CHECKING:
     from mohist.app.evidence import Evidence
@@ -81,27 +82,61 @@ async def _notes(asked: Inquiry, _: Evidence, args: argparse.Namespace) -> int:
 async def _attest(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> int:
     from mohist.app.projection import PUBLIC_KEY, attest
 
-    envelope, index = await attest(asked, evidence, args.range or "HEAD")
+    envelope, index = await attest(asked, evidence, await asked.commit(args.range or "HEAD"))
     print(json.dumps(envelope, indent=2))
     key = evidence.home.folder / PUBLIC_KEY
     print(f"Its digest is in entry {index}; it is verified with {key}", file=sys.stderr)
     return ExitCode.DONE
 
 
-async def _bom(asked: Inquiry, _: Evidence, args: argparse.Namespace) -> int:
-    from mohist.app.projection import bill
+async def _bom(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> int:
+    from mohist.app.projection import bill, enter_bill
 
     version = args.range.rpartition("..")[2]
-    print(json.dumps(await bill(asked, await asked.range(args.range), version), indent=2, ensure_ascii=False))
+    made = await bill(asked, await asked.range(args.range), version)
+    index = enter_bill(evidence, made, evidence.name("repository", str(asked.root)))
+    print(json.dumps(made, indent=2, ensure_ascii=False))
+    print(f"Its digest is in entry {index}.", file=sys.stderr)
     return ExitCode.DONE
 
 
 async def _provenance(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> int:
-    from mohist.app.projection import provenance
+    from mohist.app.projection import enter_provenance, provenance
 
-    for envelope in provenance(asked, evidence, args.range):
+    for made, envelope in provenance(asked, evidence, args.range):
+        enter_provenance(evidence, made, envelope)
         print(json.dumps(envelope))
     return ExitCode.DONE
 
 
-_VERBS = {"map": _map, "notes": _notes, "attest": _attest, "bom": _bom, "provenance": _provenance}
+async def _verify(asked: Inquiry, evidence: Evidence, args: argparse.Namespace) -> int:
+    from mohist.app.statement import PUBLIC_KEY, checked, read_key, read_statements
+
+    if not args.range:
+        print("mohist: Name the file of a statement.", file=sys.stderr)
+        return ExitCode.USAGE
+    key = read_key(args.key or evidence.home.folder / PUBLIC_KEY)
+    found = [checked(one, key, asked.entered) for one in read_statements(Path(args.range))]
+    holds = all(not one.faults for one in found)
+    if args.json:
+        rows = [{"what": one.what, "about": one.about, "entry": one.entry, "faults": one.faults} for one in found]
+        print(json.dumps({"holds": holds, "statements": rows}, indent=2))
+        return ExitCode.DONE if holds else ExitCode.FAILED
+    for one in found:
+        about = " ".join(f"{name}:{value}" for name, value in one.about.items())
+        print(f"{'NO' if one.faults else 'ok'}  {one.what}  {plain(about)}".rstrip())
+        if one.entry is not None:
+            print(f"    entered as {one.entry}: mohist ledger show {one.entry}")
+        for fault in one.faults:
+            print(f"    {plain(fault)}")
+    return ExitCode.DONE if holds else ExitCode.FAILED
+
+
+_VERBS = {
+    "map": _map,
+    "notes": _notes,
+    "attest": _attest,
+    "bom": _bom,
+    "provenance": _provenance,
+    "verify": _verify,
+}
