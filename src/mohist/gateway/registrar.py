@@ -58,6 +58,7 @@ class Registrar:
 
     def __init__(self, registers: Sequence[Register] = ()) -> None:
         self._registers = tuple(registers)
+        self._idle = _says_nothing(self._registers)
         self._known: dict[tuple[object, ...], Outcome] = {}
         self.trouble = ""
         """Why the newest register is not in force; empty when it is."""
@@ -70,12 +71,13 @@ class Registrar:
     def take(self, registers: Sequence[Register]) -> None:
         """Puts others in force, from the next call on."""
         self._registers = tuple(registers)
+        self._idle = _says_nothing(self._registers)
         self._known = {}
         self.trouble = ""
 
     def look(self, call: Call, headers: Mapping[bytes, bytes]) -> None:
         """Writes into the call which tool its client says that it is."""
-        if self._registers:
+        if not self._idle:
             call.tool = tool_of_client(headers)
 
     def admit(self, call: Call, who: Principal, model: str) -> None:
@@ -84,7 +86,7 @@ class Registrar:
         Raises:
             RefusedError: an entry refuses its tool.
         """
-        if not self._registers or call.tool is None:
+        if call.tool is None:
             return
         day = call.started_at_ms // _DAY_MS
         place = (call.tool, who.tool, who.repository, model, day)
@@ -121,6 +123,10 @@ class Registrar:
 
     def _of(self, tool: Tool, day: date, use: Use) -> Outcome:
         return strictest(decide(register, tool, day, use) for register in self._registers)
+
+
+def _says_nothing(registers: Sequence[Register]) -> bool:
+    return not any(register.entries or register.settings.unlisted == "deny" for register in registers)
 
 
 def _plain(tool: Tool) -> list[str]:
