@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mohist.sandbox import Bubblewrap, Completed, Exit, NoSandboxError, Profile, SandboxError, run
+from mohist.sandbox import Bubblewrap, Completed, Exit, NoSandboxError, Profile, SandboxError, run, selftest
 from mohist.sandbox.binary import find_bubblewrap
 from mohist.sandbox.selftest import Memory, probe_sandbox
 
@@ -92,6 +92,21 @@ async def test_every_promise_holds_here(sandbox: Bubblewrap) -> None:
     assert {name for name, item in found.items() if item.holds == "no"} == set()
     assert {name for name, item in found.items() if item.holds == "weak"} == {"memory", "disk", "names"}
     assert len(found) >= 15
+
+
+@pytest.mark.enable_socket
+async def test_the_fence_holds_here(sandbox: Bubblewrap) -> None:
+    assert (await sandbox.report_fence()).holds == "yes"
+
+
+@pytest.mark.enable_socket
+async def test_a_fence_that_does_not_see_every_way_out_is_told(
+    sandbox: Bubblewrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "_WAYS_OUT", "import socket; socket.getaddrinfo('a.example', 1)")
+    found = await sandbox.report_fence()
+    assert found.holds == "no"
+    assert "connect, direct, other" in found.detail
 
 
 async def test_probes_that_do_not_answer_count_as_failed() -> None:

@@ -27,7 +27,7 @@ from mohist.sandbox.layout import Arguments, build_arguments, resolve_profile
 from mohist.sandbox.mask import Mask
 from mohist.sandbox.process import Completed, Limits, Profile
 from mohist.sandbox.run import run
-from mohist.sandbox.selftest import Guarantee, Memory, probe_sandbox, refuse_unless_held, weak_points
+from mohist.sandbox.selftest import Guarantee, Memory, probe_fence, probe_sandbox, refuse_unless_held, weak_points
 from mohist.sandbox.stage import Identity, Stage, identity_for
 from mohist.sandbox.tree import BubblewrapProcess
 
@@ -123,6 +123,10 @@ class Bubblewrap:
         working = all(item.holds == "yes" for item in found)
         first = Guarantee("sandbox", "yes" if working else "no", f"bubblewrap {version}")
         return [first, *found, *weak_points()]
+
+    async def report_fence(self) -> Guarantee:
+        """Whether a fence can be put up here and every way out ends at it, tried now. Never raises for one that does not."""
+        return await probe_fence(self._run_untested)
 
     async def _prove(self) -> None:
         if not self._held:

@@ -135,7 +135,9 @@ class Landlock:
                 "Use bubblewrap, or the network `none` or `full`.",
             )
         if profile.hidden:
-            raise RefusedError("Landlock alone hides nothing: it takes rights away from whole folders.", "Use bubblewrap.")
+            raise RefusedError(
+                "Landlock alone hides nothing: it takes rights away from whole folders.", "Use bubblewrap."
+            )
         with anyio.CancelScope(shield=True):
             try:
                 started = await anyio.to_thread.run_sync(self._start, list(argv), cwd, profile)

@@ -21,6 +21,7 @@ from typing import Literal
 
 from mohist.sandbox.binary import Binary
 from mohist.sandbox.errors import NoSandboxError, SandboxError
+from mohist.sandbox.fence import Attempt, Fence, Refuse
 from mohist.sandbox.layout import environment
 from mohist.sandbox.process import Completed, Profile
 
@@ -54,6 +55,18 @@ class Guarantee:
     holds: Holds
     detail: str
 
+
+# The second address is one that nobody has (RFC 5737).
+_WAYS_OUT = """
+import socket
+for host, port, said in (("127.0.0.1", 3128, b"CONNECT a.example:443 HTTP/1.1\\r\\n\\r\\n"), ("198.51.100.1", 80, b"GET"), ("198.51.100.1", 4444, b""), ("a.example", 80, b"")):
+    try:
+        with socket.create_connection((host, port), 5) as stream:
+            stream.sendall(said)
+            stream.recv(1)
+    except OSError:
+        pass
+"""
 
 Runner = Callable[[Sequence[str], Path, Profile], Awaitable[Completed]]
 
@@ -103,6 +116,28 @@ async def probe_sandbox(
         Guarantee(name, "no" if found.get(name, "did not run") else "yes", found.get(name, "did not run") or promise)
         for name, promise in promises.items()
     ]
+
+
+async def probe_fence(run_confined: Runner) -> Guarantee:
+    """Puts a fence up that refuses all, and looks whether each way out ends at it. Never raises for one that does not work."""
+    seen: list[Attempt] = []
+    room = Path(tempfile.mkdtemp(prefix="mohist-probe-"))
+    prefix = Path(sys.base_prefix).resolve()  # noqa: ASYNC240
+    try:
+        async with Fence(lambda asked: Refuse("probe", f"{asked.host} is probed."), seen.append) as fence:
+            shown = () if prefix.is_relative_to("/usr") else (prefix,)
+            profile = Profile(room, extra_readable=shown, network="fenced", fence=fence)
+            await run_confined([str(Path(sys.executable).resolve()), "-I", "-S", "-c", _WAYS_OUT], room, profile)  # noqa: ASYNC240
+    except SandboxError as error:
+        return Guarantee("fence", "weak", f"can't be put up here, so nothing that needs it is started: {error}")
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    missing = sorted({"connect", "direct", "name", "other"} - {attempt.asked.carrier for attempt in seen})
+    if missing or any(attempt.outcome != "refused" for attempt in seen):
+        return Guarantee("fence", "no", f"not every way out was seen: {', '.join(missing) or 'one was let through'}")
+    return Guarantee(
+        "fence", "yes", "by the proxy, by a bare address, by a name, by any port: each way out is judged outside"
+    )
 
 
 def weak_points() -> list[Guarantee]:

@@ -6,13 +6,13 @@ import datetime as dt
 import os
 import ssl
 from functools import lru_cache
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from typing import TYPE_CHECKING
 
 from mohist.sandbox.fence.address import address_of
+
+if TYPE_CHECKING:  # loaded where an authority is made: most of Mohist does without
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 _LIFE = dt.timedelta(days=2)
 _BEFORE = dt.timedelta(days=1)
@@ -27,6 +27,11 @@ class Authority:
     """
 
     def __init__(self, now: dt.datetime | None = None) -> None:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.x509.oid import NameOID
+
         self._now = now or dt.datetime.now(dt.UTC)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Mohist fence")])
@@ -54,6 +59,10 @@ class Authority:
         return "Authority()"
 
     def _make_context(self, host: str) -> ssl.SSLContext:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
         address = address_of(host)
         shown = x509.DNSName(host) if address is None else x509.IPAddress(address)
         common = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
@@ -73,6 +82,8 @@ class Authority:
 
     def _load(self, context: ssl.SSLContext, chain: bytes) -> None:
         """By a file in memory that has no name: the module `ssl` reads keys from files alone."""
+        from cryptography.hazmat.primitives import serialization
+
         key = self._leaf_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -84,6 +95,8 @@ class Authority:
             os.close(fd)
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        from cryptography import x509
+
         return (
             x509.CertificateBuilder()
             .subject_name(subject)

@@ -23,7 +23,6 @@ from mohist.sandbox.fence.authority import Authority
 from mohist.sandbox.fence.dial import Resolve, system_resolve
 from mohist.sandbox.fence.ground import Book, Ground, Trace
 from mohist.sandbox.fence.limit import FenceLimits
-from mohist.sandbox.fence.passage import serve_direct, serve_proxy
 from mohist.sandbox.fence.post import Post, open_post
 from mohist.sandbox.fence.stream import GONE, Meter
 from mohist.sandbox.fence.watch import Seen, Watch
@@ -234,9 +233,13 @@ class Fence:
             state.closed.set()
 
     async def _proxy(self, stream: SocketStream) -> None:
+        from mohist.sandbox.fence.passage import serve_proxy  # loads the HTTP parser, which most of Mohist does without
+
         await serve_proxy(self._ground, stream)
 
     async def _direct(self, stream: SocketStream) -> None:
+        from mohist.sandbox.fence.passage import serve_direct
+
         await serve_direct(self._ground, stream, *_local(stream))
 
     async def _name_stream(self, stream: ByteStream) -> None:
