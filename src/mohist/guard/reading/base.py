@@ -27,6 +27,7 @@ _MIN_WRAPPED = 40
 """The shortest line of wrapped base64; encoders break at 64 or 76 characters (RFC 1421, RFC 2045)."""
 _STANDARD = str.maketrans("-_", "+/")
 _BLANK = re.compile(r"[^A-Za-z0-9+/]+")
+_DIGIT = re.compile(r"[A-Za-z0-9+/]")
 _HEX_PAIR = re.compile(r"(?:0x|\\x)?([0-9A-Fa-f]{2})")
 _NUMBER = re.compile(r"[0-9]{2,3}")
 
@@ -112,12 +113,16 @@ def _base64_spot(text: str, start: int, end: int, limits: Limits) -> Spot | None
 
 
 def _base64_way(decoded: Decoded, wrapped: str) -> Locate:
+    kept: list[int] = []
+
     def locate(start: int, end: int) -> tuple[int, int]:
         # Six bits a character: the first one and the last one that hold a bit of the bytes asked for.
         low, high = decoded.at(start) * 8 // 6, -(-decoded.at(end) * 8 // 6)
         if not wrapped:
             return low, high
-        kept = [at for at, char in enumerate(wrapped) if char.isascii() and (char.isalnum() or char in "+/")]
+        if not kept:
+            # Once for all places: a text may hold very many.
+            kept.extend(found.start() for found in _DIGIT.finditer(wrapped))
         return kept[min(low, len(kept) - 1)], kept[min(max(high - 1, 0), len(kept) - 1)] + 1
 
     return locate

@@ -17,6 +17,7 @@ _SAMPLE_CHARS = 4096
 _MOSTLY = 0.9
 """A share of printable characters from which on something counts as text."""
 _MIN_CHARS = 4
+_STRETCH_CHARS = 1024
 _STEP_BYTES = 1024 * 1024
 
 
@@ -44,7 +45,22 @@ def as_text(data: bytes) -> Decoded | None:
         # Offsets of replaced bytes can't be told from the text; latin-1 is one byte a character.
         text = data.decode("latin-1")
         return Decoded(text, lambda at: at)
-    return Decoded(text, lambda at: len(text[:at].encode()))
+    return Decoded(text, _bytes_before(text))
+
+
+def _bytes_before(text: str) -> Callable[[int], int]:
+    """How many bytes the characters in front of one are in UTF-8; what is counted once serves every place after."""
+    stretches: list[int] = []
+
+    def count(at: int) -> int:
+        if not stretches:
+            stretches.append(0)
+            for start in range(0, len(text), _STRETCH_CHARS):
+                stretches.append(stretches[-1] + len(text[start : start + _STRETCH_CHARS].encode()))
+        stretch = min(at // _STRETCH_CHARS, len(stretches) - 1)
+        return stretches[stretch] + len(text[stretch * _STRETCH_CHARS : at].encode())
+
+    return count
 
 
 def inflated(data: bytes, limit_bytes: int) -> bytes | None:
