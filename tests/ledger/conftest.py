@@ -30,7 +30,8 @@ def ledger_template(running_postgres: Postgres) -> str:
 @pytest.fixture
 def base(running_postgres: Postgres, ledger_template: str) -> Iterator[Base]:
     """A fresh log in PostgreSQL."""
-    made = Base(Address(running_postgres.url(running_postgres.new_database(ledger_template))))
+    address = Address(running_postgres.url(running_postgres.new_database(ledger_template)))
+    made = Base(address, running_postgres, ledger_template)
     yield made
     for log in made.opened:
         log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Protocol
 
 import psycopg
 
+from fakes.postgres import Postgres
 from mohist.ledger.log import Log
 from mohist.ledger.postgres import Address, PostgresLog
 from mohist.ledger.store import Store
@@ -32,6 +34,18 @@ class Place(Protocol):
 
     def change(self, statement: str) -> str:
         """As anyone who may write; what the database says to it."""
+        ...
+
+    def clear(self) -> None:
+        """Another, empty one is in its place from now on."""
+        ...
+
+    def backup(self) -> None:
+        """Keeps a copy, while nobody has it open."""
+        ...
+
+    def restore(self) -> None:
+        """The copy is in its place from now on."""
         ...
 
 
@@ -60,10 +74,25 @@ class File:
                 return str(error)
         return ""
 
+    def clear(self) -> None:
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            path.unlink()
 
-@dataclass(frozen=True)
+    def backup(self) -> None:
+        shutil.copy(self.path, self.path.with_name("copy"))
+
+    def restore(self) -> None:
+        self.clear()
+        shutil.copy(self.path.with_name("copy"), self.path)
+
+
+@dataclass
 class Base:
     address: Address
+    server: Postgres | None = None
+    empty: str = ""
+    """A database with an empty log, to be copied."""
+    copy: str = ""
     opened: list[Store] = field(default_factory=list)
 
     def log(self, origin: str = ORIGIN, *, read_only: bool = False) -> PostgresLog:
@@ -84,6 +113,18 @@ class Base:
             except psycopg.Error as error:
                 return str(error)
         return ""
+
+    def clear(self) -> None:
+        assert self.server is not None
+        self.address = Address(self.server.url(self.server.new_database(self.empty)))
+
+    def backup(self) -> None:
+        assert self.server is not None
+        self.copy = self.server.new_database(self.address.url.partition("@/")[2].partition("?")[0])
+
+    def restore(self) -> None:
+        assert self.server is not None
+        self.address = Address(self.server.url(self.copy))
 
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(self.address.url, autocommit=True, options="-c search_path=mohist_ledger")

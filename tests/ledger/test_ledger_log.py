@@ -6,13 +6,16 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from ledger_place import Base, File, Place
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ledger_place import ORIGIN, Base, File, Place
 
 from fakes.postgres import Postgres
-from mohist.ledger import Draft, EntryError, LedgerBusyError, LedgerError, SealedError, decode, tree
+from mohist.ledger import Draft, EntryError, LedgerBusyError, LedgerError, SealedError, decode, note, tree
+from mohist.ledger.export import export
 from mohist.ledger.postgres import Address
 from mohist.ledger.store import Ready, Store
 from mohist.ledger.tile import WIDTH
+from mohist.ledger.verify import verify
 
 
 def draft(number: int, stream: str = "run:a", key: str = "") -> Draft:
@@ -191,3 +194,14 @@ def test_both_kinds_make_the_same_log_of_the_same_drafts(tmp_path: Path, base: B
     assert list(one.stream("run:2")) == list(other.stream("run:2"))
     one.close()
     other.close()
+
+
+def test_a_bundle_of_each_kind_holds(place: Place, tmp_path: Path) -> None:
+    log, key = grown(place, WIDTH + 40), Ed25519PrivateKey.generate()
+    plain = note.Checkpoint(ORIGIN, log.size, log.root(log.size))
+    signed = note.SignedCheckpoint(plain, (note.sign(plain, ORIGIN, key),))
+    export(log, tmp_path / "bundle", signed)
+    export(log, tmp_path / "one", signed, streams=["run:1"])
+    public = str(note.VerifierKey(ORIGIN, note.ED25519, key.public_key().public_bytes_raw()))
+    assert verify(tmp_path / "bundle", public).holds
+    assert verify(tmp_path / "one", public, streams=("run:1",)).size == log.size

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ledger_place import ORIGIN, Place
 
 from fakes.witness import FakeWitness, running
 from mohist.ledger import Draft, SealedError, note
@@ -18,7 +19,6 @@ from mohist.ledger.log import Log, Ready
 from mohist.ledger.notary import Archive, Notary, examine
 from mohist.ledger.signer import Signer
 
-ORIGIN = "log.example/test"
 pytestmark = pytest.mark.enable_socket
 
 
@@ -35,6 +35,7 @@ class World:
     """A log that is signed and witnessed, and everything to rewrite it with."""
 
     home: Path
+    place: Place
     witness: FakeWitness
     key: Ed25519PrivateKey
     clock: Clock
@@ -45,22 +46,20 @@ class World:
         return note.VerifierKey(ORIGIN, note.ED25519, self.key.public_key().public_bytes_raw())
 
     def write(self, count: int, salt: int = 0) -> None:
-        log = Log(self.home / "log.db", ORIGIN)
+        log = self.place.log()
         log.write([entry(log.size + number + salt) for number in range(count)])
         log.close()
 
     def rewrite(self, size: int, changed: int) -> None:
         """Another log in the place of this one: the owner's own entries from `changed` on."""
-        (self.home / "log.db").unlink()
-        for more in self.home.glob("log.db-*"):
-            more.unlink()
-        log = Log(self.home / "log.db", ORIGIN)
+        self.place.clear()
+        log = self.place.log()
         log.write([entry(number if number < changed else -number) for number in range(size)])
         log.close()
 
     def notary(self, *, quorum: int = 1) -> Notary:
         return Notary(
-            Log(self.home / "log.db", read_only=True),
+            self.place.log(read_only=True),
             Archive(self.home / "checkpoints.db"),
             Signer(ORIGIN, self.key, self.home / "memory"),
             [self.witness.client()] if quorum else [],
@@ -76,7 +75,7 @@ class World:
             file.unlink()
 
     def examined(self) -> list[str]:
-        log, archive = Log(self.home / "log.db", read_only=True), Archive(self.home / "checkpoints.db")
+        log, archive = self.place.log(read_only=True), Archive(self.home / "checkpoints.db")
         client = self.witness.client()
         try:
             return examine(log, archive, self.log_key, [client])
@@ -91,11 +90,11 @@ def entry(number: int) -> Ready:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(place: Place, tmp_path: Path) -> Iterator[World]:
     key, clock = Ed25519PrivateKey.generate(), Clock()
     log_key = note.VerifierKey(ORIGIN, note.ED25519, key.public_key().public_bytes_raw())
     with running(FakeWitness(log_key, clock)) as witness:
-        yield World(tmp_path, witness, key, clock)
+        yield World(tmp_path, place, witness, key, clock)
 
 
 def test_a_checkpoint_bears_both_signatures_and_is_kept(world: World) -> None:
@@ -164,7 +163,7 @@ def test_a_witness_that_knows_more_than_we_remember_is_asked_again_from_there(wo
 def test_a_signature_that_was_lost_in_a_crash_is_asked_for_again(world: World) -> None:
     world.write(30)
     signer = Signer(ORIGIN, world.key, world.home / "memory")
-    log = Log(world.home / "log.db", read_only=True)
+    log = world.place.log(read_only=True)
     signer.sign(note.Checkpoint(ORIGIN, 20, log.root(20)), 0, [])
     log.close()
 
@@ -176,7 +175,7 @@ def test_a_signature_that_was_lost_in_a_crash_is_asked_for_again(world: World) -
             return signer.last.size if signer.last else 0
 
     notary = Notary(
-        Log(world.home / "log.db", read_only=True),
+        world.place.log(read_only=True),
         Archive(world.home / "checkpoints.db"),
         Remote(),  # type: ignore[arg-type]
         alarm=world.alarms.append,
@@ -222,13 +221,15 @@ def test_an_old_backup_is_noticed_before_anything_is_added(world: World) -> None
     notary = world.notary()
     notary.checkpoint()
     notary.close()
-    shutil.copytree(world.home, world.home.with_name("backup"))
+    world.place.backup()
+    shutil.copytree(world.home, world.home.with_name(f"{world.home.name}-backup"))
     world.write(10)
     notary = world.notary()
     notary.checkpoint()
     notary.close()
     shutil.rmtree(world.home)
-    shutil.copytree(world.home.with_name("backup"), world.home)
+    shutil.copytree(world.home.with_name(f"{world.home.name}-backup"), world.home)
+    world.place.restore()
     with pytest.raises(SealedError, match="has 60 entries; one with 70 was cosigned"):
         world.examined()
 
@@ -240,7 +241,7 @@ def test_a_log_can_not_be_shown_to_two_auditors_in_two_ways(world: World) -> Non
     notary.close()
     world.forget()
     world.rewrite(60, 30)
-    log = Log(world.home / "log.db", read_only=True)
+    log = world.place.log(read_only=True)
     plain = note.Checkpoint(ORIGIN, 60, log.root(60))
     log.close()
     other = note.SignedCheckpoint(plain, (note.sign(plain, ORIGIN, world.key),))
@@ -333,9 +334,11 @@ def test_nothing_is_entered_for_silence_while_entries_come(world: World) -> None
     assert beats == []
 
 
-def test_a_flipped_bit_in_the_file_is_found_by_hashing_again(world: World) -> None:
-    world.write(600)
-    path = world.home / "log.db"
+def test_a_flipped_bit_in_the_file_is_found_by_hashing_again(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    written = Log(path, ORIGIN)
+    written.write([entry(number) for number in range(600)])
+    written.close()
     data = path.read_bytes()
     with sqlite3.connect(path) as file:
         stored = [leaf for (leaf,) in file.execute("SELECT leaf FROM entry ORDER BY position")]
