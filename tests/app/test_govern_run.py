@@ -1,7 +1,5 @@
 """A made-up client in the fence: what it can reach, what it sees, what is told and entered of it, and how it ends."""
 
-
-
 from __future__ import annotations
 
 import json
@@ -24,6 +22,8 @@ from mohist.app.govern.order import Governed, Judge, Order, Standing, Use
 from mohist.app.ledger import open_home
 from mohist.base import ExitCode, MohistError
 from mohist.ledger.entry import decode
+from mohist.policy import RuleError
+from mohist.sandbox import RefusedError
 
 pytestmark = pytest.mark.enable_socket
 
@@ -301,6 +301,37 @@ async def test_nothing_starts_where_it_can_not_be_entered(desk: Desk, monkeypatc
     with pytest.raises(MohistError):
         await desk.run("Path('ran').write_text('x')")
     assert not (desk.project / "ran").exists()
+
+
+async def test_a_start_that_fails_is_one_plain_error_and_closes_what_was_entered(desk: Desk) -> None:
+    (desk.project / ".mcp.json").symlink_to("elsewhere.json")
+    with pytest.raises(RefusedError, match="symbolic link"):
+        await desk.run("Path('ran').write_text('x')")
+    assert not (desk.project / "ran").exists()
+    entries = desk.entries()
+    assert [entry["kind"] for entry in entries] == ["run.open", "run.close", "stream.close"]
+    assert entries[1]["data"] == {"failed": "RefusedError"}
+
+
+async def test_a_gateway_that_can_not_begin_is_one_plain_error(desk: Desk) -> None:
+    (desk.state / "gateway-policy.toml").write_text("no rules", encoding="utf-8")
+    with pytest.raises(RuleError):
+        await desk.run("Path('ran').write_text('x')")
+    assert not (desk.project / "ran").exists()
+    assert not (desk.state / "ledger").exists()
+
+
+async def test_the_gateway_is_reached_by_the_proxy_too(desk: Desk) -> None:
+    code = """
+os.environ.pop("NO_PROXY"); os.environ.pop("no_proxy")
+print(*ask())
+print(fetch("http://gateway.internal:81/"))
+"""
+    done, out, err = await desk.run(code)
+    assert out.startswith(b"200 "), err
+    assert b"a word" in out
+    row = next(row for row in done.report["network"] if row["host"] == "gateway.internal")
+    assert (row["outcomes"]["served"], row["codes"]) == (1, {"port": 1})
 
 
 async def test_the_settings_of_a_repository_are_not_shown_until_they_are_trusted(desk: Desk) -> None:

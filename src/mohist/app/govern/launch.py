@@ -15,6 +15,7 @@ import anyio.to_thread
 from anyio.abc import ByteStream
 
 from mohist.app.config import Config, Server, load_config
+from mohist.app.ending import known_error
 from mohist.app.errors import ConfigError
 from mohist.app.evidence import open_evidence
 from mohist.app.govern import report as telling
@@ -34,7 +35,7 @@ from mohist.app.govern.sitting import in_pipes, in_terminal
 from mohist.app.govern.standing import judged, obeyed
 from mohist.app.govern.tally import Tally
 from mohist.app.govern.terminal import Terminal
-from mohist.app.govern.way import open_way
+from mohist.app.govern.way import Way, open_way
 from mohist.app.govern.wish import HOST, URL, decide
 from mohist.app.key import SERVER_KEY_ENV
 from mohist.app.trust import TrustStore
@@ -46,6 +47,7 @@ from mohist.sandbox.layout import HOME
 
 _LIMITS: Final = Limits(memory_bytes=16 * 1024**3, processes=4096, file_bytes=8 * 1024**3, open_files=65_536, cpu_s=0)
 """A client may run for a working day, and what it starts builds whole projects."""
+_PATIENT_S: Final = 3.0
 _SEARCH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 _PLAIN: Final = {"PATH": os.defpath, "LANG": "C.UTF-8"}
 _PIPES: Final = "govern/pipes"
@@ -102,7 +104,7 @@ async def govern(
         stack.push_async_callback(close)
         use = Use(client, wares.installation, Path(order.command[0]).name, way.model, wares.root)
         standing = await anyio.to_thread.run_sync(judged, judge, use, diary)
-        await anyio.to_thread.run_sync(way.begin)
+        await _begun(way, screen.say)
         settings = obeyed(client, wares.root, order.cwd.resolve(), paths, trust=order.trust_settings)
         home = stack.enter_context(open_home(order.home, paths.home, run_id))
         suit = outfit(client, Place(URL, wares.key, way.model, HOME))
@@ -121,9 +123,15 @@ async def govern(
                 screen.say(line)
         began_s = clock.monotonic_s()
         screen.lend()
-        async with Fence(judge_network, tally.take) as fence:
-            profile = _profile(wares, suit, home, fence, settings.hidden)
-            ended, stopped = await _run(wares, suit, profile, paths, env)
+        try:
+            async with Fence(judge_network, tally.take) as fence:
+                profile = _profile(wares, suit, home, fence, settings.hidden)
+                ended, stopped = await _run(wares, suit, profile, paths, env)
+        except BaseException as error:  # noqa: BLE001 - the boundary of one run: whatever ended it is entered, then goes on
+            known = known_error(error) if isinstance(error, BaseExceptionGroup) else error
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(diary.end, {"failed": type(known).__name__}, {})
+            raise known from None
         ms = round((clock.monotonic_s() - began_s) * 1000)
         code = telling.exit_code(ended.code, account, stopped=stopped)
         whole = telling.report(said.report, code, ended.code, account, tally, ms)
@@ -134,6 +142,24 @@ async def govern(
     if lost:
         lines = (*lines, f"govern: the usage of {lost} call(s) could not be written down")
     return Governed(code, ended.code, whole, lines)
+
+
+async def _begun(way: Way, tell: Callable[[str], None]) -> None:
+    """Reads what binds calls; says so where that takes long, which it does once, when the guard's patterns are compiled."""
+
+    async def say() -> None:
+        await anyio.sleep(_PATIENT_S)
+        tell(
+            "govern: getting the guard ready; where its patterns were never compiled before, that takes half a minute, once"
+        )
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(say)
+            await anyio.to_thread.run_sync(way.begin)
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as errors:
+        raise known_error(errors) from None
 
 
 def _wares(order: Order, env: Mapping[str, str], paths: StatePaths, run_id: str) -> _Wares:

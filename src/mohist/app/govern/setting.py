@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mohist.app.govern.client import Client
+from mohist.app.govern.client import Client, clients
 from mohist.app.govern.home import FRESH
 from mohist.app.govern.installation import Installation
 from mohist.app.govern.order import Order, Standing
@@ -37,7 +37,7 @@ def describe(
     hosts = [*order.allow, *order.allow_private]
     out = f"the gateway and {', '.join(hosts)}" if hosts else "the gateway alone"
     home = "a fresh HOME" if order.home == FRESH else f"the HOME {order.home!r}"
-    quiet = "; telemetry and updates off" if client.quiet.env or client.quiet.files else ""
+    quiet = "; telemetry and updates off" if client.name in clients() else "; nothing known of its telemetry"
     known = len(client.residual)
     quiet += f", {known} host(s) without a switch refused" if known else ""
     line = f"govern: {name} reaches {out}, with {source}, {home}, this project and a key for this run{quiet}"
