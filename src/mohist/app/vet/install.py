@@ -17,7 +17,7 @@ from mohist.sandbox import Limits, Profile, Sandbox, find_toolchains, run
 from mohist.sandbox.fence import Attempt, Fence, Rule, Rules
 from mohist.sandbox.layout import HOME
 from mohist.vet import Subject, VetError
-from mohist.vet.registry.setting import npm_settings, pip_settings
+from mohist.vet.registry.setting import PYPI_INDEX, npm_settings, pip_settings
 
 _TIMEOUT_S = 900.0
 _LIMITS = Limits(memory_bytes=16 * 1024**3, processes=4096, open_files=65_536)
@@ -67,7 +67,7 @@ async def install(
     else:
         commands, hosts, variables = _pip(subject, place, env, home)
         programs_in = place / "bin"
-    rules = Rules([Rule(host, ports=(port,), private=True) for host, port in hosts])
+    rules = Rules([Rule(host, ports=(port,), private=True) for host, port in dict.fromkeys(hosts) if host])
     async with Fence(rules, attempts.append) as fence:
         profile = Profile(
             workspace=place,
@@ -111,9 +111,11 @@ def _pip(
     subject: Subject, place: Path, env: Mapping[str, str], home: Path
 ) -> tuple[list[list[str]], list[tuple[str, int]], dict[str, str]]:
     known = pip_settings(env, home)
-    variables = {"PIP_INDEX_URL": known.indexes[0], "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    if len(known.indexes) > 1:
-        variables["PIP_EXTRA_INDEX_URL"] = " ".join(known.indexes[1:])
+    # Folders of this machine are not shown to an installer.
+    indexes = [url for url in known.indexes if url.startswith(("http://", "https://"))] or [PYPI_INDEX]
+    variables = {"PIP_INDEX_URL": indexes[0], "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    if len(indexes) > 1:
+        variables["PIP_EXTRA_INDEX_URL"] = " ".join(indexes[1:])
     python = shutil.which("python3", path=env.get("PATH")) or sys.executable
     # Another environment's interpreter would make an environment that needs both.
     base = str(Path(python).resolve())
@@ -121,7 +123,7 @@ def _pip(
         [base, "-m", "venv", str(place)],
         [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", f"{subject.name}=={subject.version}"],
     ]
-    hosts = [_host(url) for url in known.indexes]
+    hosts = [_host(url) for url in indexes]
     if "pypi.org" in {host for host, _ in hosts}:
         hosts.append(("files.pythonhosted.org", 443))
     return commands, hosts, variables

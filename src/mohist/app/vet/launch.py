@@ -105,7 +105,8 @@ async def _static_steps(desk: _Desk) -> None:
     order = desk.order
     wanted = desk.subject.package or desk.subject
     of_registry = wanted.kind in ("npm", "pypi")
-    if "acquire" in order.steps or "static" in order.steps or (of_registry and not order.command):
+    running = any(step in order.steps for step in _RUNNING)
+    if "acquire" in order.steps or "static" in order.steps or (of_registry and running and not _by_path(order)):
         desk.progress("acquiring", 0, 1)
         got = await acquire(desk.subject, desk.dossier, into=desk.folder / "acquired", env=desk.env, home=desk.home)
         desk.subject, desk.tree = got.subject, got.tree
@@ -198,18 +199,25 @@ async def _serve(desk: _Desk) -> None:
 async def _ready(desk: _Desk) -> tuple[Ways, Installed | None]:
     """How it is run; a package is installed first, unless somebody says what starts it."""
     order, wanted = desk.order, desk.subject.package or desk.subject
-    if order.command:
-        return await anyio.to_thread.run_sync(ways, order, desk.env), None
-    if wanted.kind in ("npm", "pypi"):
+    own = not order.command or order.command[0] in desk.programs
+    if wanted.kind in ("npm", "pypi") and own:
         desk.progress("installing", 0, 1)
-        installed = await install(desk.sandbox, wanted, desk.programs, desk.folder / "package", desk.env, desk.home)
+        programs = order.command[:1] or desk.programs
+        installed = await install(desk.sandbox, wanted, programs, desk.folder / "package", desk.env, desk.home)
         desk.progress("installing", 1, 1)
         return await anyio.to_thread.run_sync(ways, order, desk.env, installed.program, installed.package), installed
+    if order.command:
+        return await anyio.to_thread.run_sync(ways, order, desk.env), None
     if wanted.kind == "executable" and wanted.path is not None:
         return await anyio.to_thread.run_sync(ways, order, desk.env, wanted.path), None
     raise SubjectError(
         f"How {desk.subject.text!r} is run is not known.", "Name the command: --command 'PROGRAM ARGS @PROMPT@'."
     )
+
+
+def _by_path(order: Order) -> bool:
+    """Whether a command names a program of this machine, so that nothing has to be installed."""
+    return bool(order.command) and "/" in order.command[0]
 
 
 def _with_installing(record: Record, installed: Installed, repeat: str) -> Record:

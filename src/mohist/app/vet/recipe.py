@@ -56,8 +56,8 @@ def ways(order: Order, env: Mapping[str, str], program: Path | None = None, pack
         raise SubjectError(
             f"How {order.subject!r} is run is not known.", "Name the command: --command 'PROGRAM ARGS @PROMPT@'."
         )
-    installation = locate(str(program) if program and not order.command else words[0], env, order.cwd)
     name = Path(words[0]).name
+    installation = locate(str(program) if program else words[0], env, order.cwd)
     client = _client(order, name, package or installation.package)
     task = _tasks().get(client.name, {}).get("task", [])
     rest, besides = _shown(words[1:], order, env)
@@ -75,7 +75,8 @@ def ways(order: Order, env: Mapping[str, str], program: Path | None = None, pack
     if typed is None:
         typed = (str(installation.program), *client.args) if task else ()
     else:
-        typed = (str(locate(typed[0], env, order.cwd).program), *typed[1:])
+        first = str(program) if program and typed[:1] == (name,) else typed[0] if typed else ""
+        typed = (str(locate(first, env, order.cwd).program), *typed[1:]) if typed else ()
     return Ways(
         client.name,
         loud,
