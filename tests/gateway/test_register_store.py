@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gateway_call import NOW_MS, record
 
+from fakes.clock import FakeClock
 from fakes.ledger import Ledger, opened
 from mohist.gateway.address import Address
+from mohist.gateway.budget import day_of
+from mohist.gateway.call import Principal
 from mohist.gateway.change import Author
 from mohist.gateway.entry import change_draft
 from mohist.gateway.errors import ConflictError, NotThereError
 from mohist.gateway.register import Edit, RegisterStore
 from mohist.gateway.roster import change_page
+from mohist.gateway.usage import UsageRow, flat
 from mohist.ledger import LedgerError
 from mohist.policy.register import Entry, Settings, entry_of
 
@@ -158,3 +163,30 @@ def test_a_hundred_entries_at_once_are_one_change_and_fit_into_an_entry(address:
         assert len(store.register().entries) == 100
     [one] = kept.entries()
     assert one["data"]["more"] == 100 - len(one["data"]["set"])
+
+
+def test_who_called_with_what_was_warned_of_or_refused_is_counted_by_entry_person_and_client(address: Address) -> None:
+    def call(
+        number: int, rule: str, user: str = "ann", verdict: str = "allowed", at_ms: int = NOW_MS
+    ) -> dict[str, object]:
+        made = record(f"call-{number}", rule=rule, verdict=verdict, started_at_ms=at_ms, client="claude-cli/2.1.100")
+        return flat(UsageRow(made, Principal("key-1", user), day_of(at_ms)))
+
+    rows = [
+        call(1, "register.marks"),
+        call(2, "register.marks,only-eu"),
+        call(3, "register.marks", verdict="policy"),
+        call(4, "register.marks", user="bob"),
+        call(5, "register.marks-2"),
+        call(6, "only-eu"),
+        call(7, "register.marks", at_ms=NOW_MS - 8 * 86_400_000),
+        call(8, "registerXmarks"),
+    ]
+    author = Author("ops", clock=FakeClock(NOW_MS + 1))
+    with RegisterStore(address, author=author) as store:
+        store.add_usage(rows)
+        marks, everything = store.users("marks", 7), store.users("", 7)
+    said = [(row["entry"], row["user"], row["warned"], row["refused"]) for row in marks]
+    assert said == [("marks", "ann", 2, 1), ("marks", "bob", 1, 0)]
+    assert {row["entry"] for row in everything} == {"marks", "marks-2"}
+    assert json.loads(json.dumps(marks)) == marks
