@@ -25,5 +25,15 @@ def test_nothing_is_compiled_for_who_does_not_wait(tmp_path: Path) -> None:
     assert first.matches(View(TEXT)) == then.matches(View(TEXT)) != {}
 
 
+def test_who_waits_is_told_before_what_takes_seconds_and_not_when_it_was_kept(tmp_path: Path) -> None:
+    pytest.importorskip("hyperscan", reason="the faster engine is not installed")
+    told: list[int] = []
+    detectors = [injection_detector()]
+    build_matcher(detectors, cache=tmp_path, begun=told.append)
+    assert told == [len(detectors[0].patterns)]
+    build_matcher(detectors, cache=tmp_path, begun=told.append)
+    assert len(told) == 1
+
+
 def test_without_a_place_to_keep_it_there_is_none(tmp_path: Path) -> None:
     assert isinstance(build_matcher([injection_detector()], engine="kept"), Re2Matcher)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mohist.gateway.screen.lookout import Lookout
     from mohist.gateway.screen.note import Take
 
+_log = logging.getLogger(__name__)
+
 KEY_FILE: Final = "guard.key"
 CLIENTS_FILE: Final = "guard-clients.json"
 """What was observed of how clients' templates vary, in the state folder."""
@@ -36,7 +39,18 @@ MIN_KEY_BYTES: Final = 16
 _MAX_KEY_BYTES: Final = 4_096
 
 
-def scanner(settings: Screening, paths: StatePaths, env: Mapping[str, str], *, waits: bool = True) -> Scanner:
+def _logged(count: int) -> None:
+    _log.warning("compiling %d patterns of the guard: some seconds, once for these rules", count)
+
+
+def scanner(
+    settings: Screening,
+    paths: StatePaths,
+    env: Mapping[str, str],
+    *,
+    waits: bool = True,
+    begun: Callable[[int], object] = _logged,
+) -> Scanner:
     """What looks at texts; takes seconds where its patterns were never compiled before, else a tenth of one.
 
     Args:
@@ -44,6 +58,7 @@ def scanner(settings: Screening, paths: StatePaths, env: Mapping[str, str], *, w
         paths: where its key is, and its cache if nobody says otherwise.
         env: names the cache.
         waits: False: it begins at once, and searches a hundred times slower where nothing was compiled before; still milliseconds for a result.
+        begun: told how many patterns are about to be compiled, where that takes seconds; left out, the log is.
 
     Raises:
         GuardError: something that it needs can't be read or taken.
@@ -54,7 +69,7 @@ def scanner(settings: Screening, paths: StatePaths, env: Mapping[str, str], *, w
     found = detectors(settings, paths.home, guard_key(settings, paths))
     return Scanner(
         found,
-        build_matcher(found, cache=cache_folder(paths, env), engine="auto" if waits else "kept"),
+        build_matcher(found, cache=cache_folder(paths, env), engine="auto" if waits else "kept", begun=begun),
         digest(settings, paths),
         limits(settings),
     )

@@ -120,13 +120,17 @@ def _scan(args: argparse.Namespace, progress: _Progress) -> Scan:
     home = StatePaths.from_env(os.environ)
     classes = tuple(args.only or _CLASSES)
     return Scan(
-        scanner(settings, home, os.environ),
+        scanner(settings, home, os.environ, begun=_begun),
         digest(settings, home),
         limits(settings),
         Wanted(() if "all" in classes else classes, args.min_confidence),
         progress,
         _passes(settings.allow_list, honour_marks=args.honour_marks),
     )
+
+
+def _begun(count: int) -> None:
+    print(f"compiling {count} patterns: some seconds, once for these rules", file=sys.stderr, flush=True)
 
 
 def _passes(allow_list: Path | None, *, honour_marks: bool) -> Passes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,7 @@ def build_matcher(
     cache: Path | None = None,
     matches_max: int = MATCHES_MAX,
     engine: Literal["auto", "kept", "hyperscan", "re2"] = "auto",
+    begun: Callable[[int], object] | None = None,
 ) -> Matcher:
     """One matcher for all patterns of these detectors.
 
@@ -31,6 +32,7 @@ def build_matcher(
         matches_max: of one pattern in one text; beyond it the text counts as not looked at.
         engine: "auto" takes Hyperscan where it is installed, else RE2 alone. "kept" takes Hyperscan only where the automaton was
             compiled before, which takes seconds: for who looks at little and must begin at once.
+        begun: told how many patterns are about to be compiled, where that takes seconds.
 
     Raises:
         GuardRuleError: a pattern can't be taken.
@@ -50,4 +52,4 @@ def build_matcher(
         if automaton is None:
             return Re2Matcher(expressions, matches_max)
         return HyperscanMatcher(expressions, matches_max, cache, automaton)
-    return HyperscanMatcher(expressions, matches_max, cache)
+    return HyperscanMatcher(expressions, matches_max, cache, begun=begun)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import hyperscan
@@ -38,6 +38,7 @@ class HyperscanMatcher:
         matches_max: of one pattern in one text.
         cache: folder for the compiled automaton; None: it is compiled anew, which takes seconds.
         automaton: what was kept of it, if that is known already.
+        begun: told how many patterns are about to be compiled, where they are.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class HyperscanMatcher:
         matches_max: int,
         cache: Path | None = None,
         automaton: Automaton | None = None,
+        begun: Callable[[int], object] | None = None,
     ) -> None:
         self._expressions = expressions
         self._matches_max = matches_max
@@ -54,6 +56,8 @@ class HyperscanMatcher:
         sources = [expression.sought for expression in expressions]
         automaton = automaton or kept(expressions, cache)
         if automaton is None:
+            if begun is not None:
+                begun(len(expressions))
             # What is kept has passed this; RE2 then compiles what it is asked for, when it is.
             for expression in expressions:
                 expression.compile()

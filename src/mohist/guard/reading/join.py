@@ -18,6 +18,7 @@ _LITERAL_ENDS = re.compile(r"[\"'`][ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*\\?\r?\n?\Z"
 _LINE_CHARS = 4096
 # A line that begins with a name and a sign of equality is a line of its own; base64 ends with such a sign.
 _LINE_END = re.compile(rf"{_MARGIN}(?={_RUN_CHAR})(?![A-Za-z0-9_.-]{{1,80}}[ \t]*(?::|=(?!=*[ \t]*$)))", re.MULTILINE)
+_BREAKS = re.compile(r"[\\\r\n]")
 _MARKED_LINES = re.compile(r"(?m)^(?:([+>-]) ?)(?=-----BEGIN )")
 
 
@@ -78,9 +79,12 @@ def _last_literal(text: str, high: int) -> int:
 
 def _line_spots(view: View, first: int) -> Iterator[Spot]:
     for start, end in places(view, "line", first):
-        found = _LINE_END.search(view.text, start)
-        if found and found.start() < end:
-            yield found.start(), found.end(), "", None
+        # Never beyond the place: in a text of lines that all begin with a name, the next end may be far away for each of them.
+        for sign in _BREAKS.finditer(view.text, start, end):
+            found = _LINE_END.match(view.text, sign.start())
+            if found is not None:
+                yield found.start(), found.end(), "", None
+                break
 
 
 def _every_second(view: View, name: str, first: int) -> Iterator[Spot]:
