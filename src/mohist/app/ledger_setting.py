@@ -24,6 +24,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "ledger.heartbeat_s": 60.0,
         "ledger.keep_contents": True,
         "ledger.people_statistics": False,
+        "ledger.trailers": "run",
         "ledger.retention": [],
     }
 )
@@ -45,6 +46,8 @@ class LedgerSettings:
     people_statistics: bool
     retention: Mapping[str, int]
     """Days by kind of entry, `*` for all others."""
+    trailers: str
+    """Of a delivery's commits: "off", "run" or "entry"."""
     database_url: str = field(default="", repr=False)
     """Empty: a file in the state folder. From the environment it may hold a password."""
     database_password_file: Path | None = None
@@ -70,6 +73,7 @@ def ledger_settings(values: Mapping[str, Any], home: Path) -> LedgerSettings:
         heartbeat_s=float(values["ledger.heartbeat_s"]),
         keep_contents=values["ledger.keep_contents"],
         people_statistics=values["ledger.people_statistics"],
+        trailers=values["ledger.trailers"],
         database_url=values["ledger.database_url"] or "",
         database_password_file=place(values["ledger.database_password_file"]),
         retention=MappingProxyType({kind: int(days) for kind, days in map(str.split, values["ledger.retention"])}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -108,6 +108,11 @@ class LedgerTable(BaseModel):
     people_statistics: bool = Field(
         False,
         description="`mohist trace --summary --people` counts lines by person. In many places their representatives have a say in it.",
+    )
+    trailers: Literal["off", "run", "entry"] = Field(
+        "run",
+        description="What commits of deliveries say of runs in their trailers. `run`: run and model. `entry`: and where it stands in "
+        "the ledger, as `Ledger-Entry: ORIGIN#INDEX`. `off`: nothing. Delivery and task are named in any case.",
     )
     retention: list[Annotated[str, AfterValidator(_retention)]] = Field(
         default_factory=list,

@@ -28,6 +28,7 @@ from mohist.app.launch import settings
 from mohist.app.machine import Machine
 from mohist.app.mind import AgentMind
 from mohist.app.ruling import COMPANY_FILE, USER_FILE, Rulings, read_text
+from mohist.app.trailer import trailers_of
 from mohist.base import Clock, IdSource, MohistError, RandomIds, StatePaths, SystemClock
 from mohist.delivery.book import Book
 from mohist.delivery.check.leak import Scan
@@ -254,7 +255,8 @@ class Office:
         author = Author(AUTHOR, MAIL, delivery.created_at_ms // 1000)
         home = self.folder(delivery.delivery_id) / "ground"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return await GitGround.open(Path(delivery.repository), home, room, author)
+        said = trailers_of(self.evidence, delivery.delivery_id) if self.evidence is not None else dict
+        return await GitGround.open(Path(delivery.repository), home, room, author, said)
 
     def harbour(self, delivery: Delivery, ground: GitGround) -> Harbour | None:
         """Where the base branch lives: what was named for this delivery, else what the company's or the user's file says of

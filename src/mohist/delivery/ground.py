@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
+from types import MappingProxyType
 
 import anyio.to_thread
 
@@ -74,25 +75,31 @@ class Standing:
         return tuple(told)
 
 
+Trailers = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""What a commit is to say, by what its maker would have it say."""
+
+
 class GitGround:
     """Fulfils `port.Ground` for one delivery. Made with `GitGround.open`."""
 
-    def __init__(self, store: GitStore, home: Path, room: Room, author: Author) -> None:
+    def __init__(self, store: GitStore, home: Path, room: Room, author: Author, trailers: Trailers = dict) -> None:
+        self._trailers = trailers
         self._store = store
         self._home = home
         self._room = room
         self._author = author
 
     @classmethod
-    async def open(cls, folder: Path, home: Path, room: Room, author: Author) -> GitGround:
+    async def open(cls, folder: Path, home: Path, room: Room, author: Author, trailers: Trailers = dict) -> GitGround:
         """The ground in `home` over the repository that `folder` lies in; made when it is not there.
 
         Args:
             author: whom every commit names, with the delivery's own time: the same tree gives the same commit.
+            trailers: what is made of a commit's; called in a thread.
 
         Raises GitError: no repository there, or git can't read it.
         """
-        return cls(await GitStore.open(folder, home / "git"), home.resolve(), room, author)  # noqa: ASYNC240
+        return cls(await GitStore.open(folder, home / "git"), home.resolve(), room, author, trailers)  # noqa: ASYNC240
 
     @property
     def readable(self) -> tuple[Path, ...]:
@@ -148,15 +155,29 @@ class GitGround:
         return await self._store.head(folder.name)
 
     async def commit(self, folder: Path, message: str, trailers: Mapping[str, str]) -> str:
-        return await self._store.commit(folder.name, _message(message, trailers), self._author)
+        return await self._store.commit(folder.name, await self._message(message, trailers), self._author)
 
-    async def merge(self, folder: Path, commit: str, message: str, *, leave: bool = False) -> Sequence[str]:
+    async def merge(
+        self,
+        folder: Path,
+        commit: str,
+        message: str,
+        trailers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        leave: bool = False,
+    ) -> Sequence[str]:
         """Merges into a work tree; returns paths in conflict, empty when there are none.
 
         Where there are some the work tree is as it was, unless `leave`: then they stand in it with markers, and the
         next `commit` (refused while a marker is left) makes the merge; `undo` gives it up.
         """
-        return await self._store.merge(folder.name, commit, _message(message, {}), self._author, leave=leave)
+        said = await self._message(message, trailers)
+        return await self._store.merge(folder.name, commit, said, self._author, leave=leave)
+
+    async def _message(self, message: str, trailers: Mapping[str, str]) -> str:
+        said = await anyio.to_thread.run_sync(self._trailers, trailers)
+        rows = [f"{key}: {' '.join(value.split())}" for key, value in said.items() if value.strip()]
+        return "\n\n".join(part for part in (message.strip(), "\n".join(rows)) if part)
 
     async def undo(self, folder: Path) -> None:
         """Puts a work tree back to its commit."""
@@ -256,11 +277,6 @@ def name_of(key: str) -> str:
     """A folder's name for a key: readable, and no two keys share one."""
     plain = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[-40:].strip("-")
     return f"{plain or 'key'}-{sha256_hex(key.encode())[:10]}"
-
-
-def _message(message: str, trailers: Mapping[str, str]) -> str:
-    rows = [f"{key}: {' '.join(value.split())}" for key, value in trailers.items() if value.strip()]
-    return "\n\n".join(part for part in (message.strip(), "\n".join(rows)) if part)
 
 
 def _branch(git_dir: Path) -> str:

@@ -169,8 +169,8 @@ async def _follow(at: _Landing, delivery: Delivery, tip: str) -> Ended:
         )
     key = f"{context.key('merge')}/{tip[:12]}"
     folder = await at.shore.worktree(key, delivery.commit)
-    text = f"Merge {base} into delivery {delivery.delivery_id}\n\nMohist-Delivery: {delivery.delivery_id}"
-    conflicts = await at.shore.merge(folder, tip, text)
+    text = f"Merge {base} into delivery {delivery.delivery_id}"
+    conflicts = await at.shore.merge(folder, tip, text, {"Mohist-Delivery": delivery.delivery_id})
     commit = await at.shore.head(folder)
     await at.shore.drop(key)
     options = {name: value for name, value in delivery.options.items() if name != LOOK} | {_MOVES: moves}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 Role = Literal["analyst", "architect", "planner", "implementer", "reviewer", "mender"]
@@ -94,7 +95,15 @@ class Ground(Protocol):
         """The commit that a worktree stands on."""
         ...
 
-    async def merge(self, folder: Path, commit: str, message: str, *, leave: bool = False) -> Sequence[str]:
+    async def merge(
+        self,
+        folder: Path,
+        commit: str,
+        message: str,
+        trailers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        leave: bool = False,
+    ) -> Sequence[str]:
         """Merges into a worktree; returns paths in conflict, empty when there are none.
 
         Where there are some the worktree is as it was, unless `leave`: then they stand in it with markers, and the next
