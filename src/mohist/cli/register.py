@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mohist.base import ExitCode
 from mohist.cli import register_check, register_entry, register_move
+from mohist.cli.register_change import changed
 
 if TYPE_CHECKING:
-    from mohist.gateway.register import Edit, Proposal, RegisterStore
+    from mohist.gateway.register import Proposal
 
 EPILOG = """\
 An entry speaks of a tool, by name, and of a range of its versions. The most specific one holds; of several the strictest.
@@ -93,21 +94,6 @@ def _change(args: argparse.Namespace) -> int:
             entry = register_entry.made(args, store.register())
             return changed(store, Edit((entry,)), args, fresh=True)
         return changed(store, register_entry.edited(args, store.register()), args)
-
-
-def changed(store: RegisterStore, edit: Edit, args: argparse.Namespace, *, fresh: bool = False) -> int:
-    """Makes a change, and says what became of it."""
-    waiting = store.change(edit, fresh=fresh)
-    if args.json:
-        said = {"in_force": waiting is None, "proposal": None if waiting is None else waiting.proposal_id}
-        print(json.dumps({**said, **edit.mapping}, indent=2, ensure_ascii=False))
-        return ExitCode.DONE if waiting is None else ExitCode.WAITING
-    if waiting is not None:
-        print(f"{waiting.proposal_id} waits for somebody else: mohist register approve {waiting.proposal_id}")
-        return ExitCode.WAITING
-    touched = ", ".join(edit.ids) or "the settings"
-    print(f"{touched}: in force. Running servers know within two seconds.")
-    return ExitCode.DONE
 
 
 def _approve(args: argparse.Namespace) -> int:

@@ -52,7 +52,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     from mohist.app.register import opened, read_register
-    from mohist.cli.register import changed
+    from mohist.cli.register_change import changed
     from mohist.gateway.register import Edit
 
     register = read_register(args.file)
