@@ -60,12 +60,15 @@ async def test_a_call_goes_on_as_it_is_under_the_users_key(secret: str) -> None:
 
 
 @pytest.mark.enable_socket
-async def test_a_client_of_anthropics_dialect_shows_its_key_as_that_wants_it(secret: str) -> None:
+@pytest.mark.parametrize("key_header", [{"x-api-key": KEY}, {"authorization": f"Bearer {KEY}"}], ids=["own", "bearer"])
+async def test_a_client_of_anthropics_dialect_shows_its_key_as_that_wants_it(
+    key_header: dict[str, str], secret: str
+) -> None:
     async with (
         Upstream([Reply(b"{}", content_type="application/json")]) as upstream,
         forwarded(upstream.url + "/v1", Account(), secret) as client,
     ):
-        shown = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+        shown = key_header | {"anthropic-version": "2023-06-01"}
         answer = await client.post("/v1/messages", content=b"{}", headers=shown)
     assert answer.status_code == 200
     assert upstream.requests[0].headers["x-api-key"] == secret
