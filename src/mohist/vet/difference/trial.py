@@ -31,7 +31,7 @@ class Trial:
     facts: Facts
     sent: tuple[Sent, ...]
     reached: frozenset[str] = frozenset()
-    """Names that it looked up and places it tried to connect to, other than the model's: "telemetry.example.com:443"."""
+    """Hosts that it looked up or tried to connect to, other than the model's."""
     failure: str = ""
     """Why the run can't be compared; empty: it can."""
     labels: tuple[str, ...] = field(init=False)
