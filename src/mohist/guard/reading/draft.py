@@ -16,6 +16,8 @@ AFTER_CHARS = 1024
 KEY_CHARS = 8192
 """Of a key in lines whose first line is a place; the lines between its first and its last are taken along."""
 _BEGIN, _END = "-----BEGIN ", "-----END "
+_TAIL_CHARS = len(_BEGIN) - 1
+"""Of what came before, so that a mark is seen that two pieces share."""
 
 Locate = Callable[[int, int], tuple[int, int]]
 """From characters of a piece to the characters of its origin, both counted from the beginning of each."""
@@ -77,7 +79,7 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
     pieces: list[Piece] = []
     parts: list[str] = []
     length = 0
-    window = 0  # where in `parts` the last lines without a gap begin
+    key = _Key()  # of the last lines without a gap
     done = -1  # up to where the parent is in the view; -1: nothing yet
     stop = -1  # where the line around the last spot ends, or as much of it as is taken
     for start, end, meant, locate in spots:
@@ -90,23 +92,25 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
             low = max(low, text.rfind("\n", low, start) + 1)
             if done < 0:
                 pass
-            elif low <= stop or (start - stop < KEY_CHARS and _is_in_key("".join(parts[window:]) + text[done:stop])):
+            elif low <= stop or (start - stop < KEY_CHARS and key.goes_on(text[done:stop])):
                 low = done
             else:
                 at += (length, length + stop - done)
                 pieces += ((done, stop, True), (stop, stop, None))
                 parts += (text[done:stop], "\n")
                 length += stop - done + 1
-                window = len(parts)
+                key = _Key()
         if start > low:
             at.append(length)
             pieces.append((low, start, True))
             parts.append(text[low:start])
+            key.add(parts[-1])
             length += start - low
         if meant:
             at.append(length)
             pieces.append((start, end, locate))
             parts.append(meant)
+            key.add(meant)
             length += len(meant)
         done = end
         stop = end + AFTER_CHARS
@@ -114,7 +118,7 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
         stop = min(stop, len(text)) if line_end < 0 else line_end
     if done < 0:
         return None
-    if _is_in_key("".join(parts[window:]) + text[done:stop]):
+    if key.goes_on(text[done:stop]):
         stop = min(stop + KEY_CHARS, len(text))
     if stop > done:
         at.append(length)
@@ -124,6 +128,22 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
     return View(made, (*view.via, via), Trace(view, at, pieces)) if made else None
 
 
-def _is_in_key(lines: str) -> bool:
-    begin = lines.rfind(_BEGIN)
-    return begin >= 0 and _END not in lines[begin:]
+class _Key:
+    """Whether lines that come piece by piece end within a key: its first line was there, and its last one was not."""
+
+    __slots__ = ("_is_open", "_tail")
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._tail = ""
+
+    def add(self, piece: str) -> None:
+        """What follows."""
+        self._is_open = self.goes_on(piece)
+        self._tail = (self._tail + piece[-_TAIL_CHARS:])[-_TAIL_CHARS:]
+
+    def goes_on(self, piece: str) -> bool:
+        """Whether they would, with this behind them."""
+        lines = self._tail + piece
+        begin, end = lines.rfind(_BEGIN), lines.rfind(_END)
+        return self._is_open if begin < 0 and end < 0 else begin > end

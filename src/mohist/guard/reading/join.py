@@ -98,7 +98,10 @@ def _doubled(start: int, end: int) -> tuple[int, int]:
 
 def _mark_spots(view: View, first: int) -> Iterator[Spot]:
     text = view.text
+    at = 0
     for found in _MARKED_LINES.finditer(text, view.char(first)):
+        if found.start() < at:
+            continue  # a line of the lines before
         mark = found[1]
         at = found.start()
         while text.startswith(mark, at):
@@ -106,4 +109,4 @@ def _mark_spots(view: View, first: int) -> Iterator[Spot]:
             yield at, at + width, "", None
             at = text.find("\n", at) + 1
             if at == 0:
-                break
+                return
