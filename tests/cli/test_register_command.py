@@ -191,6 +191,21 @@ def test_the_check_of_a_machine_says_by_its_exit_code_whether_something_is_refus
     assert "secret-path" not in said
 
 
+def test_a_name_that_nothing_is_known_by_is_noted(register: Shell) -> None:
+    assert "Did you mean 'claude-code'?" in register("add", "claudecode", *BAN)
+    assert "note:" not in register("add", "claude-code", *BAN)
+    assert "note:" not in register("add", "npm:@Scope/Name", *BAN)
+    register("add", "pypi:Aider_Chat", *BAN)
+    assert register.json("check", "--tool", "pypi:aider.chat@1")["outcome"] == "refused"
+
+
+def test_without_a_ledger_the_history_says_so(register: Shell, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(exist_ok=True)
+    (tmp_path / "state" / "mohist.toml").write_text("[ledger]\non = false\n", encoding="utf-8")
+    assert "switched off" in register("history")
+    assert register.code == ExitCode.FAILED
+
+
 def test_one_tool_can_be_asked_about(register: Shell) -> None:
     register("add", "claude-code", "--versions", "<2.1.197", *BAN)
     assert "refused: claude-code 2.1.100: claude-code 2.1.100 is banned" in register(

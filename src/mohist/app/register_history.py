@@ -27,10 +27,15 @@ def history(env: Mapping[str, str], entry_id: str = "", last: int = 50) -> list[
         and `change`: all of it, as far as it was not erased.
 
     Raises:
-        LedgerError: it can't be read.
+        LedgerError: it is switched off, or can't be read.
     """
     home = open_home(StatePaths.from_env(env).home, owner_config(env).ledger, env)
-    if home is None or not home.exists:
+    if home is None:
+        what = "The ledger is switched off, and the register's history is there."
+        raise LedgerError(
+            what, "The database has the changes, too, which is no evidence: /admin/v1/events?subject=register."
+        )
+    if not home.exists:
         return []
     log, vault, names = home.read(), home.vault(), home.names()
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import hashlib
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +61,24 @@ def made(args: argparse.Namespace, register: Register) -> Entry:
     if not args.disposition:
         raise RegisterError("The entry has no disposition.", "Say one of --allowed, --restricted, --banned.")
     table: dict[str, Any] = {"id": args.id or _free_id(args.tool, register), "tool": args.tool}
+    if hint := _unknown(args.tool):
+        print(hint, file=sys.stderr)
     return entry_of(table | _said(args, {}), f"the entry for {args.tool!r}")
+
+
+def _unknown(tool: str) -> str:
+    """What is to be said of a name that nothing is known by; empty: it says where it is found, or is known."""
+    from mohist.policy.register import known_tools
+
+    if ":" in tool or "*" in tool or "?" in tool or tool.lower() in known_tools():
+        return ""
+    near = difflib.get_close_matches(tool.lower(), known_tools(), n=1)
+    mean = (
+        f"Did you mean {near[0]!r}?"
+        if near
+        else "One form of a tool is named like npm:…, pypi:…, vscode:…, program:…, agent:…"
+    )
+    return f"note: no tool is known by the name {tool!r}, so nothing may ever be called so. {mean}"
 
 
 def edited(args: argparse.Namespace, register: Register) -> Edit:

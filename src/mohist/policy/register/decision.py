@@ -149,11 +149,10 @@ def _telling(equal: Sequence[Outcome]) -> Outcome:
 
 
 def _speaks(entry: Entry, tool: Tool) -> bool:
-    span = entry.span
     claims = () if entry.disposition == "allowed" else tool.claims
     if any(entry.names(name) for name in (*tool.names, *claims)):
-        return span.covers(tool.version, wide=entry.disposition != "allowed")
-    return span.is_any and any(entry.names(name) for name in tool.kin)
+        return entry.span.covers(tool.version, wide=entry.disposition != "allowed")
+    return any(entry.names(name) for name in tool.kin) and entry.span.is_any
 
 
 def _heard(entry: Entry, day: date) -> bool:

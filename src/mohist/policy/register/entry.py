@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 from mohist.policy.errors import RegisterError
 from mohist.policy.register.span import Scheme, Span
-from mohist.policy.register.tool import scheme_of
+from mohist.policy.register.tool import canonical, scheme_of
 
 Disposition = Literal["allowed", "restricted", "banned"]
 DISPOSITIONS: Final[tuple[Disposition, ...]] = get_args(Disposition)
@@ -223,7 +223,7 @@ class _Reader:
             raise self.wrong(
                 "has a `tool` that is no name", "Such as claude-code, npm:@scope/name or vscode:publisher.name."
             )
-        return tool.lower()
+        return canonical(tool)
 
     def choice(self, key: str, known: tuple[str, ...]) -> str:
         value = self.table.get(key)

@@ -95,11 +95,15 @@ def scheme_of(tool: str) -> Scheme:
     return known.scheme if known is not None and not tool.startswith("npm:") else "semver"
 
 
+def canonical(name: str) -> str:
+    """A tool's name in its one spelling: small letters, PyPI's names with hyphens (PEP 503)."""
+    text = name.strip().lower()
+    return "pypi:" + _PEP_503.sub("-", text.removeprefix("pypi:")) if text.startswith("pypi:") else text
+
+
 def tool_named(name: str, version: str = "") -> Tool:
     """A tool by one of its names, as an entry would name it: `claude-code`, `npm:…`, `pypi:…`, `vscode:…`, `program:…`."""
-    text = name.strip().lower()
-    if text.startswith("pypi:"):
-        text = "pypi:" + _PEP_503.sub("-", text.removeprefix("pypi:"))
+    text = canonical(name)
     if (tool := known_tools().get(text)) is not None:
         return Tool((text, *tool.packages), version)
     if (tool := _by_name().get(text)) is not None:
@@ -127,8 +131,12 @@ def tool_of_client(headers: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]
         # `OpenAI/Python 2.1`: a library's name, of which many tools are made.
         named, version = first.lower() if version and found else name, ""
     origin = said.get(b"originator", b"")[:80].decode("latin-1").lower()
-    for tool in known_tools().values():
-        if name in tool.agents or (origin and any(origin.startswith(one) for one in tool.origins)):
-            # What is only claimed is held by every name that it could have.
-            return Tool((f"agent:{named or origin}", tool.tool_id, *tool.packages), version)
+    tool = _by_name().get(f"agent:{name}")
+    if tool is None and origin:
+        tool = next(
+            (one for one in known_tools().values() if any(origin.startswith(said) for said in one.origins)), None
+        )
+    if tool is not None:
+        # What is only claimed is held by every name that it could have.
+        return Tool((f"agent:{named or origin}", tool.tool_id, *tool.packages), version)
     return Tool((f"agent:{named}" if named else "agent:unknown",), version)
