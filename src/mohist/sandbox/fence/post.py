@@ -39,9 +39,9 @@ def open_post(pid: int, proxy_port: int, ports: tuple[int, ...]) -> Post:
     """Opens the sockets in the network namespace of `pid`, which waits meanwhile. Blocks; raises SandboxError."""
     if 2 * (len(ports) + 4) > _MOST_SOCKETS:
         raise SandboxError(f"A fence can listen on {_MOST_SOCKETS // 2 - 4} ports, not {len(ports)}.")
+    namespace_fd = _namespace_of(pid)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        namespace_fd = _namespace_of(pid)
         try:
             child = subprocess.Popen(
                 [
@@ -66,11 +66,11 @@ def open_post(pid: int, proxy_port: int, ports: tuple[int, ...]) -> Post:
 def _namespace_of(pid: int) -> int:
     try:
         namespace_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        if os.fstat(namespace_fd).st_ino == Path("/proc/self/ns/net").stat().st_ino:
-            os.close(namespace_fd)
-            raise SandboxError("The tree to be fenced shares the host's network.", "Report this.")
     except OSError as error:
         raise SandboxError(f"The tree's network can't be reached: {error.strerror}.", _MEND) from None
+    if os.fstat(namespace_fd).st_ino == Path("/proc/self/ns/net").stat().st_ino:
+        os.close(namespace_fd)
+        raise SandboxError("The tree to be fenced shares the host's network.", "Report this.")
     return namespace_fd
 
 
