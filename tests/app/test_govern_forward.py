@@ -87,6 +87,32 @@ async def test_another_key_is_refused_here(shown: dict[str, str], secret: str) -
 
 
 @pytest.mark.enable_socket
+@pytest.mark.parametrize(
+    ("method", "path", "wanted"),
+    [
+        ("GET", "/admin/v1/keys", 404), ("POST", "/admin/v1/keys", 404), ("GET", "/metrics", 404), ("DELETE", "/v1/models", 404),
+        ("GET", "/v1/chat/completions", 404), ("POST", "/v1//chat/completions", 404), ("POST", "/v1/../admin/v1/keys", 404),
+        ("HEAD", "/api/hello", 200), ("HEAD", "/", 200),
+    ],
+)  # fmt: skip
+async def test_nothing_but_models_is_reached_with_the_users_key(
+    method: str, path: str, wanted: int, secret: str
+) -> None:
+    async with Upstream([]) as upstream, forwarded(upstream.url, Account(), secret) as client:
+        answer = await client.request(method, path, headers=head())
+    assert answer.status_code == wanted
+    assert upstream.requests == []
+
+
+@pytest.mark.enable_socket
+async def test_the_models_of_the_gateway_there_are_listed(secret: str) -> None:
+    listed = Reply(b'{"data": []}', content_type="application/json")
+    async with Upstream([listed]) as upstream, forwarded(upstream.url, Account(), secret) as client:
+        answer = await client.get("/v1/models", headers=head())
+    assert (answer.content, upstream.requests[0].path) == (b'{"data": []}', "/v1/models")
+
+
+@pytest.mark.enable_socket
 async def test_why_the_gateway_there_refused_a_call_is_counted(secret: str) -> None:
     account = Account()
     refusal = Reply(b'{"error": {}}', 402, ((REFUSED_HEADER, "budget"),), content_type="application/json")

@@ -13,7 +13,7 @@ from mohist.app.errors import ConfigError
 from mohist.app.govern.account import Account
 from mohist.app.govern.gateway import UNKNOWN_KEY
 from mohist.gateway import dialect as speech
-from mohist.gateway.asgi import Receive, Scope, Send, refuse
+from mohist.gateway.asgi import Receive, Scope, Send, refuse, reply
 from mohist.gateway.call import Dialect, Refusal
 from mohist.gateway.request import RefusedError, credential
 from mohist.provider.failure import REFUSED_HEADER
@@ -28,6 +28,7 @@ _DROPPED: Final = frozenset(
         *(b"host", b"expect", b"authorization", b"x-api-key", b"api-key", b"proxy-authorization"),
     }
 )
+_NOTHING: Final = Refusal("bad_request", 404, "There is nothing at this path for a governed client.")
 _AWAY: Final = Refusal("unavailable", 502, "The gateway behind this one does not answer. Tell its operator.")
 
 
@@ -61,18 +62,25 @@ class Forward:
         """One request and its answer, as it comes."""
         if scope["type"] != "http":
             return
-        headers, path = scope["headers"], scope["path"]
-        call = path in speech.DOORS and scope["method"] == "POST"
+        headers, path, method = scope["headers"], scope["path"], scope["method"]
+        call = path in speech.DOORS and method == "POST"
         anthropic = any(name in (b"anthropic-version", b"x-api-key") for name, _ in headers)
         asked: Dialect = "anthropic-messages" if anthropic else "openai-chat"
         asked = speech.DOORS[path][0] if path in speech.DOORS else asked
+        if method == "HEAD" and path in ("/", "/api/hello"):
+            await reply(send, 200, b"")
+            return
+        if not call and (method, path) != ("GET", "/v1/models"):
+            # The user's key may open more there than models, such as the admin API; a client gets to models alone.
+            await refuse(send, asked, _NOTHING)
+            return
         agent = next((value.decode("latin-1") for name, value in headers if name == b"user-agent"), "").split(" ")[0]
         try:
             shown = credential(headers)
         except RefusedError as error:
             await refuse(send, asked, error.refusal)
             return
-        if not hmac.compare_digest(shown.encode(), self._key.encode()) and scope["method"] != "HEAD":
+        if not hmac.compare_digest(shown.encode(), self._key.encode()):
             await refuse(send, asked, UNKNOWN_KEY)
             return
         verdict = "cancelled"
@@ -102,6 +110,8 @@ class Forward:
         try:
             answer = await self._client.send(request, stream=True)
         except httpx2.TransportError:
+            if body.left:
+                return "cancelled"
             await refuse(send, asked, _AWAY)
             return "unavailable"
         try:
