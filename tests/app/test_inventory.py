@@ -373,6 +373,15 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(home: Path, root: Path) -> 
 # All together
 
 
+def test_a_home_that_cant_be_looked_into_is_said_and_stops_nothing(root: Path, home: Path) -> None:
+    npm(home / ".npm-global/lib/node_modules", "@openai/codex", "0.169.0")
+    # What the system refuses to look up, whoever asks.
+    away = root / "home" / ("n" * 300)
+    inventory = take_stock(root, [away, home], f"{away}/bin", [away])
+    assert names(inventory) == {("npm-package", "npm:@openai/codex", "0.169.0")}
+    assert (str(away), "can't be looked into") in inventory.troubles
+
+
 def test_the_refused_come_first_with_what_to_do_and_every_home_is_seen(root: Path, home: Path) -> None:
     other = root / "home" / "bob"
     npm(other / ".npm-global/lib/node_modules", "@anthropic-ai/claude-code", "2.1.1")

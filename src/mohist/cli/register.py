@@ -41,6 +41,27 @@ examples:
   mohist register history                              who changed what, from the ledger"""
 
 
+_EXAMPLES = {
+    "list": ("list --disposition banned", "list --tool claude-code --json", "list --waiting"),
+    "add": (
+        "add claude-code --banned --from 2026-12-01 --reason x --alternative qwen-code --first-step 'mohist govern -- qwen'",
+        "add 'npm:@modelcontextprotocol/*' --allowed --evidence vet/report.json --owner platform --expires 2027-06-01",
+        'add codex --restricted --not-repository \'git.example.com/payments/*\' --reason "contract" --first-step "ask legal"',
+    ),
+    "set": (
+        "set claude-code --from 2026-12-15",
+        "set claude-code --expires never",
+        'set --unlisted deny --ask "write to tools@…"',
+    ),
+    "remove": ("remove claude-code",),
+    "approve": ("approve proposal-01jd…", "approve --withdraw proposal-01jd…"),
+    "export": ("export > register.toml", "export --json"),
+    "import": ("import register.toml", "import register.toml --replace --json"),
+    "users": ("users claude-code --days 7", "users --json"),
+    "history": ("history --entry claude-code", "history --last 5 --json"),
+}
+
+
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -65,6 +86,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     approving.add_argument("proposal", metavar="PROPOSAL")
     approving.add_argument("--withdraw", action="store_true", help="end it instead, unmade")
     moving = [*register_move.declare(verbs), *register_check.declare(verbs)]
+    for name, lines in _EXAMPLES.items():
+        verbs.choices[name].formatter_class = raw
+        verbs.choices[name].epilog = "examples:\n" + "\n".join(f"  mohist register {line}" for line in lines)
     for sub in (listing, add, change, removing, approving, *moving):
         sub.add_argument("--json", action="store_true", help="as JSON")
 

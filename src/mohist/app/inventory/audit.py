@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mohist.app.inventory import extension, package, server
-from mohist.app.inventory.found import Found, Inventory
+from mohist.app.inventory.found import Found, Inventory, is_folder
 from mohist.policy.register import NO_USE, Allowed, Outcome, Refused, Register, Warned, decide, strictest
 
 _HOMES: Final = ("home/*", "Users/*")
@@ -41,16 +42,20 @@ def take_stock(
         folders: more prefixes and environments.
     """
     inventory = Inventory()
-    package.search(inventory, root, homes, path, folders)
-    extension.search(inventory, root, homes)
-    server.search(inventory, root, homes, projects)
+    seen = [home for home in homes if os.access(home, os.R_OK | os.X_OK)]
+    for home in homes:
+        if home not in seen:
+            inventory.trouble(home, "can't be looked into")
+    package.search(inventory, root, seen, path, folders)
+    extension.search(inventory, root, seen)
+    server.search(inventory, root, seen, projects)
     return inventory
 
 
 def every_home(inventory: Inventory, root: Path) -> list[Path]:
     """The homes of everybody on a machine, as far as they can be seen."""
     found = [one for pattern in _HOMES for one in inventory.matching(root, pattern)]
-    return [*found, *([root / "root"] if (root / "root").is_dir() else [])]
+    return [*found, *([root / "root"] if is_folder(root / "root") else [])]
 
 
 def audit(inventory: Inventory, registers: Sequence[Register], day: date) -> list[Judged]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from mohist.app.inventory.found import Found, Inventory
+from mohist.app.inventory.found import Found, Inventory, is_file
 from mohist.app.inventory.package import is_known
 from mohist.policy.register import Tool, tool_named
 
@@ -84,7 +84,7 @@ def _editor(inventory: Inventory, app: Path) -> Iterator[Found]:
 def _extensions(inventory: Inventory, folder: Path) -> Iterator[Found]:
     gone = inventory.json(folder / ".obsolete")
     for one in inventory.listed(folder):
-        if not (one / "package.json").is_file() or (isinstance(gone, dict) and gone.get(one.name) is True):
+        if not is_file(one / "package.json") or (isinstance(gone, dict) and gone.get(one.name) is True):
             continue
         said = inventory.json(one / "package.json")
         publisher, name, version = (
@@ -118,7 +118,7 @@ def _plugins(inventory: Inventory, folder: Path) -> Iterator[Found]:
 def _descriptor(inventory: Inventory, jar: Path) -> str:
     """`plugin.xml` of a jar; empty: it has none."""
     try:
-        if not jar.is_file() or jar.stat().st_size > _MAX_JAR_BYTES:
+        if not is_file(jar) or jar.stat().st_size > _MAX_JAR_BYTES:
             return ""
         with zipfile.ZipFile(jar) as archive, archive.open("META-INF/plugin.xml") as file:
             return file.read(_MAX_PLUGIN_BYTES).decode("utf-8", "replace")

@@ -113,9 +113,25 @@ class Inventory:
         for one in nexts:
             if rest:
                 yield from self.matching(one, rest)
-            elif one.is_dir():
+            elif is_folder(one):
                 yield one
 
     def _starred(self, folder: Path, pattern: str) -> Iterator[Path]:
         before, _, after = pattern.partition("*")
         return (one for one in self.listed(folder) if one.name.startswith(before) and one.name.endswith(after))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, as far as that can be told; other people's may not be looked into."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a plain file, as far as that can be told."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from mohist.app.inventory.found import Found, Inventory
+from mohist.app.inventory.found import Found, Inventory, is_file, is_folder
 from mohist.policy.register import Tool, known_tools, tool_named
 
 # Below a home. Sources: npm's `prefix`, nvm, fnm, asdf, mise, volta, bun, pnpm, yarn, and the clients' own installers.
@@ -94,7 +94,7 @@ def search(inventory: Inventory, root: Path, homes: Iterable[Path], path: str, f
 
 def _distinct(folders: Iterable[Path]) -> list[Path]:
     """Those that are there, each once however it is reached."""
-    return list(dict.fromkeys(Path(os.path.realpath(folder)) for folder in folders if folder.is_dir()))
+    return list(dict.fromkeys(Path(os.path.realpath(folder)) for folder in folders if is_folder(folder)))
 
 
 def _npm_prefix(inventory: Inventory, home: Path) -> Iterator[Path]:
@@ -116,7 +116,7 @@ def _npm_packages(inventory: Inventory, modules: Path) -> Iterator[Found]:
 
 def npm_package(inventory: Inventory, folder: Path) -> Iterator[Found]:
     """The package of a folder; nothing where it is none."""
-    if not (folder / "package.json").is_file():
+    if not is_file(folder / "package.json"):
         return
     said = inventory.json(folder / "package.json")
     name, version = (said.get("name"), said.get("version")) if isinstance(said, dict) else (None, None)
@@ -175,7 +175,7 @@ def _programs(inventory: Inventory, folder: Path, seen: set[str]) -> Iterator[Fo
     for tool in known_tools().values():
         for name in (*tool.programs, *tool.shared):
             place = folder / name
-            if not os.access(place, os.X_OK) or place.is_dir():
+            if not os.access(place, os.X_OK) or is_folder(place):
                 continue
             real = Path(os.path.realpath(place))
             packaged = list(_packages_of(inventory, real))
