@@ -85,6 +85,8 @@ _HOP_HEADERS = frozenset(
 """What is between a client and the next hop."""
 _PROXY_HEADERS = ("proxy-connection", "proxy-authorization", "connection", "via")
 _CODE_CHARS = 10
+_CODED_SHARE = 12
+"""One piece in so many makes a text a code; in a paragraph, a name with digits is a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +266,13 @@ def _date_only(text: str) -> bool:
 
 
 def _looks_coded(text: str) -> bool:
-    """Whether it is no word: hex digits, or letters and digits mixed."""
-    return any(
-        _HEX.fullmatch(word) is not None
-        or (len(word) >= _CODE_CHARS and any(c.isdigit() for c in word) and any(c.isalpha() for c in word))
-        for word in re.findall(r"[A-Za-z0-9_+/=-]+", text)
-    )
+    """Whether a good part of it is no words: hex digits, or letters and digits mixed."""
+    pieces = re.findall(r"[A-Za-z0-9+/=]+", text)
+    coded = [
+        piece
+        for piece in pieces
+        if any(c.isdigit() for c in piece)
+        and any(c.isalpha() for c in piece)
+        and (_HEX.fullmatch(piece) is not None or len(piece) >= _CODE_CHARS)
+    ]
+    return len(coded) * _CODED_SHARE > len(pieces)
