@@ -131,7 +131,7 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     member = tarfile.TarInfo("a")
     member.pax_headers = {"comment": "x" * 2_000_000}
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(fileobj=buffer, mode="w:", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(member)
     with pytest.raises(UnpackError, match="header"):
         unpacked(tmp_path, gzip.compress(buffer.getvalue()))
