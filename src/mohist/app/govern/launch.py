@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -123,15 +123,9 @@ async def govern(
                 screen.say(line)
         began_s = clock.monotonic_s()
         screen.lend()
-        try:
-            async with Fence(judge_network, tally.take) as fence:
-                profile = _profile(wares, suit, home, fence, settings.hidden)
-                ended, stopped = await _run(wares, suit, profile, paths, env)
-        except BaseException as error:  # noqa: BLE001 - the boundary of one run: whatever ended it is entered, then goes on
-            known = known_error(error) if isinstance(error, BaseExceptionGroup) else error
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(diary.end, {"failed": type(known).__name__}, {})
-            raise known from None
+        async with _entered(diary), Fence(judge_network, tally.take) as fence:
+            profile = _profile(wares, suit, home, fence, settings.hidden)
+            ended, stopped = await _run(wares, suit, profile, paths, env)
         ms = round((clock.monotonic_s() - began_s) * 1000)
         code = telling.exit_code(ended.code, account, stopped=stopped)
         whole = telling.report(said.report, code, ended.code, account, tally, ms)
@@ -142,6 +136,18 @@ async def govern(
     if lost:
         lines = (*lines, f"govern: the usage of {lost} call(s) could not be written down")
     return Governed(code, ended.code, whole, lines)
+
+
+@asynccontextmanager
+async def _entered(diary: Diary) -> AsyncIterator[None]:
+    """Whatever keeps a run from its end is entered as its end, and goes on as the one error that it is."""
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 - the boundary of one run
+        known = known_error(error) if isinstance(error, BaseExceptionGroup) else error
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(diary.end, {"failed": type(known).__name__}, {})
+        raise known from None
 
 
 async def _begun(way: Way, tell: Callable[[str], None]) -> None:
