@@ -177,13 +177,10 @@ def _back(names: Hashes) -> NDArray[np.intp]:
     """Of each name how many names ago the same one stood, the nearest; 0: not within `NAMES_BACK`."""
     import numpy as np
 
-    padded = np.zeros(len(names) + NAMES_BACK, dtype=np.uint64)
-    padded[NAMES_BACK:] = names
-    before = np.ndarray((len(names), NAMES_BACK), np.uint64, padded.data, strides=(8, 8))
-    same = before == names[:, None]
-    # Weighed so that the nearest, which stands last, wins.
-    found: NDArray[np.intp] = (same * np.arange(1, NAMES_BACK + 1)).max(axis=1, initial=0)
-    found[found > 0] = NAMES_BACK + 1 - found[found > 0]
+    found: NDArray[np.intp] = np.zeros(len(names), dtype=np.intp)
+    # The nearest is written last, so it stays.
+    for back in range(min(NAMES_BACK, len(names) - 1), 0, -1):
+        found[back:][names[back:] == names[:-back]] = back
     return found
 
 
