@@ -421,6 +421,9 @@ async def test_credentials_go_to_the_registry_that_they_are_configured_for_alone
         await got(registry, "npm:@team/client@1.2.3", tmp_path, npmrc=npmrc, env={"SOME_TOKEN_NAME": token})
         assert {authorization for _, authorization in registry.asked} == {f"Bearer {token}"}
         assert other.asked == [("/file.tgz", "")]
+        other.npm("plain", {"1.0.0": ({}, tgz({"package.json": "{}"}))})
+        await got(other, "npm:plain@1.0.0", tmp_path / "plain", npmrc=npmrc, env={"SOME_TOKEN_NAME": token})
+        assert {authorization for _, authorization in other.asked} == {""}
     finally:
         other.close()
 

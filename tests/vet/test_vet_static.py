@@ -58,6 +58,7 @@ HONEST = {
     "Mongolian words": 'const words={tools:"MCP\u0441 \u0441\u044d\u043b\u0433\u044d\u0445, PDF\u0441 \u044d\u0441\u0432\u044d\u043b"}',
     "escapes of YAML": """return q===32?" ":q===34?'"':q===47?"/":q===92?"\\\\":q===78?"\x85":q===95?"\xA0":q===76?"\u2028":"" """ + ";os.hostname()",
     "blanks of MathML": """e<.06?c="\u200a":e<.17?c="\u2009":e<.23?c="\u2005":c=" ";process.env.HTTPS_PROXY""",
+    "a pair of quotation marks": 'const q=opening?"\\u201C":"\\u201D";os.hostname()',
     "a replacer": """const plain=(t)=>t.replace("\\u2019","'");os.hostname()""",
     "ends of lines": 'const ends=["\\n","\\r","\\u2028","\\u2029"];os.hostname()',
     "an ajv": 'const make=new Function("data",source);eval(compiled)',
