@@ -206,6 +206,19 @@ def test_without_a_ledger_the_history_says_so(register: Shell, home: Path, tmp_p
     assert register.code == ExitCode.FAILED
 
 
+def test_within_a_project_its_own_register_and_settings_count(
+    register: Shell, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top, inner = home / "work", home / "work" / "src" / "web"
+    for folder in (top / ".git", top / ".mohist", inner):
+        folder.mkdir(parents=True)
+    (top / ".mohist" / "register.toml").write_text(ENTRY % "banned", encoding="utf-8")
+    (top / ".mcp.json").write_text('{"mcpServers": {"x": {"url": "https://mcp.example.com"}}}', encoding="utf-8")
+    monkeypatch.chdir(inner)
+    assert register.json("check", "--tool", "codex@1.0.0")["outcome"] == "refused"
+    assert "mcp:mcp.example.com" in {one["tool"] for one in register.json("check")["found"]}
+
+
 def test_one_tool_can_be_asked_about(register: Shell) -> None:
     register("add", "claude-code", "--versions", "<2.1.197", *BAN)
     assert "refused: claude-code 2.1.100: claude-code 2.1.100 is banned" in register(

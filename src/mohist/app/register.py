@@ -186,13 +186,14 @@ def today(clock: Clock) -> date:
     return datetime.fromtimestamp(clock.now_ms() / 1000, UTC).date()
 
 
+def project_of(folder: Path) -> Path:
+    """The top of the project that a folder is in: where `.git` is, else the folder itself."""
+    return next((one for one in (folder, *folder.parents) if is_there(one / ".git")), folder)
+
+
 def repositories(project: Path) -> tuple[str, ...]:
     """What a project is called: `host/owner/name` of each remote, then its folder. Reads `.git/config` alone."""
-    text = ""
-    for folder in (project, *project.parents):
-        if is_there(folder / ".git"):
-            text = _git_config(folder / ".git")
-            break
+    text = _git_config(project_of(project) / ".git")
     named = [name for url in _REMOTE.findall(text) if (name := repository_name(url))]
     return (*dict.fromkeys(named), str(project))
 

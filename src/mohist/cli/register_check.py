@@ -49,9 +49,9 @@ def declare(verbs: Any) -> list[argparse.ArgumentParser]:
 
 
 def main(args: argparse.Namespace) -> int:
-    from mohist.app.register import read_register, registers, today
+    from mohist.app.register import project_of, read_register, registers, today
 
-    project = Path.cwd()
+    project = project_of(Path.cwd())
     in_force = [read_register(args.register)] if args.register else registers(os.environ, project)
     day = today(SystemClock())
     return _one(args, in_force, day) if args.tool else _machine(args, in_force, day)
@@ -80,6 +80,7 @@ def _one(args: argparse.Namespace, registers: Any, day: Any) -> int:
 def _machine(args: argparse.Namespace, registers: Any, day: Any) -> int:
     from mohist.app.inventory.audit import audit, every_home, report, take_stock
     from mohist.app.inventory.found import Inventory
+    from mohist.app.register import project_of
     from mohist.policy.register import Allowed
     from mohist.terminal import plain
 
@@ -87,7 +88,7 @@ def _machine(args: argparse.Namespace, registers: Any, day: Any) -> int:
     home = Path(os.environ.get("HOME") or Path.home())
     homes = every_home(Inventory(), root) if args.all_users else []
     homes = list(dict.fromkeys([home, *homes]))
-    projects = args.project if args.project is not None else [Path.cwd()]
+    projects = args.project if args.project is not None else list(dict.fromkeys([Path.cwd(), project_of(Path.cwd())]))
     inventory = take_stock(root, homes, os.environ.get("PATH", ""), projects, [one.absolute() for one in args.folder])
     judged = audit(inventory, registers, day)
     said = report(judged, inventory, registers, day)
