@@ -176,10 +176,9 @@ print("ESCAPED" if waiter.poll(3000) else "held")
     said = b""
 
     async def touch() -> None:
-        while True:
-            if (place.folder / "ready").exists():
-                one.open("rb").close()
+        while not (place.folder / "ready").exists():
             await anyio.sleep(0.05)
+        one.open("rb").close()
 
     async with anyio.create_task_group() as group:
         group.start_soon(touch)
