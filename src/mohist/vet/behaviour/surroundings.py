@@ -62,8 +62,8 @@ def standard_factors(
         Factor("locale", "locale", _LOCALES, "environment variables LANG, LC_ALL, LANGUAGE"),
         Factor("endpoint", "host of the base URL", ours, "the client's own setting for its endpoint"),
         Factor("proxy", "proxy", (NONE, PROXY), "environment variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY"),
-        Factor("user", "user name", ("agent", "li.wei"), "environment variables USER, LOGNAME"),
-        Factor("host", "host name", ("sandbox", "cn-build-07"), "environment variables HOSTNAME, HOST"),
+        Factor("user", "user name", ("dev.ann", "li.wei"), "environment variables USER, LOGNAME"),
+        Factor("host", "host name", ("ann-box-17", "cn-build-07"), "environment variables HOSTNAME, HOST"),
         Factor("ci", "CI", (NONE, "true"), "environment variables CI, GITHUB_ACTIONS"),
         Factor("remote", "git remote", _REMOTES, "remote.origin.url in .git/config"),
     ]

@@ -125,7 +125,7 @@ def read(feature: FeatureId, deviation: Deviation, old: Facts, new: Facts, facto
     if feature.slot == "there" and feature.where == "request":
         return Reading("request")
     if feature.slot == "there":
-        return _of_presence(feature, deviation, old, new)
+        return _of_presence(feature, deviation, old, new, factors)
     if deviation.kind in ("names", "keys", "order"):
         return _of_list(deviation, factors)
     if deviation.kind in ("spacing", "escape"):
@@ -135,14 +135,16 @@ def read(feature: FeatureId, deviation: Deviation, old: Facts, new: Facts, facto
     return _of_text(deviation, old, new, factors)
 
 
-def _of_presence(feature: FeatureId, deviation: Deviation, old: Facts, new: Facts) -> Reading:
+def _of_presence(
+    feature: FeatureId, deviation: Deviation, old: Facts, new: Facts, factors: Collection[FactorName]
+) -> Reading:
     text, facts = (deviation.new, new) if deviation.new else (deviation.old, old)
     name = feature.where.removeprefix("header ")
     if name in _PROXY_HEADERS:
         return Reading("stated", _PROXY_FORM)
     if coded := facts.coded(text):
         return Reading("coded", coded)
-    said = facts.stated(text) - {"clock"}
+    said = facts.stated(text) & set(factors)
     return Reading("stated", ", ".join(sorted(said))) if said else Reading("presence")
 
 
