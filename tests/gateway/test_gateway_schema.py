@@ -20,6 +20,7 @@ from mohist.gateway.errors import StoreError
 from mohist.gateway.key import Key
 from mohist.gateway.migration import HEAD
 from mohist.gateway.schema import METADATA
+from mohist.gateway.screen.archive import Archive
 from mohist.gateway.store import Store
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gateway"
@@ -107,6 +108,20 @@ def test_a_file_of_schema_5_is_brought_up_to_date_and_keeps_what_it_holds(tmp_pa
     with Store(path) as store:
         assert store.key("key-1").roles == ("caller", "auditor")
         assert [(total.name, total.calls) for total in store.usage("user")] == [("ann", 1)]
+    assert columns_of(path) == columns_of(fresh(tmp_path))
+
+
+def test_a_file_of_schema_6_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((GOLDEN / "filled-6.sql").read_text(encoding="utf-8"))
+    with Store(path) as store:
+        key = store.key("key-1")
+        assert (key.user, key.tool, key.repository) == ("ann", "", "")
+    with Archive(path) as archive:
+        assert [(one.release_id, one.rule, one.user) for one in archive.releases()] == [
+            ("release-1", "keyword.token", "ann")
+        ]
     assert columns_of(path) == columns_of(fresh(tmp_path))
 
 
