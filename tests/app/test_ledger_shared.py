@@ -12,8 +12,8 @@ import pytest
 
 from fakes.postgres import Postgres
 from fakes.witness import FakeWitness, running
-from mohist.app import ledger_base
 from mohist.app.database import owner_config
+from mohist.app.evidence import open_evidence
 from mohist.app.keeping import erase, hold, prune
 from mohist.app.ledger import LedgerHome, export_all
 from mohist.ledger import Content, Draft, ErasedError, LedgerError, SealedError, decode
@@ -204,6 +204,29 @@ def test_each_machine_drops_its_own_contents_and_none_under_a_hold_there(machine
         assert row[1:] == (b"", None)
 
 
+def test_servers_on_two_machines_enter_what_happens_and_one_of_them_signs_it(machines: Machines) -> None:
+    opened = []
+    for home in (machines.a, machines.b):
+        settings = replace(home.settings, checkpoint_s=0.1)
+        evidence = open_evidence(home.folder.parent, settings, {"HOME": str(home.folder)})
+        assert evidence is not None
+        evidence.begin(Draft("configuration", "log", "system:mohist", data={"begins": True}))
+        opened.append(evidence)
+    waiting = [one.submit(Draft("tool.intent", f"run:{n}", "m")) for n in range(20) for one in opened]
+    assert sorted(one.result(30).index for one in waiting) == list(range(3, 43))
+    archive = machines.a.archive()
+    end_s = time.monotonic() + 30
+    while (newest := archive.newest()) is None or newest.checkpoint.size < 43:
+        assert time.monotonic() < end_s
+    archive.close()
+    for one in opened:
+        one.close()
+    archive = machines.b.archive()
+    assert archive.newest() is None
+    archive.close()
+    assert machines.b.examine() == []
+
+
 def test_a_restored_backup_that_lacks_what_was_signed_stops_every_machine(machines: Machines) -> None:
     enter(machines.a)
     backup = machines.copy()
@@ -266,4 +289,3 @@ def test_no_password_is_told(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="can't be reached") as told:
         home.read()
     assert secret not in str(told.value) + repr(home.settings) + repr(told.value.__cause__)
-    assert ledger_base.BasePlace is not None

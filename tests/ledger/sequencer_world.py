@@ -15,15 +15,16 @@ from mohist.ledger.writer import Writer
 LIMIT_S = 60.0
 
 # argv: url, name, first number, how many, how: "" as usual; "alone" only hands in; "stops" once in the middle of a transaction;
-# "stays" once it has entered.
+# "copies" once in the middle of what it writes; "stays" once it has entered.
 _PROCESS = """
 import sys
 from mohist.ledger import Draft
+from mohist.ledger.pack import Packing
 from mohist.ledger.postgres import Address, Inbox, PostgresLog, Sequencer
 from mohist.ledger.writer import Writer
 
 url, name, start, count, how = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
-put, send = PostgresLog._put, Inbox._send
+put, send, pack = PostgresLog._put, Inbox._send, Packing.pack
 
 def stops(log, grown):
     put(log, grown)
@@ -32,12 +33,20 @@ def stops(log, grown):
         print("middle", flush=True)
         sys.stdin.readline()
 
+def copies(packing, leaf):
+    Packing.pack = pack
+    print("middle", flush=True)
+    sys.stdin.readline()
+    return pack(packing, leaf)
+
 def hands_in(inbox, *more):
     send(inbox, *more)
     print("sent", flush=True)
 
 if how == "stops":
     PostgresLog._put = stops
+if how == "copies":
+    Packing.pack = copies
 if how == "alone":
     Inbox._send = hands_in
 sequencer = None if how == "alone" else Sequencer(Address(url), idle_s=1.0)
@@ -57,7 +66,7 @@ class Machine:
     """One that enters, and may be elected; a real one is a process."""
 
     def __init__(self, address: Address, answer_s: float = LIMIT_S) -> None:
-        self.sequencer = Sequencer(address, idle_s=5.0)
+        self.sequencer = Sequencer(address, idle_s=5.0, stuck_s=1.5)
         self.inbox = Inbox(address, answer_s)
         self.writer = Writer(self.inbox)
 

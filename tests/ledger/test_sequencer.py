@@ -113,13 +113,15 @@ def test_a_leader_that_is_killed_in_the_middle_leaves_nothing_half_done(base: Ba
     assert whole(base.address) == 2
 
 
-def test_a_leader_that_was_stopped_and_wakes_up_can_not_commit(base: Base) -> None:
-    stopped = process(base.address.url, "s", 0, 3, "stops")
+@pytest.mark.parametrize("how", ["stops", "copies"])
+def test_a_leader_that_was_stopped_and_wakes_up_can_not_commit(base: Base, how: str) -> None:
+    stopped = process(base.address.url, "s", 0, 3, how)
     assert stopped.stdout is not None
     assert stopped.stdin is not None
     assert stopped.stdout.readline() == "middle\n"
     machine = Machine(base.address)
-    # The database throws out whom it does not hear of, with its lock and what it had begun.
+    # The database throws out whom it does not hear of, with its lock and what it had begun; where it waits for the rest of
+    # what was being said, the others have it do so.
     assert machine.writer.append(draft(1)).index in (0, 1)
     assert machine.sequencer.leads
     stopped.stdin.write("\n")
@@ -191,6 +193,7 @@ def test_a_server_that_is_stopped_and_started_loses_and_repeats_nothing(ledger_t
             for number in range(300):
                 receipts[name].append(machines[name].writer.append(draft(number, f"run:{name}")))
 
+        reader = PostgresLog(address, read_only=True)
         threads = [threading.Thread(target=work, args=(name,)) for name in range(2)]
         for thread in threads:
             thread.start()
@@ -202,6 +205,12 @@ def test_a_server_that_is_stopped_and_started_loses_and_repeats_nothing(ledger_t
             thread.join()
         for one in machines:
             one.close()
+        # Who only reads learns of it once.
+        with pytest.raises(LostError):
+            reader.refresh()
+        reader.refresh()
+        assert reader.size == 600
+        reader.close()
         assert [numbers(address, f"run:{name}") for name in range(2)] == [list(range(300))] * 2
         assert sorted(one.index for each in receipts for one in each) == list(range(600))
         assert whole(address) == 600

@@ -12,7 +12,7 @@ from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, LostE
 from mohist.ledger.form import unpack
 from mohist.ledger.postgres.inbox import EVERYONE
 from mohist.ledger.postgres.link import ANSWERS, NEW_ENTRIES, Address
-from mohist.ledger.postgres.log import LEADER_IDLE_S, Grow, PostgresLog
+from mohist.ledger.postgres.log import LEADER_IDLE_S, LEADER_STUCK_S, Grow, PostgresLog
 from mohist.ledger.store import Ready
 
 _log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ POLL_S: Final = 0.25
 RETRY_S: Final = 1.0
 """After the database was away."""
 CHORE_S: Final = 10.0
+LOOK_S: Final = 1.0
+"""Between two looks at whether the one that leads is stuck."""
 REFUSALS_KEPT_S: Final = 86_400
 _MESSAGE_BYTES: Final = 7900
 """Of PostgreSQL's 8,000 for one message."""
@@ -43,6 +45,7 @@ class Sequencer:
         seal: is told what must not be; nothing is entered any more then.
         chore: done now and then, whoever leads, with the log to read from.
         idle_s: a leader of whom the database hears nothing for so long is deposed.
+        stuck_s: one that says nothing more in the middle of something is deposed after this time.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Sequencer:
         seal: Callable[[SealedError], object] = lambda _: None,
         chore: Callable[[PostgresLog], object] = lambda _: None,
         idle_s: float = LEADER_IDLE_S,
+        stuck_s: float = LEADER_STUCK_S,
     ) -> None:
         self._address = address
         self._examine = examine
@@ -59,6 +63,8 @@ class Sequencer:
         self._chore = chore
         self._chore_s = 0.0
         self._idle_s = idle_s
+        self._stuck_s = stuck_s
+        self._looked_s = 0.0
         self._stop = threading.Event()
         self._leads = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mohist-ledger-sequencer", daemon=True)
@@ -103,7 +109,7 @@ class Sequencer:
         while not self._stop.is_set():
             if time.monotonic() - self._chore_s >= CHORE_S:
                 self._chore_s = time.monotonic()
-                self._chore(log)
+                self._do_chore(log)
             if not log.leads and not self._elected(log):
                 self._stop.wait(POLL_S)
                 continue
@@ -119,9 +125,20 @@ class Sequencer:
             if not more:
                 self._wait(log)
 
+    def _do_chore(self, log: PostgresLog) -> None:
+        try:
+            self._chore(log)
+        except LedgerError as error:
+            # Tried again the next time; entries have no part in it.
+            _log.error("what is due now and then was not done: %s", error)
+
     def _elected(self, log: PostgresLog) -> bool:
         try:
             if not log.elect():
+                if time.monotonic() - self._looked_s >= LOOK_S:
+                    self._looked_s = time.monotonic()
+                    if log.unseat(self._stuck_s):
+                        _log.warning("a sequencer that was stuck was thrown out")
                 return False
             if log.sealed:
                 log.resign()
@@ -177,10 +194,8 @@ class Sequencer:
         names = " ".join(identity.hex() for identity in log.led(enter, (_TAKE, (MAX_ROWS,))))
         message = names if len(names) <= _MESSAGE_BYTES else EVERYONE
         with self._address.told(log.db):
-            with log.db.pipeline():
-                log.db.execute("SELECT pg_notify(%s, %s)", (ANSWERS, message))
-                more = log.db.execute(_WAITING)
-            return more.fetchone() is not None
+            log.db.execute("SELECT pg_notify(%s, %s)", (ANSWERS, message))
+        return self._waits(log)
 
     def _waits(self, log: PostgresLog) -> bool:
         with self._address.told(log.db):
