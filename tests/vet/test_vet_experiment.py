@@ -53,7 +53,7 @@ async def test_a_client_that_hides_facts_is_found_with_sort_and_cause(name: str)
     assert {one.severity for one in found if one.rule != "differ/stated"} <= {"high", "low"}
 
 
-@pytest.mark.parametrize("seed", [3, 11])
+@pytest.mark.parametrize("seed", [11])
 @pytest.mark.parametrize("name", [kind.name for kind in HONEST])
 async def test_a_lively_client_is_not_accused(name: str, seed: int) -> None:
     _, found = await examined(name, seed)
