@@ -28,11 +28,11 @@ async def carried(folder: Path, command: list[str], given: bytes | None, sink: i
     feeding = []
     if given is not None:
         source, feed = os.pipe()
-        (folder.parent / "given").write_bytes(given)
-        feeding = [started(["cat", str(folder.parent / "given")], feed)]
+        (folder.parent.parent / "given").write_bytes(given)
+        feeding = [started(["cat", str(folder.parent.parent / "given")], feed)]
         os.close(feed)
     with Pipes(folder, source, sink, errors) as pipes, anyio.fail_after(PATIENCE_S):
-        assert folder.stat().st_mode & 0o777 == 0o711
+        assert (folder.parent.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o700, 0o711)
         child = started(pipes.wrapped(command), subprocess.DEVNULL)
         await pipes.carry()
         code = await anyio.to_thread.run_sync(child.wait)
@@ -53,7 +53,7 @@ async def test_streams_stay_apart_byte_for_byte_and_the_exit_code_is_the_clients
     out, err = (tmp_path / "out").open("wb"), (tmp_path / "err").open("wb")
     with out, err:
         command = ["sh", "-c", "cat; echo said >&2; exit 5"]
-        code = await carried(tmp_path / "pipes", command, given, out.fileno(), err.fileno())
+        code = await carried(tmp_path / "pipes" / "run-1", command, given, out.fileno(), err.fileno())
     assert code == 5
     assert (tmp_path / "out").read_bytes() == given
     assert (tmp_path / "err").read_bytes() == b"said\n"
@@ -61,20 +61,20 @@ async def test_streams_stay_apart_byte_for_byte_and_the_exit_code_is_the_clients
 
 async def test_a_client_without_input_sees_its_end_at_once(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
-        code = await carried(tmp_path / "pipes", ["sh", "-c", "cat; echo over"], None, out.fileno(), -1)
+        code = await carried(tmp_path / "pipes" / "run-1", ["sh", "-c", "cat; echo over"], None, out.fileno(), -1)
     assert (code, (tmp_path / "out").read_bytes()) == (0, b"over\n")
 
 
 async def test_a_client_whose_output_nobody_reads_learns_of_it(tmp_path: Path) -> None:
     reader, sink = os.pipe()
     os.close(reader)
-    code = await carried(tmp_path / "pipes", ["sh", "-c", "yes; exit 0"], None, sink, -1)
+    code = await carried(tmp_path / "pipes" / "run-1", ["sh", "-c", "yes; exit 0"], None, sink, -1)
     os.close(sink)
     assert code != 5  # it ended
 
 
 async def test_a_client_that_reads_nothing_does_not_hold_the_end_up(tmp_path: Path) -> None:
-    code = await carried(tmp_path / "pipes", ["true"], b"x" * 300_000, -1, -1)
+    code = await carried(tmp_path / "pipes" / "run-1", ["true"], b"x" * 300_000, -1, -1)
     assert code == 0
 
 

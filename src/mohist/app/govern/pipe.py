@@ -26,7 +26,7 @@ class Pipes:
     """The three streams of one run.
 
     Args:
-        folder: is made, and removed at the end; its parent must be one that no stranger can look into.
+        folder: is made, and removed at the end; nobody else may look into its parent from then on.
         source: descriptor that the client's input is read from; -1: it has none.
         sink: gets its output.
         errors: gets its errors.
@@ -38,7 +38,9 @@ class Pipes:
         self._ends: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(mode=0o711, parents=True)
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.parent.chmod(0o700)
+        self.folder.mkdir(mode=0o711)
         # Whoever runs the client must be able to open them, under whatever number; only those who see the folder can.
         for name in _NAMES:
             os.mkfifo(self.folder / name)
