@@ -77,6 +77,8 @@ WRITTEN = {
     "hexadecimal numbers over a key": lambda names, key: "[" + ", ".join(f"0x{byte:02X}" for byte in xored("|".join(names).encode(), key)) + "]",
     "character codes": lambda names, _: "String.fromCharCode(" + ",".join(str(byte) for byte in " ".join(names).encode()) + ")",
     "escapes over a key": lambda names, key: '"' + "".join(f"\\x{byte:02x}" for byte in xored(",".join(names).encode(), key)) + '"',
+    "numbers that are shifted": lambda names, key: numbers(bytes((byte + key) & 0xFF for byte in "|".join(names).encode())),
+    "base64 of what is shifted": lambda names, key: string(base64.b64encode(bytes((byte + key) & 0xFF for byte in "|".join(names).encode()))),
     "long escapes over a key": lambda names, key: '"' + "".join(f"\\u{byte:04x}" for byte in xored(",".join(names).encode(), key)) + '"',
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Searches for the encodings behind a literal: base64, hex, zlib, reversal, XOR with each of 255 bytes, and these in one another.
+"""Searches for the encodings behind a literal: base64, hex, zlib, reversal, XOR with each of 255 bytes, a shift by one of them, and these in one another.
 
 Pure: bytes in, bytes and the way there out. Several pieces (an array of strings) are decoded alike and read together.
 """
@@ -43,6 +43,8 @@ class Decoded:
     meaning: Meaning
 
 
+_KEYED = ("xor", "minus")
+_BACK = {"xor": "xor", "minus": "plus"}
 Pieces = tuple[bytes, ...]
 
 
@@ -77,13 +79,13 @@ def search(pieces: Sequence[bytes], limits: Limits, first: tuple[str, ...] = ())
 def _hides_words(state: Pieces, layers: tuple[str, ...]) -> bool:
     """Whether words came from what was no words: from those some key makes others."""
     name, _, key = layers[-1].partition(" ")
-    before = b"".join(state).translate(_translation(int(key, 16))) if name == "xor" else b""
+    before = b"".join(state).translate(_translation(_BACK[name], int(key, 16))) if name in _BACK else b""
     letters = sum(chr(byte).isalpha() for byte in before)
     return bool(before) and not {"base64", "hex"}.isdisjoint(layers) and letters * 2 < len(before)
 
 
 def _guessed(layers: tuple[str, ...]) -> bool:
-    return any(layer.startswith(("xor", "reversed")) for layer in layers)
+    return any(layer.startswith((*_KEYED, "reversed")) for layer in layers)
 
 
 def undo(data: bytes, layers: Sequence[str]) -> bytes:
@@ -102,8 +104,8 @@ def undo(data: bytes, layers: Sequence[str]) -> bytes:
             after = data[::-1]
         elif name == "zlib":
             after = _inflate(data)
-        elif name == "xor":
-            after = _xored(data, int(key, 16))
+        elif name in _KEYED:
+            after = data.translate(_translation(name, int(key, 16)))
         else:
             after = data
         if after is None:
@@ -127,17 +129,17 @@ def _steps(state: Pieces, layers: tuple[str, ...]) -> Iterator[tuple[Pieces, str
     if last != "reversed":
         yield tuple(piece[::-1] for piece in state), "reversed"
     # A literal that is text as it stands, forwards or backwards, is searched by differences, in the file as a whole.
-    if set(layers) - {"reversed"} and not last.startswith("xor"):
+    if set(layers) - {"reversed"} and not last.startswith(_KEYED):
         joined = b"".join(state)
-        for key in keys(joined):
-            after = tuple(_xored(piece, key) for piece in state)
+        for name, key in (*(("xor", key) for key in keys(joined)), *(("minus", key) for key in shifts(joined))):
+            after = tuple(piece.translate(_translation(name, key)) for piece in state)
             whole = b"".join(after)
             if (
                 meaning(b"\n".join(after), guessed=True) is not None
                 or meaning(b"\n".join(after)[::-1], guessed=True) is not None
                 or _is_coded(whole)
             ):
-                yield after, f"xor {key:#04x}"
+                yield after, f"{name} {key:#04x}"
 
 
 def keys(data: bytes) -> list[int]:
@@ -147,32 +149,42 @@ def keys(data: bytes) -> list[int]:
     # The highest bit of text is never set: it is the key's in every byte, or in none.
     if not data.isascii() and data.translate(None, _HIGH):
         return []
+    return _fitting(data, "xor")
+
+
+def shifts(data: bytes) -> list[int]:
+    """What, subtracted from each byte (modulo 256), leaves text; of 255."""
+    if len(data) < XOR_MIN_BYTES:
+        return []
+    return _fitting(data, "minus") if len({*data}) <= len(_TEXT) else []
+
+
+def _fitting(data: bytes, name: str) -> list[int]:
     import numpy as np
 
-    present = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
-    fits = np.flatnonzero(_table() @ (present > 0) == np.count_nonzero(present))
+    present = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256) > 0
+    fits = np.flatnonzero(_table(name) @ present == np.count_nonzero(present))
     return [int(key) for key in fits if key]
 
 
 @cache
-def _table() -> NDArray[np.int32]:
+def _table(name: str) -> NDArray[np.float32]:
     """[key, byte] -> 1 where the byte is text under the key."""
     import numpy as np
 
-    text = np.zeros(256, dtype=np.int32)
+    text = np.zeros(256, dtype=np.float32)
     text[list(_TEXT)] = 1
     every = np.arange(256)
-    table: NDArray[np.int32] = text[every[:, None] ^ every[None, :]]
+    undone = every[:, None] ^ every[None, :] if name == "xor" else (every[None, :] - every[:, None]) % 256
+    table: NDArray[np.float32] = text[undone]
     return table
 
 
-def _xored(data: bytes, key: int) -> bytes:
-    return data.translate(_translation(key))
-
-
 @cache
-def _translation(key: int) -> bytes:
-    return bytes(byte ^ key for byte in range(256))
+def _translation(name: str, key: int) -> bytes:
+    if name == "xor":
+        return bytes(byte ^ key for byte in range(256))
+    return bytes((byte - key if name == "minus" else byte + key) & 0xFF for byte in range(256))
 
 
 def _is_coded(data: bytes) -> bool:

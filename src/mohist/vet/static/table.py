@@ -64,7 +64,7 @@ def _is_ordinary(decoded: Decoded, literal: bytes) -> bool:
 def severity_of(decoded: Decoded) -> Severity:
     """How much it matters: a key, or layers in one another, serve no ordinary purpose for a list of names."""
     layers = [layer for layer in decoded.layers if layer not in ("escapes", "zlib")]
-    if any(layer.startswith("xor") for layer in layers):
+    if any(layer.startswith(("xor", "minus")) for layer in layers):
         return "high"
     if len(layers) >= 2 and decoded.meaning.kind != "code":
         return "high"
@@ -120,6 +120,7 @@ def repeat(text: Text, table: Table) -> str:
             "reversed": "d=d[::-1]",
             "zlib": "d=zlib.decompress(d,47)",
             "xor": f"d=bytes(b^{key} for b in d)",
+            "minus": f"d=bytes((b-{key})%256 for b in d)",
         }.get(name, "")
         steps += f";{step}"
     # Names of files are the subject's: quoted, so that whoever pastes this runs nothing else.
