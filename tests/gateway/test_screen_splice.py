@@ -51,3 +51,9 @@ def test_a_plain_request_needs_no_second_reading(monkeypatch: pytest.MonkeyPatch
     request = Request(body, "openai-chat")
     [index] = [number for number, block in enumerate(request.blocks) if "twice" in block.text]
     assert splice.spliced(body, request, {index: 'say "y" once'}) == body.replace(b'\\"x\\" twice', b'\\"y\\" once')
+
+
+def test_every_ascii_text_is_written_as_the_library_that_writes_ascii_alone_does() -> None:
+    for number in range(128):
+        text = f"a{chr(number)}b"
+        assert splice._ascii(text) == json.dumps(text).encode("ascii")

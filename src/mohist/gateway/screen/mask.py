@@ -115,10 +115,11 @@ def _add_repeated(
         known = absences.of(text)
         if hashes.keys() <= known:
             continue
-        held = [value for number, value in hashes.items() if number not in known and value in text]
-        if not held:
-            absences.learn(text, known, hashes)
-        elif can_mask(request, index):
+        asked = [(number, value) for number, value in hashes.items() if number not in known]
+        held = [value for _, value in asked if value in text]
+        if len(held) < len(asked):
+            absences.learn(text, known, [number for number, value in asked if value not in held])
+        if held and can_mask(request, index):
             repeated = [_Span(*place, values[value]) for value in held for place in _places(text, value)]
             if repeated:
                 spans.setdefault(index, []).extend(repeated)
@@ -182,7 +183,7 @@ class Absences:
         return self._known.get((hash(text), len(text)), _NOTHING)
 
     def learn(self, text: str, known: frozenset[int], values: Iterable[int]) -> None:
-        """None of the values, by their hashes, stands in the text, nor any of those that were known."""
+        """None of these values, by their hashes, stands in the text, nor any of those that were known."""
         if len(self._known) >= self._max_texts:
             self._known = {}
         joined = known.union(values)
