@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tomllib
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 
 from mohist.app.govern.client import clients
 from mohist.app.vet import recipe as recipes
+from mohist.app.vet.launch import _found_inside
 from mohist.app.vet.order import KEY, Order
 from mohist.app.vet.recipe import server, ways
-from mohist.vet import SubjectError
+from mohist.vet import Dossier, SubjectError, examine
 from mohist.vet.behaviour.attack import attacks, together
 from mohist.vet.behaviour.recipe import PROMPT, TASK, URL
 from mohist.vet.behaviour.script import DIALECTS
@@ -89,3 +91,15 @@ def test_every_attack_leaves_marks_of_its_own(client: str) -> None:
     assert all(one.files and (one.commands or one.hosts) for one in every)
     assert not any("@RUN" in text or "@HOST" in text for one in every for _, text in one.files)
     assert set(together(every).commands) <= set(names)
+
+
+def test_hosts_and_zones_that_a_subject_hides_are_varied_too(tmp_path: Path) -> None:
+    tree, dossier = tmp_path / "tree", Dossier(tmp_path / "dossier")
+    tree.mkdir()
+    hidden = base64.b64encode(
+        bytes(sign ^ 0x59 for sign in b"api.example.cn,gw.example.com,third.example.org")
+    ).decode()
+    (tree / "cli.js").write_text(f'const list = "{hidden}"; const zones = ["Asia/Urumqi"];', encoding="utf-8")
+    examine(tree, "subject", dossier)
+    assert _found_inside(dossier) == (("api.example.cn", "gw.example.com"), ("Asia/Urumqi",))
+    assert _found_inside(Dossier(tmp_path / "empty")) == ((), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import tempfile
@@ -35,6 +36,7 @@ LIMITS = Limits(memory_bytes=16 * 1024**3, processes=4096, file_bytes=4 * 1024**
 _RUNNING = ("behave", "differ", "repository")
 _SERVER_S = 20.0
 """A server that waits for a client is watched for as long."""
+_HOST = re.compile(r"(?<![\w.-])[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?![\w-])")
 _MORE_VALUES = 2
 """Hosts and zones found inside a subject that are varied besides; each costs a few runs."""
 
@@ -249,8 +251,7 @@ def _found_inside(dossier: Dossier) -> tuple[tuple[str, ...], tuple[str, ...]]:
     hosts: list[str] = []
     for finding in record.findings:
         if finding.rule == "static/encoded-hosts":
-            words = [word.strip(" '\",") for one in finding.evidence for _, fact in one.facts for word in fact.split()]
-            hosts += [word for word in words if "." in word and word.replace(".", "").replace("-", "").isalnum()]
+            hosts += [host for one in finding.evidence for _, fact in one.facts for host in _HOST.findall(fact)]
     named = record.facts.get("zones", ())
     zones = [row["name"] for row in named if isinstance(row, dict) and str(row.get("name", "")).startswith("Asia/")]
     return tuple(dict.fromkeys(hosts))[:_MORE_VALUES], tuple(zones[:_MORE_VALUES])
