@@ -83,6 +83,7 @@ class Log(Store):
         SealedError: its right edge does not fit its entries.
     """
 
+    one_machine = True
     _unreadable: ClassVar = (sqlite3.Error, UnicodeDecodeError)
 
     def __init__(self, path: Path, origin: str = "", *, read_only: bool = False) -> None:

@@ -66,6 +66,8 @@ class Store(ABC):
     shown: str
     """Where it is, for messages."""
     _packing: Packing
+    one_machine: ClassVar[bool] = False
+    """Whether all that is in it was sealed here: a content's key that is not here is lost then, and not another machine's."""
     _unreadable: ClassVar[tuple[type[Exception], ...]] = (UnpackError,)
     """What says that something which lies there is not what was written."""
 
