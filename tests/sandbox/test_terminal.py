@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import struct
 import termios
 from collections.abc import Iterator
@@ -34,10 +35,11 @@ class Screen:
 
     async def until(self, text: bytes) -> bytes:
         """Waits for `text`; what came before it."""
-        with anyio.fail_after(20):
+        with anyio.move_on_after(20):
             while text not in self.said:
                 await anyio.wait_readable(self.near)
                 self.said += os.read(self.near, 65536)
+        assert text in self.said, self.said
         before, _, self.said = self.said.partition(text)
         return before
 
@@ -103,6 +105,21 @@ async def test_an_interrupt_reaches_what_is_in_front_alone(
         await screen.until(b"was 130\r\n")
         screen.type(b"exit 5\n")
         assert (await process.wait()).code == 5
+
+
+async def test_an_interrupt_works_where_mohist_ignores_it(
+    sandbox: Bubblewrap, workspace: Path, profile: Profile, screen: Screen
+) -> None:
+    """As a shell starts what it puts into the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        async with await shell(sandbox, workspace, profile, screen):
+            screen.type(b"sh -c 'echo up; exec sleep 600'\n")
+            await screen.until(b"up\r\n")
+            screen.type(b"\x03")
+            await screen.until(b"$ ")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def test_jobs_are_stopped_and_taken_up_again(

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import select
+import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from fcntl import fcntl, ioctl
@@ -27,13 +28,21 @@ _GATEKEEPER = ("/bin/sh", "-c", 'IFS= read -r _gate && exec "$@" 0<>/dev/null', 
 # At a terminal: a session of its own, whose controlling terminal it becomes; bwrap's own errors go another way.
 _AT_TERMINAL = ("/bin/sh", "-c", 'IFS= read -r _gate && exec setsid -c "$@" 0<&1 2>&1', "sh")
 _ENV = "/usr/bin/env"
+_OF_TERMINALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def gated(environment: Mapping[str, str], *, terminal: bool = False) -> list[str]:
     """What stands before the command. Some shells drop variables that they could not name, so `env` sets those."""
     foreign = [f"{name}={value}" for name, value in environment.items() if not _SHELL_NAME.fullmatch(name)]
+    if terminal and (ignored := _ignored()):
+        foreign = [f"--default-signal={','.join(ignored)}", *foreign]
     return [*(_AT_TERMINAL if terminal else _GATEKEEPER), *([_ENV, *foreign] if foreign else [])]
+
+
+def _ignored() -> list[str]:
+    """What a terminal sends and this process ignores (started by nohup, or in the background): no shell inside could undo it."""
+    return [number.name for number in _OF_TERMINALS if signal.getsignal(number) is signal.SIG_IGN]
 
 
 async def ready(fd: int, event: int, monitor_fd: int) -> bool:
