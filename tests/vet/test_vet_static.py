@@ -61,6 +61,7 @@ HONEST = {
     "a pair of quotation marks": 'const q=opening?"\\u201C":"\\u201D";os.hostname()',
     "a replacer": """const plain=(t)=>t.replace("\\u2019","'");os.hostname()""",
     "ends of lines": 'const ends=["\\n","\\r","\\u2028","\\u2029"];os.hostname()',
+    "a packed table of entities": "const t=`ao\u200c\u2055\u0100cs\u2011\u2052\u03b1\u201a\u2030\u2038\u2045\u2048\u2050\u03b2\u2022\u2025\u2027\u202a\u202c\u202e\u803b\xbd\u40bd;\u6153\u803b\xbc\u40bc;\u6155;\u6159;\u615b\u01b3\u2034`",
     "an ajv": 'const make=new Function("data",source);eval(compiled)',
 }  # fmt: skip
 
@@ -229,6 +230,19 @@ def test_characters_that_reorder_code_are_told(tmp_path: Path) -> None:
 def test_zero_width_characters_between_letters_are_told(tmp_path: Path) -> None:
     findings = examine(tree(tmp_path, {"a.js": 'p("to\u200bday");q("to\\u200cday")'}))
     assert sorted(place.offset for place in by_rule(findings, "static/hidden-character").evidence) == [5, 19]
+
+
+def test_numbers_that_may_be_addresses_are_told_and_versions_are_not(tmp_path: Path) -> None:
+    versions = ",".join(f'"{n}.4.{n}.120"' for n in range(20, 60))
+    findings = examine(
+        tree(
+            tmp_path,
+            {"a.js": 'const dns=["93.184.216.34","10.0.0.1","2.5.29.101","1.2.3.4"]', "b.js": f"const v=[{versions}]"},
+        )
+    )
+    finding = by_rule(findings, "static/address-like")
+    assert finding.severity == "info"
+    assert finding.what.endswith(": 93.184.216.34.")
 
 
 def test_what_a_model_is_told_to_follow_is_read_like_a_program(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ _SPAN_CHARS = 64
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]{4,}")
 _ZERO_RUN = re.compile("[\u200b\u200c\u200d\u2060\u2062\u2063\u2064\ufeff]{4,}")
 _HIDDEN_MOST = 2000
+_PACKED_CHARS = 16
 _LINE_ENDS = frozenset((0x85, 0x2028, 0x2029, 0xFEFF))
 """What parsers of JavaScript and JSON know as ends of lines."""
 _PAIRS = (
@@ -249,8 +250,11 @@ def _hidden(data: bytes, reordering: Kind) -> Iterator[Odd]:
         else:
             before, after = window[at - 1 : at] if at else "", window[at + 1 : at + 2]
             if sort == "bidi":
+                # A string of characters of all kinds is packed data, as tables of entities are.
+                near = window[max(at - _PACKED_CHARS, 0) : at + _PACKED_CHARS]
                 listed = (
-                    right_to_left(window, at)
+                    sum(not one.isascii() and sort_of(one) is None for one in near) >= _PACKED_CHARS // 2
+                    or right_to_left(window, at)
                     or before in "\"'`[-|"
                     or after in "\"'`]-|"
                     or sort_of(before)

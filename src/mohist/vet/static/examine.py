@@ -78,6 +78,7 @@ class Reading:
         self._hosts = Tally(limits.max_places, limits.max_inventory)
         self._endpoints = Tally(1, limits.max_inventory)
         self._addresses = Tally(limits.max_places, limits.max_inventory)
+        self._bare = Tally(limits.max_places, limits.max_inventory)
         self._facts = Tally(limits.max_places, limits.max_inventory)
         self._words = Tally(1, limits.max_inventory)
         self._ways = Tally(limits.max_places, limits.max_inventory)
@@ -89,10 +90,12 @@ class Reading:
     def read(self, text: Text) -> None:
         """Reads one text."""
         for named in host.hosts(text):
-            tally = self._addresses if named.public_address and text.language != "prose" else self._hosts
+            tally = self._bare if named.form == "bare" else self._hosts
+            if named.public_address and named.form != "bare" and text.language != "prose":
+                tally = self._addresses
             place = text.evidence(named.start, named.end) if tally.wants(named.host) else None
             tally.add(named.host, text.where, place)
-            if named.form != "name":
+            if named.form in ("url", "address"):
                 self._endpoints.add(printable(named.endpoint, 200), text.where, None)
         places: list[_Place] = []
         for number, one in enumerate(table.tables(text, self._limits)):
@@ -221,6 +224,20 @@ class Reading:
                 places,
                 _READ_HERE,
             )
+        if self._bare.counted:
+            names = ", ".join(name for name, _ in self._bare)
+            places = tuple(counted.places[0] for _, counted in self._bare if counted.places)[: self._limits.max_places]
+            what = f"Strings hold numbers of the form of public addresses, which may be versions as well: {names}."
+            yield Finding(
+                "static/address-like",
+                "Holds numbers that may be addresses",
+                "info",
+                "possible",
+                "static",
+                what,
+                places,
+                _READ_HERE,
+            )
         fetched = [(name, counted) for name, counted in self._endpoints if _FILE.search(name)]
         if fetched:
             names = ", ".join(name for name, _ in fetched[:8])
@@ -249,6 +266,9 @@ class Reading:
         return {
             "hosts": [_row(name, counted.count, sorted(counted.files)) for name, counted in self._hosts],
             "hosts_not_listed": self._hosts.beyond,
+            "numbers_like_addresses": [
+                _row(name, counted.count, sorted(counted.files)) for name, counted in self._bare
+            ],
             "addresses": [_row(name, counted.count, sorted(counted.files)) for name, counted in self._addresses],
             "endpoints": [_row(name, counted.count, sorted(counted.files)) for name, counted in self._endpoints],
             "facts": [_row(name, counted.count, sorted(counted.files)) for name, counted in self._words],

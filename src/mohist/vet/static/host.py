@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mohist.vet.static.meaning import host_of
 from mohist.vet.static.text import Text
 
-Form = Literal["url", "name", "address"]
+Form = Literal["url", "name", "address", "bare"]
+"""`bare`: an address by number without scheme and port, which may as well be a version."""
 
 _SCHEME = re.compile(rb"(?i)(?:https?|wss?|ftp|ssh|git|redis|amqps?|mongodb(?:\+srv)?|postgres(?:ql)?)\Z")
 _REST = re.compile(
@@ -20,6 +21,11 @@ _REST = re.compile(
 _NAME = re.compile(rb"""["'`]((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,16})(:\d{2,5})?(?=["'`/])""")
 _NUMBERED = re.compile(rb"""["'`/@]((?:\d{1,3}\.){3}\d{1,3})(:\d{2,5})?(?=["'`/])""")
 _SCHEME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+"
+_OBJECTS = (b"1.2.", b"1.3.", b"2.5.", b"2.16.", b"2.23.")
+"""Roots of object identifiers (X.660)."""
+_ADDRESS_MIN = 64
+"""Versions and object identifiers are of smaller numbers; of four that name a machine one is larger nearly always."""
+_BARE_MOST = 24
 # What a bare name in a string must end in: keys of settings and of translations ("language.de") are written like names.
 _NAMED = frozenset(
     ("com", "net", "org", "edu", "gov", "io", "ai", "dev", "cloud", "cn", "ru", "jp", "kr", "de", "fr", "uk", "eu", "nl", "br", "tw", "hk", "sg", "internal", "corp", "lan")
@@ -73,11 +79,18 @@ def hosts(text: Text) -> Iterator[Named]:
         labels = host.split(".")
         if labels[-1] in (_TWO_LABELS if len(labels) == 2 else _NAMED) and not _reserved(host):
             yield Named(host, "name", match.start(1), match.end(), data[match.start(1) : match.end()].decode("ascii"))
+    bare: list[Named] = []
     for match in _NUMBERED.finditer(data):
-        # Without a port it may as well be a version, or the number of an object.
         named = _numbered(match[1].decode("ascii"), match.start(1), match.end(), data)
-        if named is not None and named.public_address and match[2]:
+        if named is None or not named.public_address:
+            continue
+        if match[2]:
             yield named
+        elif not match[1].startswith(_OBJECTS) and max(int(part) for part in match[1].split(b".")) >= _ADDRESS_MIN:
+            bare.append(replace(named, form="bare"))
+    # Many are a list of versions.
+    if len(bare) <= _BARE_MOST:
+        yield from bare
 
 
 def _numbered(host: str, start: int, end: int, data: bytes) -> Named | None:
