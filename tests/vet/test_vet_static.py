@@ -61,7 +61,7 @@ HONEST = {
     "a pair of quotation marks": 'const q=opening?"\\u201C":"\\u201D";os.hostname()',
     "a replacer": """const plain=(t)=>t.replace("\\u2019","'");os.hostname()""",
     "ends of lines": 'const ends=["\\n","\\r","\\u2028","\\u2029"];os.hostname()',
-    "a packed table of entities": "const t=`ao\u200c\u2055\u0100cs\u2011\u2052\u03b1\u201a\u2030\u2038\u2045\u2048\u2050\u03b2\u2022\u2025\u2027\u202a\u202c\u202e\u803b\xbd\u40bd;\u6153\u803b\xbc\u40bc;\u6155;\u6159;\u615b\u01b3\u2034`",
+    "a packed table of entities": "const t=`ao\u200c\u2055\u0100cs\u2011\u2052\u03b1\u201a\u2030\u2038\u2045\u2048\u2050\u03b2\u2022\u2025\u2027\u202a\u202c\\0\u202e\u803b\xbd\u40bd;\u6153\u803b\xbc\u40bc;\u6155;\u6159;\u615b\u01b3\u2034`",
     "an ajv": 'const make=new Function("data",source);eval(compiled)',
 }  # fmt: skip
 
