@@ -16,7 +16,7 @@ from mohist.ledger.entry import Receipt, encode
 from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, LostError, SealedError
 from mohist.ledger.form import pack
 from mohist.ledger.postgres.link import ANSWERS, NEW_ENTRIES, Address
-from mohist.ledger.postgres.log import PostgresLog
+from mohist.ledger.postgres.log import KEEP, PostgresLog, rows_of
 from mohist.ledger.store import Ready
 from mohist.ledger.tree import HASH_BYTES
 
@@ -29,6 +29,8 @@ POLL_S: Final = 0.25
 RETRY_S: Final = 0.1
 EVERYONE: Final = "*"
 """In an answer's message: more were answered than it can name."""
+_HAND_IN: Final = "INSERT INTO inbox (id, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+_HAND_IN_WITH: Final = f"WITH kept AS ({KEEP}) {_HAND_IN}"
 _REFUSALS: Final = {kind.__name__: kind for kind in (LedgerError, EntryError, SealedError, LedgerBusyError)}
 
 
@@ -114,14 +116,12 @@ class Inbox:
         return self._log
 
     def _send(self, log: PostgresLog, identity: bytes, body: bytes, batch: Sequence[Ready]) -> None:
-        insert = "INSERT INTO inbox (id, body) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+        contents = rows_of(batch)
         with self._address.told(log.db), log.db.pipeline() as way:
-            if any(ready.contents for ready in batch):
-                with log.db.transaction():
-                    log.put_contents(batch)
-                    log.db.execute(insert, (identity, body))
+            if contents:
+                log.db.execute(_HAND_IN_WITH, (*map(list, zip(*contents, strict=True)), identity, body))
             else:
-                log.db.execute(insert, (identity, body))
+                log.db.execute(_HAND_IN, (identity, body))
             # Told in a transaction of its own, which writes nothing: one that tells and writes holds up all others that tell
             # until it is on the disk.
             way.sync()

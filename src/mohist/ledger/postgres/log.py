@@ -28,6 +28,10 @@ EXAMINE_S = 300.0
 """Same, while it compares the log with what was signed and witnessed of it."""
 LEADER_STUCK_S = 30.0
 """One that has begun to say something and has not ended it for so long is thrown out by the others, since the database waits for the rest."""
+KEEP = (
+    "INSERT INTO payload SELECT * FROM unnest(%s::bytea[], %s::text[], %s::bytea[], %s::bytea[]) ON CONFLICT DO NOTHING"
+)
+"""Keeps contents, the columns of `rows_of`."""
 _UNSEAT = (
     "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
     "AND l.granted AND l.objsubid = 1 AND a.datname = current_database() AND (l.classid::bigint << 32) + l.objid::bigint = %s "
@@ -158,7 +162,7 @@ class PostgresLog(Tables):
         def enter(growth: Grow, _: list[tuple[Any, ...]]) -> list[Receipt]:
             grown = growth(batch)
             receipts = grown.enter(batch)
-            self.put_contents(batch)
+            self._keep(batch)
             return receipts
 
         return self.led(enter)
@@ -222,21 +226,9 @@ class PostgresLog(Tables):
                     (grown.edge.size, b"".join(grown.edge.hashes), lead.term),
                 )
 
-    def put_contents(self, batch: Sequence[Ready]) -> None:
-        """Keeps the contents of drafts, in the transaction that is under way."""
-        rows = [
-            (
-                bytes.fromhex(content.sealed.digest or content.sealed.commitment),
-                content.sealed.key_id,
-                content.wrapped_key,
-                content.ciphertext or None,
-            )
-            for ready in batch
-            for content in ready.contents
-        ]
-        if rows:
-            with self.address.told(self.db), self.db.cursor() as cursor:
-                cursor.executemany("INSERT INTO payload VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", rows)
+    def _keep(self, batch: Sequence[Ready]) -> None:
+        if contents := rows_of(batch):
+            self.db.execute(KEEP, tuple(map(list, zip(*contents, strict=True))))
 
     def _growth(self, lead: _Lead, batch: Sequence[Ready]) -> Growth:
         marks = [mark for ready in batch if (mark := ready.mark) is not None]
@@ -278,3 +270,17 @@ class PostgresLog(Tables):
         names = ["idle_session_timeout", *(["idle_in_transaction_session_timeout"] if within else [])]
         for name in names:
             self._all("SELECT set_config(%s, %s, false)", (name, f"{int(idle_s * 1000)}"))
+
+
+def rows_of(batch: Sequence[Ready]) -> list[tuple[bytes, str, bytes, bytes | None]]:
+    """What is kept of the contents of drafts: digest, key's id, wrapped key, ciphertext."""
+    return [
+        (
+            bytes.fromhex(content.sealed.digest or content.sealed.commitment),
+            content.sealed.key_id,
+            content.wrapped_key,
+            content.ciphertext or None,
+        )
+        for ready in batch
+        for content in ready.contents
+    ]
