@@ -295,6 +295,29 @@ async def test_what_the_register_warns_of_runs_and_is_told(desk: Desk) -> None:
     assert done.report["register"]["verdict"] == "warned"
 
 
+MODELS = """
+[[entry]]
+id = "some"
+tool = "program:made-up"
+disposition = "restricted"
+conditions = { governed = true, models = ["good-*"] }
+reason = "Only these."
+alternative = "other"
+first_step = "ask"
+"""
+
+
+@pytest.mark.parametrize(("models", "status"), [("good-*", b"200 "), ("other-*", b"400 ")])
+async def test_the_register_is_asked_of_each_calls_model(desk: Desk, models: str, status: bytes) -> None:
+    (desk.project / ".mohist").mkdir(exist_ok=True)
+    (desk.project / ".mohist/register.toml").write_text(MODELS.replace("good-*", models), encoding="utf-8")
+    done, out, _ = await desk.run("print(*ask())")
+    assert out.startswith(status)
+    assert (b"Use instead: other" in out) is (status == b"400 ")
+    assert len(desk.upstream.requests) == (status == b"200 ")
+    assert done.client_code == 0
+
+
 async def test_nothing_starts_where_it_can_not_be_entered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     (desk.state / "ledger").mkdir(parents=True)
     (desk.state / "ledger" / "sealed").write_text("tampered with", encoding="utf-8")

@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mohist.app.user import user_name
-from mohist.ledger import Content, Draft, Value
+from mohist.ledger import Content, Draft, Receipt, Value
 from mohist.sandbox.fence import Attempt
 
 if TYPE_CHECKING:
     from mohist.app.evidence import Evidence
 
 _JSON = "application/json"
+_ENTERED_S = 30.0
+"""The ledger answers in milliseconds, or says that it can't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Diary:
     evidence: Evidence | None
     run_id: str
     project: str
+    _pending: list[Future[Receipt]] = field(default_factory=list)
+    """Refusals on their way into the ledger."""
 
     @property
     def stream(self) -> str:
@@ -51,7 +56,7 @@ class Diary:
             self.evidence.append(self._draft("run.open", data, "begin", "command", words))
 
     def refused(self, attempt: Attempt) -> None:
-        """Enters the first refusal of its kind; does not wait for it."""
+        """Enters the first refusal of its kind; does not wait for it: how many could not be entered, the end says."""
         if self.evidence is None:
             return
         asked = attempt.asked
@@ -62,7 +67,7 @@ class Diary:
         words = json.dumps({"host": asked.host, "reason": attempt.reason}, ensure_ascii=False).encode(
             "utf-8", "replace"
         )
-        self.evidence.submit(self._draft("verdict", data, f"refused/{name}", "asked", words))
+        self._pending.append(self.evidence.submit(self._draft("verdict", data, f"refused/{name}", "asked", words)))
 
     def verdict(self, verdict: str, data: Mapping[str, Value], reason: str) -> None:
         """Enters what the register said of the client, before it starts or is refused. Blocks.
@@ -84,6 +89,8 @@ class Diary:
         """
         if self.evidence is not None:
             words = json.dumps(report, ensure_ascii=False).encode("utf-8", "replace")
+            if lost := sum(map(_is_lost, self._pending)):
+                data = {**data, "refusals_not_entered": lost}
             self.evidence.append(self._draft("run.close", data, "end", "report", words))
             self._close()
 
@@ -107,3 +114,10 @@ class Diary:
             contents=(Content(name, _JSON, words, person, self.evidence.settings.keep_contents),),
             key=f"{self.stream}/{key}",
         )
+
+
+def _is_lost(entered: Future[Receipt]) -> bool:
+    try:
+        return entered.exception(_ENTERED_S) is not None
+    except TimeoutError:
+        return True

@@ -21,6 +21,7 @@ from mohist.app.errors import ConfigError
 from mohist.app.govern.account import Account
 from mohist.app.price import contracts
 from mohist.app.recording import way
+from mohist.app.register import registers, repositories
 from mohist.app.route import from_file
 from mohist.app.rulebook import PolicyFile, policy_path
 from mohist.app.server import find_model
@@ -36,6 +37,7 @@ from mohist.gateway.keeper import Keeper, OnLoss, PriceOf
 from mohist.gateway.key import secret_hash
 from mohist.gateway.limit import DoorSettings
 from mohist.gateway.proxied import ProxiedPool, proxy_of
+from mohist.gateway.registrar import Registrar
 from mohist.gateway.route import Route, Router, RouteTable, Upstream
 from mohist.gateway.tally import Prices
 from mohist.gateway.warden import Warden
@@ -141,6 +143,8 @@ class RunGateway:
         project: what usage says of it.
         account: is told of every call.
         evidence: the ledger; None: nothing is entered.
+        tool: the client as its installer's records name it, with its version; what the register says of models is asked of each call.
+        root: of the project.
     """
 
     def __init__(
@@ -156,11 +160,15 @@ class RunGateway:
         ids: IdSource,
         account: Account,
         evidence: Evidence | None,
+        tool: str,
+        root: Path,
     ) -> None:
         self._paths = paths
+        self._env, self._root = env, root
         self._evidence = evidence
         self._warden = Warden()
-        who = Principal(key_id, user_name(), project)
+        self._registrar = Registrar()
+        who = Principal(key_id, user_name(), project, tool=tool, repository="\n".join(repositories(root)))
         address = home_address(paths.home, config.gateway.variables)
         self._keeper = _Keyed(key, who, address, partial(_dearest, given, clock), clock, config.gateway.on_loss)
         self._guard = _guard(config, paths, env, clock, given, evidence)
@@ -181,10 +189,11 @@ class RunGateway:
             observers=(account,),
             guard=self._guard,
             chronicle=self._chronicle,
+            registrar=self._registrar,
         )
 
     def start(self) -> None:
-        """Reads budgets, rules and the guard's patterns; blocks on the disk.
+        """Reads budgets, rules, registers and the guard's patterns; blocks on the disk.
 
         Raises:
             MohistError: one can't be read or entered, so no call may be made.
@@ -195,6 +204,7 @@ class RunGateway:
         rules.begin(must_exist=False)
         if self._warden.rulebook is not None:
             rules.enter()
+        self._registrar.take(registers(self._env, self._root))
         if self._guard is not None:
             self._guard.start()
 

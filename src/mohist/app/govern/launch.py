@@ -29,6 +29,7 @@ from mohist.app.govern.installation import Installation, locate
 from mohist.app.govern.order import Governed, Judge, Order, Use
 from mohist.app.govern.outfit import Outfit, Place, outfit, put
 from mohist.app.govern.pipe import Pipes
+from mohist.app.govern.registration import bound_name
 from mohist.app.govern.screen import Screen
 from mohist.app.govern.setting import describe
 from mohist.app.govern.sitting import in_pipes, in_terminal
@@ -95,7 +96,10 @@ async def govern(
         if evidence is not None:
             stack.push_async_callback(anyio.to_thread.run_sync, evidence.close)
         diary = Diary(evidence, run_id, project)
-        way = await open_way(order.model, wares.key, run_id, project, config, env, paths, account, evidence)
+        tool = bound_name(wares.installation)
+        way = await open_way(
+            order.model, wares.key, run_id, project, config, env, paths, account, evidence, tool, wares.root
+        )
 
         async def close() -> None:
             nonlocal lost

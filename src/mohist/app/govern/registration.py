@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mohist.app.govern.installation import Installation
 from mohist.app.govern.order import Judge, Standing, Use
 from mohist.app.register import decide
 from mohist.policy.register import Refused, Tool, Warned, tool_named
@@ -26,6 +27,12 @@ def registered(env: Mapping[str, str]) -> Judge:
         return Standing("allowed", "", outcome.entry_id)
 
     return judge
+
+
+def bound_name(installation: Installation) -> str:
+    """What the run's key is bound to, "npm:NAME@VERSION": no call of the run is another tool's."""
+    name = installation.package or f"program:{installation.program.name}"
+    return f"{name}@{installation.version}" if installation.version else name
 
 
 def tool_of(use: Use) -> Tool:

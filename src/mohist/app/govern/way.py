@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mohist.app.errors import ConfigError
@@ -45,6 +46,8 @@ async def open_way(
     paths: StatePaths,
     account: Account,
     evidence: Evidence | None,
+    tool: str,
+    root: Path,
 ) -> Way:
     """The way that the configuration means.
 
@@ -55,6 +58,8 @@ async def open_way(
         project: what usage says of it.
         account: is told of every call.
         evidence: the ledger; None: nothing is entered.
+        tool: the client, as the register knows it.
+        root: of the project.
 
     Raises:
         NoModelError, ModelNameError: there is no model, or its name means nothing.
@@ -63,7 +68,8 @@ async def open_way(
     clock = SystemClock()
     if config.server is None:
         given = await supply(model, config, env, paths.home)
-        made = RunGateway(given, key, run_id, config, env, paths, project, clock, RandomIds(clock), account, evidence)
+        ids = RandomIds(clock)
+        made = RunGateway(given, key, run_id, config, env, paths, project, clock, ids, account, evidence, tool, root)
         return Way(made.app, given.model, given.line, made.start, made.close)
     found = await find_model(model, config, env)
     if found.dialect == "replay":
