@@ -41,6 +41,9 @@ Limit = Literal[
     "max_layers",
     "max_view_bytes",
     "max_view_times",
+    "max_matches",
+    "max_findings",
+    "max_call_ms",
     "cache_entries",
     "cache_bytes",
     "window_chars",
@@ -157,7 +160,7 @@ class GuardTable(_Table):
     limits: Annotated[dict[Limit, Annotated[int, Field(gt=0, le=MAX_LIMIT)]], AfterValidator(_limits)] = Field(
         default_factory=dict,
         description="What reading may cost: `max_depth` of JSON, `max_leaves` (texts in a call), `max_layers` (encodings in one another), "
-        "`max_view_bytes` and `max_view_times` (what is decoded from a text), `cache_entries`, `cache_bytes`; for files `window_chars`, "
+        "`max_view_bytes` and `max_view_times` (what is decoded from a text), `max_matches`, `max_findings` and `max_call_ms` (in one call), `cache_entries`, `cache_bytes`; for files `window_chars`, "
         "`overlap_chars`, `max_file_bytes`, `max_object_bytes`, `max_archive_bytes`, `max_archive_members`, `max_archive_layers`. What is over "
         "one is an error or told as not looked at. docs/guard.md has the defaults.",
     )
