@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from mohist.app.ledger_place import FilePlace, Place
@@ -114,11 +115,8 @@ class LedgerHome:
         Raises:
             LedgerError: the root key can't be read.
         """
-        vault = self.vault()
-        try:
+        with closing(self.vault()) as vault:
             key = vault.kept(PSEUDONYMS)
-        finally:
-            vault.close()
         return Names(self.folder / "names.db", self._root_key(), key)
 
     def log_key(self) -> note.VerifierKey:
@@ -310,26 +308,28 @@ class LedgerHome:
             self.examine()
             self.replay()
         origin = self._origin()
-        book = self._place.book(origin)
-        if self.shared:
-            self._agree()
-        writer = Writer(book, self.vault())
-        if begins:
+        with ExitStack() as undo:
+            book = self._place.book(origin)
+            undo.callback(book.close)
             if self.shared:
+                self._agree()
+            if begins and self.shared:
                 # From its first entry on a log in a database says whose signature counts, in every backup of it.
                 self.signs()
-            # Under a key where it is shared: of two machines that begin at once, one opens it.
-            key = "log.open" if self.shared else ""
-            writer.append(Draft("log.open", "log", "system:mohist", data={"origin": origin}, key=key))
+            writer = Writer(book, self.vault())
+            undo.pop_all()
+            undo.callback(writer.close)
+            if begins:
+                # Under a key where it is shared: of two machines that begin at once, one opens it.
+                key = "log.open" if self.shared else ""
+                writer.append(Draft("log.open", "log", "system:mohist", data={"origin": origin}, key=key))
+            undo.pop_all()
         return writer
 
     def _agree(self) -> None:
         """That people have the same pseudonyms on all machines that share the log: else one's erasure means nobody elsewhere."""
-        vault = self.vault()
-        try:
+        with closing(self.vault()) as vault:
             key = vault.kept(PSEUDONYMS) or pseudonym_key(self._root_key())
-        finally:
-            vault.close()
         own = commitment(key, PSEUDONYMS.encode())
         if self._place.agree(PSEUDONYMS, own) != own:
             raise LedgerError(
@@ -348,15 +348,14 @@ class LedgerHome:
 
     def _glance(self, log: Store) -> None:
         """Whether a log that was just connected to is one that this machine knows: a restored backup is not."""
-        archive = self.archive()
+        with closing(self.archive()) as archive:
+            newest = archive.newest()
         try:
-            if (newest := archive.newest()) is not None:
+            if newest is not None:
                 holds(log, newest.checkpoint, "was signed")
         except SealedError as error:
             self.seal(error)
             raise
-        finally:
-            archive.close()
 
     def _origin(self) -> str:
         """The log's name: the configured one, else one that is made up once."""
