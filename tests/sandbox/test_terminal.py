@@ -43,6 +43,16 @@ class Screen:
         before, _, self.said = self.said.partition(text)
         return before
 
+    async def until_in_front(self, other_than: int) -> None:
+        """Waits until other processes than the shell are in front: it starts them first, and then hands the terminal over."""
+        with anyio.fail_after(20):
+            while self.front == other_than:
+                await anyio.lowlevel.checkpoint()
+
+    @property
+    def front(self) -> int:
+        return os.tcgetpgrp(self.near)
+
     def close(self) -> None:
         os.close(self.near)
         os.close(self.far)
@@ -97,8 +107,10 @@ async def test_an_interrupt_reaches_what_is_in_front_alone(
     sandbox: Bubblewrap, workspace: Path, profile: Profile, screen: Screen
 ) -> None:
     async with await shell(sandbox, workspace, profile, screen) as process:
+        shells = screen.front
         screen.type(b"sh -c 'echo up; exec sleep 600'\n")
         await screen.until(b"up\r\n")
+        await screen.until_in_front(shells)
         screen.type(b"\x03")
         await screen.until(b"$ ")
         screen.type(b"echo was $?\n")
@@ -114,8 +126,10 @@ async def test_an_interrupt_works_where_mohist_ignores_it(
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         async with await shell(sandbox, workspace, profile, screen):
+            shells = screen.front
             screen.type(b"sh -c 'echo up; exec sleep 600'\n")
             await screen.until(b"up\r\n")
+            await screen.until_in_front(shells)
             screen.type(b"\x03")
             await screen.until(b"$ ")
     finally:
@@ -126,13 +140,16 @@ async def test_jobs_are_stopped_and_taken_up_again(
     sandbox: Bubblewrap, workspace: Path, profile: Profile, screen: Screen
 ) -> None:
     async with await shell(sandbox, workspace, profile, screen):
+        shells = screen.front
         screen.type(b"sh -c 'echo up; exec sleep 600'\n")
         await screen.until(b"up\r\n")
+        await screen.until_in_front(shells)
         screen.type(b"\x1a")
         await screen.until(b"Stopped")
         await screen.until(b"$ ")
         screen.type(b"fg\n")
         await screen.until(b"sleep 600'\r\n")
+        await screen.until_in_front(shells)
         screen.type(b"\x03")
         await screen.until(b"$ ")
         screen.type(b"echo was $?\n")
