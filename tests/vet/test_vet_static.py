@@ -397,7 +397,7 @@ def test_compiled_code_is_said_to_be_unread(tmp_path: Path) -> None:
 
 
 def test_files_to_download_are_listed(tmp_path: Path) -> None:
-    source = 'get("https://cdn.vendor.dev/tool-linux.tar.gz");get("https://cdn.vendor.dev/page")'
+    source = 'get("https://cdn.vendor.dev/tool-linux.tar.gz");get("https://cdn.vendor.dev/page");get("https://api.vendor.sh")'
     finding = by_rule(examine(tree(tmp_path, {"a.js": source})), "static/download-address")
     assert [place.excerpt for place in finding.evidence] == ["https://cdn.vendor.dev/tool-linux.tar.gz"]
 

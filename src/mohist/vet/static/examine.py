@@ -238,7 +238,7 @@ class Reading:
                 places,
                 _READ_HERE,
             )
-        fetched = [(name, counted) for name, counted in self._endpoints if _FILE.search(name)]
+        fetched = [(name, counted) for name, counted in self._endpoints if _names_file(name)]
         if fetched:
             names = ", ".join(name for name, _ in fetched[:8])
             places = tuple(Evidence(min(counted.files), name) for name, counted in fetched[: self._limits.max_places])
@@ -286,6 +286,12 @@ _ODD = {
     "spelled": ("static/hidden-text", "Holds text in characters that nobody sees", "high", "observed"),
     "mixed-word": ("static/mixed-word", "Holds words of letters from two alphabets that look alike", "low", "observed"),
 }
+
+
+def _names_file(endpoint: str) -> bool:
+    """Whether an address is one of a file to download; a host may end like one."""
+    _, slash, path = endpoint.partition("://")[2].partition("/")
+    return bool(slash) and _FILE.search(f"/{path}") is not None
 
 
 def _together(text: Text, odd: character.Odd, named: str, near: list[str]) -> Finding:
