@@ -7,16 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from mohist.vet.behaviour.bench import Bench, Seen
-from mohist.vet.behaviour.decoy import Decoy, find_leaks
+from mohist.vet.behaviour.decoy import Decoy, Leak, find_leaks
 from mohist.vet.behaviour.lookout import Started
 from mohist.vet.behaviour.recipe import Recipe
 from mohist.vet.difference.sent import Sent
 from mohist.vet.dossier import Unread
 from mohist.vet.evidence import Evidence, printable
-from mohist.vet.finding import Finding
+from mohist.vet.finding import Finding, Severity
 
 _SHOWN = 40
 """Entries of one list in the facts or the evidence."""
+_SENT: tuple[str, str, Severity] = ("behave/decoy-sent", "A decoy's value was sent", "high")
+_IDENTITY: tuple[str, str, Severity] = ("behave/identity-sent", "The user's mail address was sent", "medium")
+_USED: tuple[str, str, Severity] = (
+    "behave/credential-used",
+    "A credential that lay there was used towards its own host",
+    "low",
+)
 BLIND = (
     Unread(
         "files outside HOME, the project and the folder beside it", "were not watched: system folders, /tmp and /proc"
@@ -73,20 +80,29 @@ class Conduct:
         for where, sent in carried:
             for part, data in (("head", sent.head), ("body", sent.content)):
                 leaks = find_leaks(self._decoys, data)
-                found += [self._leak(leak.decoy, f"{where}, {part}", leak.form, leak.at) for leak in leaks]
+                found += [
+                    self._leak(leak.decoy, f"{where}, {part}", leak.form, leak.at, own=_used(leak, sent))
+                    for leak in leaks
+                ]
         for attempt in self._seen.attempts:
             leaks = find_leaks(self._decoys, attempt.asked.host.encode("utf-8"))
             found += [self._leak(leak.decoy, f"name {attempt.asked.host!r}", leak.form, leak.at) for leak in leaks]
         return found
 
-    def _leak(self, decoy: Decoy, where: str, form: str, at: int) -> Finding:
+    def _leak(self, decoy: Decoy, where: str, form: str, at: int, *, own: bool = False) -> Finding:
+        rule, title, severity = _SENT
+        if decoy.identity:
+            rule, title, severity = _IDENTITY
+        elif own:
+            rule, title, severity = _USED
         return Finding(
-            rule="behave/identity-sent" if decoy.identity else "behave/decoy-sent",
-            title="The user's mail address was sent" if decoy.identity else "A decoy's value was sent",
-            severity="medium" if decoy.identity else "high",
+            rule=rule,
+            title=title,
+            severity=severity,
             certainty="observed",
             step="behave",
-            what=f"A value that stands in {decoy.path} ({decoy.whose}) alone was sent in {where}, {form}.",
+            what=f"A value that stands in {decoy.path} ({decoy.whose}) alone was sent in {where}, {form}"
+            f"{', to whom it is for' if own else ''}.",
             evidence=(
                 Evidence(
                     where, f"(a value of {decoy.path}, {form})", offset=at, facts=(("form", form), ("file", decoy.path))
@@ -96,7 +112,13 @@ class Conduct:
         )
 
     def _read(self) -> list[Finding]:
-        read = self._read_decoys()
+        used = {
+            leak.decoy.path
+            for sent in self._seen.strayed
+            for leak in find_leaks(self._decoys, sent.head)
+            if _used(leak, sent)
+        }
+        read = [decoy for decoy in self._read_decoys() if decoy.path not in used]
         if not read:
             return []
         return [
@@ -267,6 +289,11 @@ class Conduct:
                 and not touched.folder
             }
         )
+
+
+def _used(leak: Leak, sent: Sent) -> bool:
+    """Sent in a header, as it is, to a host that it opens: what a package manager or git does with it."""
+    return leak.form == "as it is" and leak.decoy.is_for(sent.host) and not find_leaks([leak.decoy], sent.content)
 
 
 def of_others(decoys: Iterable[Decoy], recipe: Recipe) -> tuple[Decoy, ...]:

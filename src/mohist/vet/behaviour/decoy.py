@@ -30,8 +30,14 @@ class Decoy:
     values: tuple[str, ...] = field(repr=False)
     whose: str
     """What the file is of: "AWS", "SSH"."""
+    hosts: tuple[str, ...] = ()
+    """Whom the credential is for; sent there, it is used and not given away."""
     identity: bool = False
     """It says who somebody is, and is no credential."""
+
+    def is_for(self, host: str) -> bool:
+        """Whether a host is one that the credential opens."""
+        return any(host == one or host.endswith(f".{one}") for one in self.hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ def _aws() -> Decoy:
         f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n",
         (key, secret),
         "AWS",
+        ("amazonaws.com",),
     )
 
 
@@ -121,12 +128,14 @@ def _ssh() -> Decoy:
 
 def _npm() -> Decoy:
     token = "npm_" + _word(36)
-    return Decoy(".npmrc", f"//registry.npmjs.org/:_authToken={token}\n", (token,), "npm")
+    return Decoy(".npmrc", f"//registry.npmjs.org/:_authToken={token}\n", (token,), "npm", ("registry.npmjs.org",))
 
 
 def _netrc() -> Decoy:
     word = _word(32)
-    return Decoy(".netrc", f"machine git.example.com\nlogin ann\npassword {word}\n", (word,), "netrc")
+    return Decoy(
+        ".netrc", f"machine git.example.com\nlogin ann\npassword {word}\n", (word,), "netrc", ("git.example.com",)
+    )
 
 
 def _codex() -> Decoy:
@@ -143,6 +152,7 @@ def _claude() -> Decoy:
         f'{{"claudeAiOauth": {{"accessToken": "{token}", "scopes": []}}}}\n',
         (token,),
         "Claude Code",
+        ("anthropic.com", "claude.ai"),
     )
 
 

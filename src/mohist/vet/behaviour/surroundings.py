@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from mohist.vet.behaviour.script import Dialect
@@ -29,7 +29,7 @@ _REMOTES = (
     "git@git.corp.example:shop.git",
 )
 _DATES = ("2026-01-15", "2027-03-02")
-_NOON = "10:20:30"
+_TIME = "10:20:30"
 _FAKE_CLOCKS = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -132,8 +132,10 @@ class Surroundings:
     @property
     def late(self) -> dict[str, str]:
         """Variables for the subject alone and not for what starts it: libfaketime does not bear to be handed on by `exec`."""
-        if self.clock and (date := self.value("date")):
-            return {"LD_PRELOAD": str(self.clock), "FAKETIME": f"@{date} {_NOON}"}
+        if self.clock and self.value("date"):
+            # libfaketime takes local time; the moment is the same one in every zone.
+            local = datetime.fromtimestamp(self._set_s(), zone_of(self.value("zone") or "UTC"))
+            return {"LD_PRELOAD": str(self.clock), "FAKETIME": f"@{local:%Y-%m-%d %H:%M:%S}"}
         return {}
 
     @property
@@ -149,7 +151,7 @@ class Surroundings:
             ended_s: likewise.
         """
         if self.clock and self.value("date"):
-            seen = self._local_noon()
+            seen = self._set_s()
             started_s, ended_s = seen, seen + ended_s - started_s
         words: list[tuple[str, FactorName]] = [
             (self.endpoint, "endpoint"),
@@ -176,10 +178,9 @@ class Surroundings:
             {factor.name: self.value(factor.name) for factor in self.factors},
         )
 
-    def _local_noon(self) -> float:
-        """What libfaketime takes FAKETIME for: local time."""
-        moment = datetime.strptime(f"{self.value('date')} {_NOON}", "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - the zone comes next
-        return moment.replace(tzinfo=zone_of(self.value("zone") or "UTC")).astimezone(UTC).timestamp()
+    def _set_s(self) -> float:
+        """Unix time to which the clock is set."""
+        return datetime.fromisoformat(f"{self.value('date')}T{_TIME}+00:00").timestamp()
 
 
 def _host_of(remote: str) -> str:

@@ -111,7 +111,15 @@ class Reference:
                     found[feature] = _deviation(edit, old, new, place.tokens)
             for mark, value in self._marks(place, changed).items():
                 if mark in place.marks and place.marks[mark] != value:
-                    found[FeatureId(label, where, mark)] = Deviation(place.marks[mark], value, "mark", new.offset)
+                    start, end = (int(number) for number in mark.split(" ")[1].split("-"))
+                    found[FeatureId(label, where, mark)] = Deviation(
+                        place.marks[mark],
+                        value,
+                        "mark",
+                        new.offset,
+                        context=counterpart(place.tokens, changed, start, end),
+                        old_context="".join(place.tokens[start:end]),
+                    )
 
     def _learn(self, repeat: Trial) -> None:
         for feature, deviation in self.deviations(repeat).items():

@@ -130,6 +130,8 @@ def read(feature: FeatureId, deviation: Deviation, old: Facts, new: Facts, facto
         return _of_list(deviation, factors)
     if deviation.kind in ("spacing", "escape"):
         return Reading(deviation.kind)  # type: ignore[arg-type]
+    if deviation.kind == "mark" and new.tells_time(deviation.context) and old.tells_time(deviation.old_context):
+        return Reading("clock", "an id or number made of the time")
     if deviation.kind == "mark":
         return Reading("coded", f"{feature.slot.removeprefix('noise ')} of what varies by itself")
     return _of_text(deviation, old, new, factors)
