@@ -53,6 +53,12 @@ async def test_a_decoy_that_leaves_in_another_form_is_found(sandbox: Bubblewrap,
     assert [path.name for path in requests] == ["request-1.body", "request-1.head"]
 
 
+async def test_a_credential_that_goes_where_it_belongs_has_not_leaked(sandbox: Bubblewrap, tmp_path: Path) -> None:
+    record = await watched(sandbox, tmp_path, "installer")
+    weights = {one.rule: one.severity for one in record.findings}
+    assert weights == {"behave/credential-used": "low", "behave/other-hosts": "low", "behave/side-traffic": "low"}
+
+
 async def test_a_file_beside_the_project_that_is_read_is_seen(sandbox: Bubblewrap, tmp_path: Path) -> None:
     record = await watched(sandbox, tmp_path, "reader")
     assert [(one.rule, one.severity) for one in record.findings] == [("behave/decoy-read", "medium")]

