@@ -262,6 +262,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from mohist.ledger import verify
+    from mohist.ledger.companion import strange
 
     key = args.key
     if "+" not in key and Path(key).is_file():
@@ -271,7 +272,12 @@ def _verify(args: argparse.Namespace) -> int:
         arguments += ["--policy", str(args.policy)]
     for stream in args.stream:
         arguments += ["--stream", stream]
-    return verify.main([*arguments, "--json"] if args.json else arguments)
+    code = verify.main([*arguments, "--json"] if args.json else arguments)
+    if code == ExitCode.DONE and (said := strange(args.bundle, key)):
+        for line in said:
+            print(f"NO  {'companions':<11} {line}", file=sys.stderr if args.json else sys.stdout)
+        return ExitCode.FAILED
+    return code
 
 
 def _prove(args: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ LOT_BYTES = 32 * 1024 * 1024
 """Of files whose bytes may wait in memory for the disk."""
 FILES_AT_ONCE = 16
 """Opened, written and flushed beside each other: one flush of the disk does for many."""
-_README = """This folder holds the log {origin} up to entry {size}, exported by Mohist.
+README = """This folder holds the log {origin} up to entry {size}, exported by Mohist.
 
     python verify.py . --key 'KEY'
 
@@ -116,7 +116,7 @@ def export(
         if policy:
             writer.put("policy", policy.encode(), may_change=True)
         writer.put("verify.py", verifier().encode(), may_change=True)
-        writer.put("README.txt", _README.format(origin=log.origin, size=size).encode(), may_change=True)
+        writer.put("README.txt", README.format(origin=log.origin, size=size).encode(), may_change=True)
         writer.flush()
         writer.put("checkpoint", str(checkpoint).encode(), may_change=True)
         writer.flush()
