@@ -435,11 +435,14 @@ for family, server in ((socket.AF_INET, "8.8.8.8"), (socket.AF_INET6, "2001:4860
 with socket.create_connection(("1.1.1.1", 53), 5) as s:
     s.sendall(struct.pack(">H", len(message)) + message); print(socket.inet_ntoa(s.recv(512)[-4:]))
 print(socket.gethostbyname("a.example"))
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.settimeout(5); s.sendto(message[:-4] + b"\\0\\x10\\0\\1", ("8.8.8.8", 53)); s.recv(512)
 """
     async with Fence(everything, attempts.append) as fence:
         done = await inside(sandbox, workspace, fence, [PYTHON, "-I", "-S", "-c", code])
     assert done.output.split() == [b"198.18.0.1"] * 4, done.output
     assert {(each.asked, each.outcome) for each in attempts} == {(Asked("name", "a.example", 0), "served")}
+    assert [each.reason for each in attempts if each.reason] == ["asked for TXT"]
 
 
 async def test_what_a_tree_said_last_still_arrives(sandbox: Bubblewrap, workspace: Path) -> None:

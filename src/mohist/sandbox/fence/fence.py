@@ -277,6 +277,8 @@ class Fence:
             def allow(host: str) -> None:
                 self._ground.judge(Asked("name", host, 0))
 
+            if question.kind_name not in ("A", "AAAA"):
+                trace.note = f"asked for {question.kind_name}"
             answered, trace.address = name.answer(question, self._table, allow)
             trace.outcome = "served"
         return answered

@@ -91,6 +91,8 @@ class Trace:
         self._before = before
         self.outcome: Outcome = "failed"
         self.address = ""
+        self.note = ""
+        """Said where there is no error."""
         self.error: FencedError | None = None
         self._done = False
 
@@ -119,5 +121,5 @@ class Trace:
         error = self.error
         outcome: Outcome = self.outcome if error is None else "failed" if error.failed else "refused"
         sent, received = self._meter.sent_bytes - self._before[0], self._meter.received_bytes - self._before[1]
-        said = (error.code, error.reason) if error is not None else ("", "")
+        said = (error.code, error.reason) if error is not None else ("", self.note)
         self._ground.book.write(Attempt(self._at_ms, self.asked, outcome, *said, self.address, sent, received))

@@ -76,6 +76,7 @@ class Attempt:
     code: str
     """Of a refusal or failure, and empty otherwise."""
     reason: str
+    """Likewise; for a name, what was asked of it, if not its address."""
     address: str
     """What was dialled, or given as the answer to a name; empty where nothing was."""
     sent_bytes: int
