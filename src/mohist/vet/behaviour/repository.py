@@ -27,6 +27,8 @@ from mohist.vet.evidence import Evidence, printable
 from mohist.vet.finding import Finding, Severity
 
 HOME_INSIDE = "/home/agent"
+_OF_GIT = "git-"
+"""How the ids of commands begin that git runs, whoever has started git."""
 _PATIENCE_S = 12.0
 """For a client that waits for an answer at a terminal."""
 _ROWS, _COLUMNS = 50, 160
@@ -182,8 +184,10 @@ def _told(
         else "in a run without a terminal, without asking"
     )
     found: list[Finding] = []
-    if ran:
-        by_git = attack.group == "git"
+    by_itself = [name for name in ran if not name.startswith(_OF_GIT)]
+    for names, by_git in ((by_itself, False), ([name for name in ran if name not in by_itself], True)):
+        if not names:
+            continue
         severity: Severity = "high" if at_terminal and not by_git else "medium"
         found.append(
             Finding(
@@ -192,8 +196,8 @@ def _told(
                 severity=severity,
                 certainty="observed",
                 step="repository",
-                what=f"Commands that stand in a repository's own files were run {how}: {', '.join(ran)}.",
-                evidence=tuple(Evidence(_place(attack, name), f"{name} left its mark") for name in ran),
+                what=f"Commands that stand in a repository's own files were run {how}: {', '.join(names)}.",
+                evidence=tuple(Evidence(_place(attack, name), f"{name} left its mark") for name in names),
                 repeat=repeat,
             )
         )
