@@ -65,6 +65,11 @@ async def test_a_file_beside_the_project_that_is_read_is_seen(sandbox: Bubblewra
     assert record.facts["as it comes"]["decoys_read"] == ["../.env"]
 
 
+async def test_a_file_that_http_libraries_look_into_weighs_little(sandbox: Bubblewrap, tmp_path: Path) -> None:
+    record = await watched(sandbox, tmp_path, "netrc")
+    assert [(one.rule, one.severity) for one in record.findings] == [("behave/decoy-read", "low")]
+
+
 async def test_other_hosts_and_bare_addresses_are_seen_with_what_they_were_told(
     sandbox: Bubblewrap, tmp_path: Path
 ) -> None:

@@ -46,6 +46,11 @@ def installer():
     ask()
 
 
+def netrc():
+    read("~/.netrc")
+    ask()
+
+
 def reader():
     read("../other/.env")
     ask()

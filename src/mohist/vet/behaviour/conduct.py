@@ -125,7 +125,7 @@ class Conduct:
             Finding(
                 rule="behave/decoy-read",
                 title="Other tools' credentials were read",
-                severity="medium",
+                severity="low" if all(decoy.shared for decoy in read) else "medium",
                 certainty="observed",
                 step="behave",
                 what=f"{_files(len(read))} of other tools with credentials were opened and read, by it or by what it started, during a task that needs none of them: {', '.join(d.path for d in read)}.",

@@ -32,6 +32,8 @@ class Decoy:
     """What the file is of: "AWS", "SSH"."""
     hosts: tuple[str, ...] = ()
     """Whom the credential is for; sent there, it is used and not given away."""
+    shared: bool = False
+    """Programs and libraries that speak HTTP look into it by convention; reading it says little."""
     identity: bool = False
     """It says who somebody is, and is no credential."""
 
