@@ -136,7 +136,12 @@ def _npm() -> Decoy:
 def _netrc() -> Decoy:
     word = _word(32)
     return Decoy(
-        ".netrc", f"machine git.example.com\nlogin ann\npassword {word}\n", (word,), "netrc", ("git.example.com",)
+        ".netrc",
+        f"machine git.example.com\nlogin ann\npassword {word}\n",
+        (word,),
+        "netrc",
+        ("git.example.com",),
+        shared=True,
     )
 
 
