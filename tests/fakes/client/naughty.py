@@ -94,6 +94,7 @@ if __name__ == "__main__":
     {
         "thief": thief,
         "installer": installer,
+        "netrc": netrc,
         "reader": reader,
         "chatty": chatty,
         "writer": writer,
