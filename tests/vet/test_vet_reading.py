@@ -97,3 +97,9 @@ def test_the_own_vendors_host_may_be_told_more_but_not_in_look_alikes() -> None:
     assert Reading("coded").severity({"endpoint"}, own_vendor=True) == "medium"
     assert Reading("look-alike").severity({"endpoint"}, own_vendor=True) == "high"
     assert Reading("spacing").severity({"endpoint"}, own_vendor=True) == "high"
+
+
+def test_a_proxy_takes_time_and_a_time_zone_takes_none() -> None:
+    assert Reading("delay").severity({"proxy"}) == "low"
+    assert Reading("delay").severity({"zone"}) == "high"
+    assert Reading("delay").severity({"proxy", "zone"}) == "high"

@@ -104,7 +104,7 @@ CRITERIA: Final[tuple[Criterion, ...]] = (  # the strictest first: a finding cou
     ),
     Criterion(
         "R4",
-        "It held or hid something in its files that weighs high, and no run has shown what for.",
+        "Its files hold something encoded or hidden that weighs high, whatever runs have shown of it.",
         "restricted",
         GOVERNED,
         _is(("acquire", "static"), "high", "likely"),

@@ -61,6 +61,7 @@ _ORDINARY: dict[Sort, frozenset[FactorName]] = {
     "coded": frozenset(("date",)),
     "request": frozenset(("ci", "proxy")),
     "host": frozenset(("proxy", "endpoint")),
+    "delay": frozenset(("proxy",)),
 }
 """Where a difference of that sort is what the factor is for; then it weighs little."""
 _FOR_VENDOR: frozenset[Sort] = frozenset(("words", "presence", "request", "host", "order", "coded", "punctuation"))
