@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes.admin import Site
+from fakes.admin import Site, knows, until
 from mohist.gateway.change import Author
 from mohist.gateway.key import Key, new_secret, secret_hash
 from mohist.gateway.register import RegisterStore
@@ -19,11 +19,12 @@ BAN = {
 
 
 def second_admin(site: Site) -> None:
-    """A key of another person, under the name `second`."""
+    """A key of another person, under the name `second`; the running gateway knows it."""
     secret = new_secret()
     with RegisterStore(site.address, author=Author("setup")) as store:
         store.add_key(Key("key-second", "second", roles=("admin",)), secret_hash(secret))
     site.keys["second"] = secret
+    until(lambda: knows(site, secret))
 
 
 async def test_an_entry_is_made_shown_and_taken_away_and_each_is_an_event(site: Site) -> None:

@@ -36,9 +36,7 @@ def begun(office: Office, delivery_id: str) -> None:
     )
 
 
-def ends_killed(
-    office: Office, delivery_id: str, monkeypatch: pytest.MonkeyPatch, status: Status = "done"
-) -> None:
+def ends_killed(office: Office, delivery_id: str, monkeypatch: pytest.MonkeyPatch, status: Status = "done") -> None:
     """It is over in the tables, and whoever wrote that there died before it was entered."""
 
     def dies(*_: object) -> None:

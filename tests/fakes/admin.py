@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fakes.asgi import Heard, ask
 from mohist.admin.application import build
 from mohist.admin.desk import Desk, Gate
-from mohist.admin.entrance import Entrance
+from mohist.admin.entrance import VAIN_PER_MINUTE, Entrance
 from mohist.base import RandomIds, SystemClock
 from mohist.gateway.address import Address
 from mohist.gateway.asgi import reply
@@ -111,7 +111,9 @@ class Lasting:
 
 
 @contextmanager
-def opened(address: Address, keys: dict[str, str], gate: Gate | None = None) -> Iterator[Site]:
+def opened(
+    address: Address, keys: dict[str, str], gate: Gate | None = None, vain_per_minute: int = VAIN_PER_MINUTE
+) -> Iterator[Site]:
     """A running gateway on a database; `gate` says who may come in instead of its keeper."""
     clock = SystemClock()
     keeper = Keeper(address, lambda _model, _usage: 1, clock, poll_s=0.02)
@@ -129,7 +131,9 @@ def opened(address: Address, keys: dict[str, str], gate: Gate | None = None) -> 
 
     desk = Desk(address, gate or keeper, router, prices, warden, clock, RandomIds(clock))
     with keeper:
-        yield Site(address, keeper, router, warden, desk, Entrance(desk, application), keys)
+        yield Site(
+            address, keeper, router, warden, desk, Entrance(desk, application, vain_per_minute=vain_per_minute), keys
+        )
 
 
 def until(fact: Callable[[], bool], limit_s: float = 10.0) -> None:

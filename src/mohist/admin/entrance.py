@@ -48,13 +48,20 @@ class Entrance:
         desk: what the operations work with.
         load: makes the application; blocks.
         attendance: enters who came; None: there is no ledger.
+        vain_per_minute: see `VAIN_PER_MINUTE`.
     """
 
-    def __init__(self, desk: Desk, load: Callable[[], App] = _load, attendance: Attendance | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        load: Callable[[], App] = _load,
+        attendance: Attendance | None = None,
+        vain_per_minute: int = VAIN_PER_MINUTE,
+    ) -> None:
         self._desk = desk
         self._attendance = attendance
         self._load = load
-        self._vain = Bucket(VAIN_PER_MINUTE, desk.clock.monotonic_s())
+        self._vain = Bucket(vain_per_minute, desk.clock.monotonic_s())
         self._building = anyio.Lock()
         self._places = anyio.CapacityLimiter(MAX_AT_ONCE)
         self._app: App | None = None
