@@ -73,7 +73,7 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
             "not there yet",
             "network rules",
             "weak",
-            "the network of commands is off or open, no allow-list",
+            "the network of commands is off or open; an allow-list is `mohist govern`'s",
             needed=False,
         ),
     ]

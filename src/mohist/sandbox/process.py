@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from mohist.sandbox.fence import Fence
 
-Network = Literal["none", "full", "fenced"]
+Network = Literal["none", "full"]
+"""Of commands that somebody else's settings start."""
+Way = Literal["none", "full", "fenced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Profile:
     extra_writable: tuple[Path, ...] = ()
     extra_readable: tuple[Path, ...] = ()
     """E.g. a virtual environment or a spill folder outside the workspace."""
-    network: Network = "none"
+    network: Way = "none"
     """`fenced`: the only way out is `fence`, whose `env` is set as well."""
     fence: Fence | None = None
     """Opened (`async with`) by its owner, who leaves it after the tree has ended."""
