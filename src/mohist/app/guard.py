@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mohist.app.errors import ConfigError
+from mohist.app.presence import make_once
 from mohist.app.screening import Screening
 from mohist.base import Clock, MohistError, StatePaths
 from mohist.guard import Digest, Limits, Scanner, keyed
@@ -105,7 +105,7 @@ def guard_key(settings: Screening, paths: StatePaths) -> bytes:
     path = settings.key_file or paths.home / KEY_FILE
     try:
         if settings.key_file is None:
-            _make_key(path)
+            make_once(path, lambda: secrets.token_hex(KEY_BYTES).encode())
         data = path.read_bytes()[: _MAX_KEY_BYTES + 1].strip()
     except OSError as error:
         raise ConfigError(f"The guard's key {str(path)!r} can't be read: {error.strerror}.", "Mend its mode or owner.") from error  # fmt: skip
@@ -115,26 +115,6 @@ def guard_key(settings: Screening, paths: StatePaths) -> bytes:
             f"Put {KEY_BYTES} random bytes there, in hex or not.",
         )
     return data
-
-
-def _make_key(path: Path) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Whole or not at all, and of two that make it at once one wins.
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_hex(KEY_BYTES).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            return
-    finally:
-        fresh.unlink()
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

@@ -12,7 +12,8 @@ from anyio import to_thread
 from mohist.app import machine as machines
 from mohist.app.config import Config, load_config
 from mohist.app.connect import load_rules
-from mohist.app.rulebook import describe, is_there, policy_path, read_text
+from mohist.app.presence import is_there
+from mohist.app.rulebook import describe, policy_path, read_text
 from mohist.app.server import find_model
 from mohist.app.trust import TrustStore
 from mohist.base import MohistError, StatePaths

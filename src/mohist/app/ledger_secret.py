@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mohist.app.presence import make_once
 from mohist.ledger import LedgerError
 from mohist.ledger.signing import SOCKET
 from mohist.ledger.vault import KEY_BYTES
@@ -28,20 +29,8 @@ def read_root_key(path: Path, *, make: bool) -> bytes:
         LedgerError: it can't be read, others can, or it is none.
     """
     try:
-        if make and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Made aside and linked: of two processes that begin at once, both use the key of the first.
-            aside = path.with_name(f"root.key.{os.getpid()}")
-            with open(aside, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(os.urandom(KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                path.hardlink_to(aside)
-            except FileExistsError:
-                pass
-            finally:
-                aside.unlink()
+        if make:
+            make_once(path, lambda: os.urandom(KEY_BYTES))
         if path.stat().st_mode & 0o077:
             raise LedgerError(f"Others may read the ledger's root key {path}.", f"chmod 600 {path}")
         key = path.read_bytes()

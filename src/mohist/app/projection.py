@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mohist.app.evidence import Evidence
 from mohist.app.inquiry import Inquiry
+from mohist.app.presence import make_once
 from mohist.ledger import Draft, LedgerError
 from mohist.report import NoSuchLineError, material, note, statement
 from mohist.report.map import Mapped
@@ -168,6 +168,12 @@ def _moment(at_us: int) -> str:
     return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _new_key() -> bytes:
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 def signing_key(folder: Path) -> ec.EllipticCurvePrivateKey:
     """The key of statements; made at the first one.
 
@@ -176,23 +182,7 @@ def signing_key(folder: Path) -> ec.EllipticCurvePrivateKey:
     """
     path = folder / KEY
     try:
-        if not path.exists():
-            made = ec.generate_private_key(ec.SECP256R1())
-            aside = folder / f"{KEY}.{os.getpid()}"
-            with open(aside, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(
-                    made.private_bytes(
-                        serialization.Encoding.PEM,
-                        serialization.PrivateFormat.PKCS8,
-                        serialization.NoEncryption(),
-                    )
-                )
-            try:
-                path.hardlink_to(aside)
-            except FileExistsError:
-                pass
-            finally:
-                aside.unlink()
+        make_once(path, _new_key)
         if path.stat().st_mode & 0o077:
             raise LedgerError(f"Others may read the key {path}.", f"chmod 600 {path}")
         key = serialization.load_pem_private_key(path.read_bytes(), None)

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mohist.app.presence import is_there
 from mohist.app.user import user_name
 from mohist.base import Clock, StatePaths, SystemClock
 from mohist.policy.errors import RegisterError
@@ -168,17 +169,6 @@ def read_register(path: Path) -> Register:
     except UnicodeDecodeError as error:
         raise RegisterError(f"{path}: it is not UTF-8 text.", "See docs/register.md.") from error
     return parse_register(text, str(path))
-
-
-def is_there(path: Path) -> bool:
-    """Whether something has that name; True where it can't be told, so that reading fails and nobody goes without."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def today(clock: Clock) -> date:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from mohist.app.register import MANAGED_FILE, is_there, read_register
+from mohist.app.presence import is_there
+from mohist.app.register import MANAGED_FILE, read_register
 from mohist.base import MohistError
 from mohist.gateway.register import RegisterStore
 from mohist.gateway.registrar import Registrar

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from mohist.app.errors import ConfigError
+from mohist.app.presence import is_there
 from mohist.base import MohistError, SystemClock
 from mohist.gateway.entry import policy_draft
 from mohist.gateway.warden import Warden
@@ -38,17 +39,6 @@ def policy_path(home: Path, chosen: Path | None) -> Path:
             "Leave --policy out, or have whoever looks after the machine change that file.",
         )
     return MANAGED_FILE
-
-
-def is_there(path: Path) -> bool:
-    """Whether something has that name; True where it can't be told, so that reading fails and nobody goes without rules."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def describe(rulebook: Rulebook | None) -> str:

@@ -60,7 +60,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _rules(chosen: Path | None) -> Rulebook | None:
     """The rulebook, its examples not tried; None where there is no file and none was named."""
-    from mohist.app.rulebook import is_there, policy_path, read_text
+    from mohist.app.presence import is_there
+    from mohist.app.rulebook import policy_path, read_text
     from mohist.policy import read_rulebook
 
     # A file that is named is looked at here, not put in force.

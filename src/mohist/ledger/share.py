@@ -25,7 +25,7 @@ import orjson
 from mohist.ledger import form
 from mohist.ledger.entry import Content, Draft, Receipt
 from mohist.ledger.errors import EntryError, LedgerBusyError, LedgerError, LostError, SealedError
-from mohist.ledger.writer import Writer
+from mohist.ledger.writer import Writer, first_of
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class SharedLedger:
 
     def submit(self, draft: Draft) -> Future[Receipt]:
         """See `port.Ledger`."""
-        return _first(self._enter([draft]))
+        return first_of(self._enter([draft]))
 
     def append(self, draft: Draft) -> Receipt:
         """See `port.Ledger`."""
@@ -195,20 +195,6 @@ class _Handed:
         self.drafts = drafts
         self.at_us = at_us
         self.done: Future[list[Receipt]] = Future()
-
-
-def _first(entered: Future[list[Receipt]]) -> Future[Receipt]:
-    one: Future[Receipt] = Future()
-
-    def pass_on(done: Future[list[Receipt]]) -> None:
-        error = done.exception()
-        if error is not None:
-            one.set_exception(error)
-        else:
-            one.set_result(done.result()[0])
-
-    entered.add_done_callback(pass_on)
-    return one
 
 
 def _into(writer: Writer, handed: _Handed) -> None:

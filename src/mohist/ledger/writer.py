@@ -79,22 +79,12 @@ class Writer:
 
     def submit(self, draft: Draft) -> Future[Receipt]:
         """See `port.Ledger`."""
-        one: Future[Receipt] = Future()
         try:
-            every = self._put([self.ready(draft)])
+            return first_of(self._put([self.ready(draft)]))
         except LedgerError as error:
-            one.set_exception(error)
-            return one
-
-        def pass_on(done: Future[list[Receipt]]) -> None:
-            error = done.exception()
-            if error is not None:
-                one.set_exception(error)
-            else:
-                one.set_result(done.result()[0])
-
-        every.add_done_callback(pass_on)
-        return one
+            refused: Future[Receipt] = Future()
+            refused.set_exception(error)
+            return refused
 
     def append(self, draft: Draft) -> Receipt:
         """See `port.Ledger`."""
@@ -196,3 +186,18 @@ class Writer:
         for waiting in batch:
             waiting.done.set_result(receipts[at : at + len(waiting.drafts)])
             at += len(waiting.drafts)
+
+
+def first_of(entered: Future[list[Receipt]]) -> Future[Receipt]:
+    """The receipt of a batch of one."""
+    one: Future[Receipt] = Future()
+
+    def pass_on(done: Future[list[Receipt]]) -> None:
+        error = done.exception()
+        if error is not None:
+            one.set_exception(error)
+        else:
+            one.set_result(done.result()[0])
+
+    entered.add_done_callback(pass_on)
+    return one
