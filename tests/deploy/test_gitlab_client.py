@@ -19,7 +19,11 @@ pytestmark = [pytest.mark.deploy, pytest.mark.enable_socket]
 
 def run_git(folder: Path, *args: str) -> str:
     who = ("-c", "user.name=U", "-c", "user.email=u@example.invalid", "-c", "commit.gpgsign=false")
-    return subprocess.run(["git", *who, *args], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    # Two repositories that are compared have the same commits, also where a second passes between them.
+    when = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+    command = ["git", *who, *args]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, env={**os.environ, **when})
+    return done.stdout.strip()
 
 
 def forge_of(folder: Path) -> FakeForge:
