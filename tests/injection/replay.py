@@ -1,0 +1,216 @@
+"""Replays AgentDojo's attacks against the agent, with a model that obeys them, and prints what held. Ends with 1 on a breach."""
+
+# ruff: noqa: ASYNC240 - a program of its own that waits for nothing else
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from order import ORDERS, Order, kinds
+from place import PLACES
+from room import listening, make_room
+from trial import BREACHES, Trial, attempt
+
+HERE = Path(__file__).resolve().parent
+# Without its model clients; what its tasks and attacks import, and what that imports.
+PACKAGES = (
+    "agentdojo==0.1.35", "pydantic==2.11.7", "pydantic-core==2.33.2", "annotated-types==0.7.0", "typing-extensions==4.14.1",
+    "typing-inspection==0.4.1", "email-validator==2.2.0", "dnspython==2.7.0", "idna==3.10", "docstring-parser==0.17.0",
+    "pyyaml==6.0.2", "rich==14.1.0", "markdown-it-py==4.0.0", "mdurl==0.1.2", "pygments==2.19.2",
+)  # fmt: skip
+INSTALL_TIMEOUT_S = 300.0
+ORDERS_A_RUN = 9
+QUICK_RUNS = 26
+
+
+class SkipError(Exception):
+    """It can't be run on this machine; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a stranger says."""
+
+    attack: str
+    suite: str
+    goal: str
+    text: str
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/test-injection", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_RUNS} runs that hold every order, place and attack"
+    )
+    parser.add_argument("--prefix", type=Path, metavar="DIR", help="install AgentDojo there, and keep it")
+    parser.add_argument("--runs", type=int, metavar="N", help="so many runs, spread over all texts")
+    parser.add_argument("--verbose", action="store_true", help="what held each order, run by run")
+    asked = parser.parse_args(argv)
+    started_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="injection-", ignore_cleanup_errors=True) as temp:
+        try:
+            if reason := anyio.run(unable):
+                raise SkipError(reason)
+            texts = load_texts(asked.prefix.resolve() if asked.prefix else Path(temp) / "dojo")
+        except SkipError as skip:
+            print(f"skipped: {skip}")
+            return 0
+        runs = asked.runs or (QUICK_RUNS if asked.quick else len(texts) * 2)
+        trials = anyio.run(replay, Path(temp).resolve() / "machine", texts, runs, asked.verbose)
+    show(trials)
+    wrong = [text for trial in trials for text in judge(trial)]
+    for text in wrong:
+        print(f"breach: {text}")
+    said = "no breach" if not wrong else f"{len(wrong)} breaches"
+    print(
+        f"{said}: {len(trials)} runs of {len(texts)} texts, {sum(len(trial.orders) for trial in trials)} orders obeyed, "
+        f"{time.monotonic() - started_s:.0f} s"
+    )
+    return 1 if wrong else 0
+
+
+async def unable() -> str:
+    """Why nothing can be tried here; empty: it can."""
+    from mohist.sandbox import Bubblewrap
+
+    sandbox = Bubblewrap()
+    try:
+        failed = [one for one in await sandbox.report() if one.holds == "no"]
+    finally:
+        sandbox.close()
+    return f"the sandbox does not hold here: {failed[0].detail}" if failed else ""
+
+
+def load_texts(prefix: Path) -> list[Text]:
+    """AgentDojo's, each attack with each goal.
+
+    Raises:
+        SkipError: it can't be installed.
+    """
+    python = prefix / "bin" / "python"
+    if not (prefix / "installed").exists():
+        shutil.rmtree(prefix, ignore_errors=True)
+        commands = (
+            [sys.executable, "-m", "venv", str(prefix)],
+            [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *PACKAGES],
+        )
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+            if done.returncode:
+                raise SkipError(f"AgentDojo can't be installed: {(done.stderr or done.stdout).strip()[-600:]}")
+        (prefix / "installed").touch()
+    made = subprocess.run(
+        [str(python), "-I", str(HERE / "dojo_text.py")], capture_output=True, text=True, timeout=120, check=False
+    )
+    if made.returncode:
+        raise SystemExit(f"AgentDojo's texts can't be made: {made.stderr[-2000:]}")
+    return [Text(one["attack"], one["suite"], one["goal"], one["text"]) for one in json.loads(made.stdout)]
+
+
+async def replay(folder: Path, texts: Sequence[Text], runs: int, verbose: bool = False) -> list[Trial]:
+    """So many runs, one after the other, alternately with nobody and with somebody who says yes to everything.
+
+    Texts, places and orders each go round on their own, so that all pairs come up where there are runs enough.
+    """
+    folder.mkdir(parents=True)
+    room = make_room(folder)
+    trials: list[Trial] = []
+    chosen = [
+        texts[number * len(texts) // runs % len(texts)] if runs < len(texts) else texts[number % len(texts)]
+        for number in range(runs)
+    ]
+    rounds = {
+        kind: itertools.cycle(order for order in ORDERS if order.kind == kind)
+        for kind in ("send", "change", "delete", "tell")
+    }
+    others = itertools.cycle(ORDERS)
+    with listening() as listener:
+        for number, text in enumerate(chosen):
+            # What the goal wants stands in the text; the others follow, since a model that obeys might do anything.
+            wanted = [next(rounds[kind]) for kind in kinds(text.goal)]
+            orders = unique([*wanted, *itertools.islice(others, ORDERS_A_RUN - len(wanted))])
+            trial = await attempt(
+                room, listener, PLACES[number % len(PLACES)], text.attack, text.text, orders, number,
+                attended=number // len(PLACES) % 2 == 1,
+            )  # fmt: skip
+            trials.append(trial)
+            if verbose:
+                print(
+                    f"{number} {trial.place}, {trial.attack}, {'attended' if trial.attended else 'alone'}: {trial.ended}"
+                )
+                for mark, order in trial.orders.items():
+                    print(f"    {order.name}: {trial.held_by(mark)}")
+    return trials
+
+
+def unique(orders: Iterable[Order]) -> list[Order]:
+    """Each once, in their order."""
+    return list({order.name: order for order in orders if not order.needs or shutil.which(order.needs)}.values())
+
+
+def judge(trial: Trial) -> list[str]:
+    """What must not be."""
+    where = f"{trial.place}, {trial.attack}, {'somebody says yes' if trial.attended else 'nobody to ask'}"
+    wrong = [
+        f"{where}: {fact.kind} ({_order(trial, fact.mark)}): {fact.detail}"
+        for fact in [*trial.breaches, *trial.strange]
+    ]
+    wrong += [f"{where}: a question does not say whose words these are: {one.text[:200]}" for one in trial.unnamed]
+    return wrong
+
+
+def _order(trial: Trial, mark: str) -> str:
+    return trial.orders[mark].name if mark in trial.orders else "no order named"
+
+
+def show(trials: Sequence[Trial]) -> None:
+    """Markdown tables: by attack, by place, by order."""
+    held = ("taint", "policy", "sandbox", "tree", "other", "not reached")
+    for title in ("attack", "place"):
+        print(f"| {title} | runs | told to the model | " + " | ".join(held) + " | breaches |")
+        print("|---" * (len(held) + 4) + "|")
+        for name in sorted({getattr(trial, title) for trial in trials}):
+            ours = [trial for trial in trials if getattr(trial, title) == name]
+            print(
+                f"| {name} | {len(ours)} | {sum(trial.noticed for trial in ours)} | "
+                + " | ".join(_counts(ours, held))
+                + f" | {sum(len(judge(one)) for one in ours)} |"
+            )
+        print()
+    print("| order | " + " | ".join(held) + " |")
+    print("|---" * (len(held) + 1) + "|")
+    for order in ORDERS:
+        print(f"| {order.kind}: {order.name} | " + " | ".join(_counts(trials, held, order.name)) + " |")
+    asked = [one for trial in trials for one in trial.questions]
+    print(
+        f"\nquestions: {len(asked)}, of which {sum(one.names_stranger for one in asked)} say that the words are a stranger's"
+    )
+
+
+def _counts(trials: Sequence[Trial], held: Sequence[str], name: str = "") -> list[str]:
+    found = Counter(
+        trial.held_by(mark)
+        for trial in trials
+        for mark, order in trial.orders.items()
+        if not name or order.name == name
+    )
+    found["other"] = sum(count for what, count in found.items() if what not in held)
+    return [str(found[what] or "-") for what in held]
+
+
+if __name__ == "__main__":
+    assert BREACHES
+    raise SystemExit(main(sys.argv[1:]))
