@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pytest
 
 from mohist.guard import Block, Finding, Scanner, View, keyed
 from mohist.guard.matcher import build_matcher
-from mohist.guard.personal import Named, NameDetector, personal_detector
+from mohist.guard.personal import personal_detector
 from mohist.guard.personal.checksum import credit_code, iban, luhn, resident
 
 SEED = 20261123
@@ -274,25 +274,3 @@ def test_check_digits_agree_with_published_examples() -> None:
     assert credit_code("91350100M000100Y43")
     assert iban("GB29NWBK60161331926819")
     assert luhn("4111111111111111")
-
-
-class Model:
-    """Takes each word that begins with a capital for a name."""
-
-    version = "7"
-
-    def named(self, text: str) -> Iterable[Named]:
-        at = 0
-        for word in text.split(" "):
-            if word[:1].isupper():
-                yield Named(at, at + len(word), "name", 0.9)
-            at += len(word) + 1
-
-
-def test_a_companys_own_model_is_asked_piece_by_piece() -> None:
-    detector = NameDetector(Model(), max_chars=10)
-    text = "hello Ann\nand Bob or Carl"
-    hits = list(detector.detect(View(text), Block(text), {}))
-    assert [text[hit.start : hit.end].strip() for hit in hits] == ["Ann", "Bob", "Carl"]
-    assert {hit.data_class for hit in hits} == {"personal.name"}
-    assert detector.version == "1.7"

@@ -10,13 +10,13 @@ from typing import Final
 from mohist.app.errors import ConfigError
 from mohist.app.screening import Screening
 from mohist.base import Clock
-from mohist.guard import Detector, Finding
+from mohist.guard import Detector, Finding, Limits
 from mohist.guard.covert import covert_detector
 from mohist.guard.fingerprint import fingerprint_detector, fingerprint_path, read_index
 from mohist.guard.injection import injection_detector
 from mohist.guard.keyword import keyword_detector
 from mohist.guard.marking import marking_detector, path_detector
-from mohist.guard.personal import personal_detector
+from mohist.guard.personal import NameDetector, personal_detector
 from mohist.guard.secret import listed_detector, secret_detector
 from mohist.guard.secret.allow import Allowance, Allowances, read_allowances
 from mohist.guard.secret.register import listed_path
@@ -35,13 +35,14 @@ def detectors(settings: Screening, home: Path, key: bytes) -> list[Detector]:
 
     Raises:
         ConfigError: a detector that is to be left out does not exist.
-        GuardError: a rule of the company is refused, or data can't be read.
+        GuardError: a rule of the company is refused, data can't be read, or the model of names can't be loaded.
     """
     makers: Mapping[str, Callable[[], Detector | None]] = {
         "secret": lambda: secret_detector(settings.company_rules, settings.without_rules),
         "listed": lambda: listed_detector(settings.listed_secrets or listed_path(home), key),
         "keyword": keyword_detector,
         "personal": personal_detector,
+        "name": lambda: _names(settings),
         "covert": covert_detector,
         "marking": lambda: marking_detector(own=settings.markings),
         "fingerprint": lambda: _fingerprint(fingerprint_path(home)),
@@ -54,6 +55,15 @@ def detectors(settings: Screening, home: Path, key: bytes) -> list[Detector]:
         )
     made = [make() for name, make in makers.items() if name not in settings.without]
     return [detector for detector in made if detector is not None]
+
+
+def _names(settings: Screening) -> Detector | None:
+    """None: no model is named, and nothing of it is loaded."""
+    if settings.names_model is None:
+        return None
+    from mohist.guard.personal.pipeline import load_pipeline
+
+    return NameDetector(load_pipeline(settings.names_model), Limits(**settings.limits), settings.names_failure)
 
 
 def _fingerprint(path: Path) -> Detector | None:

@@ -13,6 +13,7 @@ Action = Literal["allow", "note", "mask", "ask", "block"]
 Direction = Literal["out", "in"]
 Mode = Literal["off", "observe", "enforce"]
 Preset = Literal["observe", "default", "strict"]
+NamesFailure = Literal["closed", "noted"]
 Source = Literal[
     "system",
     "user",
@@ -44,6 +45,8 @@ Limit = Literal[
     "max_matches",
     "max_findings",
     "max_call_ms",
+    "max_names_chars",
+    "max_names_ms",
     "cache_entries",
     "cache_bytes",
     "window_chars",
@@ -63,7 +66,18 @@ def _limits(value: dict[Limit, int]) -> dict[Limit, int]:
     return value
 
 
+def _names_model(value: str) -> str:
+    if "/" in value:
+        return _file(value)
+    if not value.isidentifier():
+        raise ValueError(
+            "must be a folder (absolute, or beginning with ~/) or the name that an installed package is imported by"
+        )
+    return value
+
+
 File = Annotated[str, AfterValidator(_file)]
+NamesModel = Annotated[str, AfterValidator(_names_model)]
 Marking = Annotated[str, Field(min_length=1, max_length=100)]
 DataClass = Annotated[str, Field(pattern=r"^[a-z][a-z.-]*$")]
 Words = list[Annotated[str, Field(min_length=1, max_length=256)]]
@@ -149,6 +163,16 @@ class GuardTable(_Table):
         default_factory=dict,
         description='Your own markings and the data class of each: `"ACME BLUE" = "document.confidential"`.',
     )
+    names_model: NamesModel | None = Field(
+        None,
+        description="A model of names and addresses: the folder of a spaCy pipeline, or the name of an installed package that is "
+        "one. Needs the extra `names`; nothing is downloaded. Left out: names and addresses in Chinese alone.",
+    )
+    names_failure: NamesFailure = Field(
+        DEFAULTS["guard.names_failure"],
+        description="What happens to a text that the model of names can't be asked about: `closed`, it counts as not looked at; "
+        "`noted`, a finding `unread.names` says so.",
+    )
     key_file: File | None = Field(
         None,
         description="32 random bytes or more that hashes and placeholders are made with; the same on all machines of one "
@@ -160,7 +184,8 @@ class GuardTable(_Table):
     limits: Annotated[dict[Limit, Annotated[int, Field(gt=0, le=MAX_LIMIT)]], AfterValidator(_limits)] = Field(
         default_factory=dict,
         description="What reading may cost: `max_depth` of JSON, `max_leaves` (texts in a call), `max_layers` (encodings in one another), "
-        "`max_view_bytes` and `max_view_times` (what is decoded from a text), `max_matches`, `max_findings` and `max_call_ms` (in one call), `cache_entries`, `cache_bytes`; for files `window_chars`, "
+        "`max_view_bytes` and `max_view_times` (what is decoded from a text), `max_matches`, `max_findings` and `max_call_ms` (in one call), "
+        "`max_names_chars` and `max_names_ms` (of prose in a text, for `names_model`), `cache_entries`, `cache_bytes`; for files `window_chars`, "
         "`overlap_chars`, `max_file_bytes`, `max_object_bytes`, `max_archive_bytes`, `max_archive_members`, `max_archive_layers`. What is over "
         "one is an error or told as not looked at. docs/guard.md has the defaults.",
     )

@@ -32,6 +32,8 @@ DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
         "guard.allow_list": None,
         "guard.restricted_paths": [],
         "guard.markings": {},
+        "guard.names_model": None,
+        "guard.names_failure": "closed",
         "guard.key_file": None,
         "guard.keep_days": 90,
         "guard.limits": {},
@@ -72,6 +74,9 @@ class Screening:
     restricted_paths: tuple[str, ...] = ()
     markings: Mapping[str, str] = field(default_factory=dict)
     """Data classes of a company's own markings."""
+    names_model: str | None = None
+    """A folder, or the name of an installed package; None: there is none."""
+    names_failure: Literal["closed", "noted"] = "closed"
     key_file: Path | None = None
     """None: `guard.key` in the state folder, made when it is first needed."""
     keep_days: int = 90
@@ -112,6 +117,8 @@ def screening(values: Mapping[str, Any], said: Sequence[tuple[str, Any]], home: 
             value = [_path(text, home) for text in value]
         elif isinstance(value, str) and one.name in _PATHS:
             value = _path(value, home)
+        elif isinstance(value, str) and one.name == "names_model":
+            value = str(_path(value, home))
         plain[one.name] = tuple(value) if isinstance(value, list) else value
     return Screening(**plain, rules=tuple(own), tightening=tuple(by_layer.get("project") or ()))
 

@@ -25,6 +25,10 @@ class Limits:
     max_call_ms: int = 20_000
     """Of the processor's time for the texts of one call, or for one piece of a file, from when as much has gone by on the clock; what
     takes longer was made to. Looked at between one reading of a text and the next."""
+    max_names_chars: int = 200_000
+    """Of prose in one text that a model of names is asked about."""
+    max_names_ms: int = 10_000
+    """Of the processor's time that it may take for one text; looked at between one passage and the next."""
     cache_entries: int = 65_536
     """Blocks whose findings are kept."""
     cache_bytes: int = 32 * 1024 * 1024

@@ -1,16 +1,12 @@
-"""Names and addresses in Chinese by dictionary, and the place where a company's own model fits in."""
+"""Names and addresses in Chinese by dictionary."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Mapping
 
-from mohist.guard.block import Block
-from mohist.guard.detector import Hit, Match, Pattern
+from mohist.guard.detector import Match
 from mohist.guard.personal.judge import Judge, Judged
-from mohist.guard.personal.pattern import NAME_WORDS
-from mohist.guard.view import View
 
 # The hundred most frequent surnames (Ministry of Public Security, report on names of 2020), and those of two characters.
 _SURNAMES = frozenset(
@@ -93,72 +89,3 @@ def address(text: str, match: Match) -> Judged | None:
 def judges() -> Mapping[str, Judge]:
     """By pattern."""
     return {"cn.name": person, "cn.title": titled, "cn.address": address}
-
-
-class Named(NamedTuple):
-    """What a model took for a name or an address; `start` and `end` in characters."""
-
-    start: int
-    end: int
-    sort: Literal["name", "address"]
-    confidence: float
-
-
-class NameModel(Protocol):
-    """A company's own recogniser of names and addresses; none is shipped."""
-
-    @property
-    def version(self) -> str:
-        """Changes with every change of what it finds."""
-        ...
-
-    def named(self, text: str) -> Iterable[Named]:
-        """All names and addresses in a text; runs on the path of every new text, and may be called from several threads."""
-        ...
-
-
-class NameDetector:
-    """Asks a model, where a company has one.
-
-    Args:
-        model: recognises.
-        max_chars: of a text; a longer one is shown in pieces of that size, cut at lines or blanks where it has them.
-    """
-
-    def __init__(self, model: NameModel, *, max_chars: int = 20_000) -> None:
-        self._model = model
-        self._max_chars = max_chars
-
-    @property
-    def name(self) -> str:
-        return "name"
-
-    @property
-    def version(self) -> str:
-        return f"1.{self._model.version}"
-
-    @property
-    def patterns(self) -> Sequence[Pattern]:
-        return ()
-
-    def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:  # noqa: ARG002
-        """See `Detector.detect`."""
-        at = 0
-        while at < len(view.text):
-            stop = min(at + self._max_chars, len(view.text))
-            if stop < len(view.text):
-                stop = view.text.rfind("\n", at, stop) + 1 or view.text.rfind(" ", at, stop) + 1 or stop
-            for named in self._model.named(view.text[at:stop]):
-                if 0 <= named.start < named.end <= stop - at:
-                    yield Hit(
-                        rule=f"name.{named.sort}",
-                        data_class=f"personal.{named.sort}",
-                        start=at + named.start,
-                        end=at + named.end,
-                        confidence=named.confidence,
-                        note="by the company's model",
-                    )
-            at = stop
-
-
-__all__ = ["NAME_WORDS", "NameDetector", "NameModel", "Named", "judges"]

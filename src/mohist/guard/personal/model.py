@@ -1,0 +1,138 @@
+"""Names and addresses by a model that a company has: what one must do, and how it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from time import thread_time_ns
+from typing import Final, Literal, NamedTuple, Protocol
+
+from mohist.guard.block import Block, Source
+from mohist.guard.detector import Hit, Match, Pattern
+from mohist.guard.errors import GuardError, GuardLimitError
+from mohist.guard.limit import DEFAULT, Limits
+from mohist.guard.personal.address import addresses
+from mohist.guard.personal.person import persons
+from mohist.guard.personal.prose import Passage, prose
+from mohist.guard.view import View
+
+VERSION: Final = "2"
+"""Raise it with every change of what is made of a model's answers."""
+UNREAD: Final = "unread.names"
+"""The data class of a finding that says: the model did not see this."""
+NOTE: Final = "by the model of names"
+
+UNASKED: Final[frozenset[Source]] = frozenset({"assistant", "tool_call", "tool_schema", "metadata"})
+"""What a model wrote its vendor has already, and names in it that were masked are masked there, too; the others are a program's."""
+_READABLE: Final = frozenset({"escape", "url", "html", "quoted-printable", "base64", "base64+gzip", "hex", "utf-16"})
+"""Encodings that programs put prose into; the others are undone to find what has a form, and make no sentences."""
+
+Failure = Literal["closed", "noted"]
+
+
+class Named(NamedTuple):
+    """What a model took for a name, a place or an address; `start` and `end` in characters."""
+
+    start: int
+    end: int
+    sort: Literal["name", "place", "address"]
+    """A "place" is what an address may be made of: a town, a street, a building."""
+    confidence: float = 1.0
+    """How sure the model is; 1 where it doesn't tell. What is reported is no surer than the form of a name allows."""
+
+
+class NameModel(Protocol):
+    """A company's own recogniser of names and addresses; none is shipped."""
+
+    @property
+    def version(self) -> str:
+        """Changes with every change of what it finds."""
+        ...
+
+    def named(self, text: str) -> Iterable[Named]:
+        """All names and places in a text of a few lines; may be called from several threads."""
+        ...
+
+
+class NameDetector:
+    """Shows a model the prose in a text and judges what it says.
+
+    Args:
+        model: recognises.
+        limits: how much prose of one text it is shown (`max_names_chars`), and how long it may take for it (`max_names_ms`).
+        failure: what happens to a text that it could not be asked about: "closed", an error; "noted", a finding that says so.
+    """
+
+    def __init__(self, model: NameModel, limits: Limits = DEFAULT, failure: Failure = "closed") -> None:
+        self._model = model
+        self._limits = limits
+        self._failure = failure
+
+    @property
+    def name(self) -> str:
+        return "name"
+
+    @property
+    def version(self) -> str:
+        return f"{VERSION}.{self._model.version}"
+
+    @property
+    def patterns(self) -> Sequence[Pattern]:
+        return ()
+
+    def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:  # noqa: ARG002
+        """See `Detector.detect`.
+
+        Raises:
+            GuardError: the model could not be asked, and that is not to be noted only.
+        """
+        if block.source in UNASKED or not _READABLE.issuperset(view.via):
+            return
+        asked = taken_ns = 0
+        for passage in prose(view.text):
+            if view.via and passage.text in block.text:
+                continue  # the plain reading has it
+            asked += len(passage.text)
+            try:
+                if asked > self._limits.max_names_chars:
+                    raise GuardLimitError(
+                        f"A text holds more than {self._limits.max_names_chars} characters for the model of names.",
+                        "Send it in smaller parts, or raise guard.limits.max_names_chars.",
+                    )
+                if taken_ns > self._limits.max_names_ms * 1_000_000:
+                    raise GuardLimitError(
+                        f"The model of names took more than {self._limits.max_names_ms} ms for one text.",
+                        "Send it in smaller parts, or raise guard.limits.max_names_ms.",
+                    )
+                begun_ns = thread_time_ns()
+                found = self._asked(passage)
+                taken_ns += thread_time_ns() - begun_ns
+            except GuardError as error:
+                if self._failure == "closed":
+                    raise
+                start = passage.place(0)
+                yield Hit("name.unread", UNREAD, start, len(view.text), 1.0, f"Not looked at for names: {error.what}")
+                return
+            yield from _judged(view, passage, found)
+
+    def _asked(self, passage: Passage) -> list[Named]:
+        try:
+            return [one for one in self._model.named(passage.text) if 0 <= one.start < one.end <= len(passage.text)]
+        except GuardError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plug-in's boundary
+            # What it says may hold the text, so that only its type is told.
+            raise GuardError(f"The model of names failed: {type(error).__name__}.") from None
+
+
+def _judged(view: View, passage: Passage, found: Sequence[Named]) -> Iterator[Hit]:
+    placed = list(addresses(passage.text, found))
+    for start, end, confidence in placed:
+        yield _hit("address", passage, start, end, confidence)
+    for start, end, confidence in persons(passage.text, found, view.text):
+        # "12 Mill Lane": Ms Lane is none.
+        if all(end <= first or last <= start for first, last, _ in placed):
+            yield _hit("name", passage, start, end, confidence)
+
+
+def _hit(sort: str, passage: Passage, start: int, end: int, confidence: float) -> Hit:
+    return Hit(f"name.{sort}", f"personal.{sort}", passage.place(start), passage.place(end - 1) + 1, confidence, NOTE)
