@@ -12,6 +12,8 @@ ANCHORS: Mapping[str, str] = {
     "betterleaks.zai-api-key": r"[0-9A-Fa-f]{4}\.[0-9A-Za-z]{16}",
     "mohist.connection-password": r"(?i);\s?(?:password|pwd)\s?=",
     "mohist.discord-bot-token": r"[\w-]{14}\.[\w-]{6}\.[\w-]{6}",
+    # 772 names are more than Hyperscan takes; the kind of key, and two digits near the beginning of its value, are rare enough.
+    "mohist.service-key": r'''(?i)(?:secret|private|access|key|token|api|auth)\\?["'`]?(?:\s{0,4}(?:=>|:{0,3}=|[:,>])\s{0,4}|\s{1,4}|[.-])\\?["'`]?[0-9a-z_+/.-]{0,26}[0-9][a-z_+/-]{0,8}[0-9][0-9a-z_+/-]{2}''',
     "mohist.pgpass": r":(?:\d{2,5}|\*):[\w.*-]{1,64}:[\w.*-]{1,64}:[^\s:]{4}",
 }
 """By rule: what stands within each of its matches."""

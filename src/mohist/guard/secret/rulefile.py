@@ -30,6 +30,7 @@ from mohist.guard.secret.example import filled
 from mohist.guard.secret.predicate import NEVER, predicate
 from mohist.guard.secret.row import Row
 from mohist.guard.secret.rule import HIGH, SURE, Rule
+from mohist.guard.secret.service import with_services
 from mohist.guard.view import View
 
 PROGRAM_MAX = 10_000
@@ -38,7 +39,8 @@ ORDINARY_MATCHES_MAX = 3
 """In half a page of ordinary text; a rule that matches more often than that would stop everything."""
 FILE_MAX_BYTES = 4 << 20
 COMPANY = "company"
-_OWN = ("own.toml", "format.toml")
+OWN = "mohist"
+_FILES = ("own.toml", "format.toml")
 
 _ORDINARY = """\
 The guard looks at every request before it leaves. It says what it found, where, and how to go on.
@@ -161,7 +163,7 @@ def _rule(row: Row, source: str, where: str) -> Rule:
     confidence = SURE[row.sure] if row.sure else HIGH if row.confidence is None else row.confidence
     return Rule(
         id=f"{source}.{row.id}",
-        expression=row.expression,
+        expression=with_services(row.expression) if source == OWN else row.expression,
         data_class=row.data_class,
         confidence=confidence,
         name=row.name,
@@ -243,9 +245,9 @@ def own_rules() -> RuleFile:
     Their form and their examples are checked by the tests, not at each start.
     """
     tables = tomllib.loads(own_text())["rule"]
-    return _read([Row.from_table(table) for table in tables], "mohist", "own.toml")
+    return _read([Row.from_table(table) for table in tables], OWN, "own.toml")
 
 
 def own_text() -> str:
     """Our own rules as they are written."""
-    return "".join((files("mohist.guard") / "data" / name).read_text(encoding="utf-8") for name in _OWN)
+    return "".join((files("mohist.guard") / "data" / name).read_text(encoding="utf-8") for name in _FILES)
