@@ -1,4 +1,4 @@
-"""Makes addresses of the places that a model names: a town alone is nobody's, a town with street and number is somebody's."""
+"""Makes addresses of what a model takes for places and of what stands by: a town alone is nobody's, a town with street and number is somebody's."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 if TYPE_CHECKING:
     from mohist.guard.personal.model import Named
 
-_Kind = Literal["place", "street", "unit", "box", "number", "region"]
+_Kind = Literal["place", "street", "loose", "unit", "box", "number", "region", "word"]
 
-_NUMBER: Final = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
-_NAME: Final = r"(?:(?:[^\W\d_][\w'’.-]*|\d{1,3}(?:st|nd|rd|th))[ ]){1,4}"
-# Words for streets: behind the name in English, before it in Romance and Slavic languages, grown together with it in others.
-_BEHIND: Final = r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Square|Sq|Terrace|Way|Place|Pl|Parkway|Pkwy|Highway|Hwy|Circle|Cir|Close|Crescent|Gardens|Grove|Row|Mews|Quay|Streets|Squares|utca|út|u)"
-_BEFORE: Final = r"(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Pp]lace|[Cc]hemin|[Qq]uai|[Cc]alle|[Aa]venida|[Pp]laza|[Pp]aseo|[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso|[Rr]ua|[Tt]ravessa|[Pp]raça|ul\.|ulica|ulitsa|[Uu]l\.)"
-_WITHIN: Final = r"[^\W\d_][\w.-]*(?:straße|strasse|str\.|gasse|platz|allee|weg|damm|ufer|ring|straat|laan|plein|kade|gracht|gade|vej|gatan|vägen|veien|vegen|gata|katu|tie|polku|kuja)"
-_STREET: Final = re.compile(
-    rf"(?:{_NUMBER}[ ]+{_NAME}{_BEHIND}\b\.?(?:[ ](?:[NSEW]|[NS][EW])\b)?"
-    rf"|(?:{_NUMBER},?[ ]+)?{_BEFORE}[ ](?:[\w'’.-]+[ ]){{0,4}}?[^\W\d_][\w'’.-]*,?[ ]+{_NUMBER}\b"
-    rf"|{_NUMBER},?[ ]+(?:bis[ ]|ter[ ])?{_BEFORE}[ ](?:(?:de|du|des|la|le|l'|d')[ ]?){{0,2}}[^\W\d_][\w'’-]*(?:[ ][A-ZÀ-Þ][\w'’-]*){{0,3}}"
-    rf"|\b{_WITHIN}[ ]+{_NUMBER}\b)"
-)
-_BOX: Final = re.compile(
-    r"\b(?:P\.?[ ]?O\.?[ ]?Box|PSC|Unit|Postfach|Box|Apartado|BP)[ ]+\d{1,6}(?:,?[ ]+Box[ ]+\d{1,6})?\b"
-)
-_UNIT: Final = re.compile(
-    r"\b(?:Apt|Apartment|Suite|Ste|Unit|Floor|Fl|Flat|Room|Rm|Bldg|Building|Wohnung|Appt)\.?[ ]?#?[ ]?\w{1,5}\b"
-)
-_DIGITS: Final = re.compile(
-    r"(?<![\w.:/-])(?:[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|\d{5}-\d{4}|[A-Z]{2}[- ]?\d{4,5}|\d{4}[ ]?[A-Z]{2}|\d{3}[ ]\d{2}|\d{1,6}[A-Za-z]?)(?![\w:/%])"
-)
-"""Numbers of houses and codes of the post: British, ZIP+4, with a letter of the country or state before, Dutch, Swedish, any."""
-_YEAR: Final = re.compile(r"(?:19|20)\d\d")
-_REGION: Final = re.compile(r"(?<![\w])[A-Z]{2,3}(?![\w])")
-_BETWEEN: Final = re.compile(r"[ \t,.]*(?:\r?\n[ \t]*){0,2}[ \t,.-]*")
 MAX_CHARS: Final = 240
 """No address is longer."""
+
+_NUMBER: Final = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
+_UPPER: Final = r"[^\W\d_a-zß-ÿ]"
+_CAPITAL: Final = rf"{_UPPER}[\w'’-]*\.?"
+_NAME: Final = rf"(?:(?:{_CAPITAL}|\d{{1,3}}(?:st|nd|rd|th)|of|the|de|la)[ ]){{1,4}}"
+# Words for streets: behind the name in English and Hungarian, before it in Romance and Slavic languages, grown together with it in others.
+_BEHIND: Final = r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Square|Sq|Terrace|Way|Place|Parkway|Pkwy|Highway|Hwy|Circle|Cir|Close|Crescent|Gardens|Grove|Row|Mews|Quay|Streets|Squares)"
+_BEFORE: Final = r"(?:[Rr]ue|Avenue|Boulevard|[Pp]lace|Chemin|Quai|Calle|Avenida|Plaza|Paseo|Via|Viale|Piazza|Corso|Vicolo|Rua|R[uú]a|Travessa|Praça|[Uu]l\.|[Uu]lica)"
+_WITHIN: Final = rf"{_UPPER}[\w-]{{2,}}(?:straße|strasse|str\.|gasse|platz|allee|weg|damm|ufer|straat|laan|plein|kade|gracht|gade|vej|stræde|vænget|gatan|gata|vägen|veien|vegen|katu|polku|kuja)"
+_STREET: Final = re.compile(
+    rf"(?<![\w.])(?:{_NUMBER}[ ]+{_NAME}{_BEHIND}\b\.?(?:[ ](?:[NSEW]|[NS][EW])\b)?"
+    rf"|(?:{_NUMBER},?[ ]+)?{_BEFORE}[ ](?:[\w'’.-]+[ ]){{0,4}}?{_CAPITAL},?[ ]+{_NUMBER}\b"
+    rf"|{_NUMBER},?[ ]+(?:bis[ ]|ter[ ])?(?:rue|avenue|boulevard|place|quai|chemin|impasse|allée)[ ](?:(?:de|du|des|la|le)[ ]){{0,2}}(?:l['’]|d['’])?{_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}}"
+    rf"|(?:{_NUMBER}[ ]+)?{_WITHIN}[ ]+{_NUMBER}\b"
+    rf"|(?:{_NUMBER}[ ]+)?{_CAPITAL}[ ](?:{_CAPITAL}[ ]){{0,2}}(?:utca|tér|út)[ ]{_NUMBER}\b)"
+)
+_LOOSE: Final = re.compile(rf"(?<![\w.])(?:{_NUMBER},?[ ]+)?(?:{_CAPITAL}[ ]){{1,4}}{_NUMBER}\b(?![.:%/]\d)")
+"""Names with a number behind: a street in most languages, where more of an address stands by."""
+_BOX: Final = re.compile(r"\b(?:P\.?[ ]?O\.?[ ]?Box|PSC|Postfach|Apartado)[ ]+\d{1,6}(?:,?[ ]+Box[ ]+\d{1,6})?\b")
+_UNIT: Final = re.compile(r"\b(?:Apt|Apartment|Suite|Ste|Flat|Wohnung|Appt)\.?[ ]?#?[ ]?\d{1,5}[A-Za-z]?\b")
+_DIGITS: Final = re.compile(
+    r"(?<![\w.:/-])(?:[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|\d{5}-\d{4}|[A-Z]{1,2}-\d{4,5}|\d{4}[ ][A-Z]{2}|\d{3}[ ]\d{2}|\d{1,6}[A-Za-z]?)(?![\w:/%])(?!\.\d)"
+)
+"""Numbers of houses and codes of the post: British, ZIP+4, with a letter of the country before, Dutch, Swedish, any."""
+_YEAR: Final = re.compile(r"(?:19|20)\d\d")
+_REGION: Final = re.compile(r"(?<!\w)[A-Z]{2,3}(?!\w)")
+_LINE: Final = re.compile(rf"^[ \t]*({_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}})[ \t,]*$", re.MULTILINE)
+"""A line of names between two that belong to an address: a town that the model does not know."""
+_BETWEEN: Final = re.compile(r"[ \t,.]*(?:\r?\n[ \t]*){0,2}[ \t,.-]*")
 
 
 class _Part(NamedTuple):
@@ -57,6 +61,8 @@ def addresses(text: str, found: Iterable[Named]) -> Iterator[tuple[int, int, flo
     for one in named:
         if one.sort == "address":
             yield one.start, one.end, min(one.confidence, 0.8)
+    if not _DIGITS.search(text):
+        return
     for chain in _chains(text, _parts(text, named)):
         confidence = _judged(text, chain)
         if confidence is not None:
@@ -66,18 +72,21 @@ def addresses(text: str, found: Iterable[Named]) -> Iterator[tuple[int, int, flo
 def _parts(text: str, named: Sequence[Named]) -> list[_Part]:
     """What an address may consist of, in order, none in another; what a pattern knows goes before what the model took it for."""
     parts: list[_Part] = []
-    patterns: tuple[tuple[re.Pattern[str], _Kind], ...] = (
-        (_STREET, "street"),
-        (_BOX, "box"),
-        (_UNIT, "unit"),
-        (_DIGITS, "number"),
-    )
-    for pattern, kind in patterns[:3]:
-        _add(parts, ((match.start(), match.end()) for match in pattern.finditer(text)), kind)
+    for pattern, kind in _FIRST:
+        _add(parts, (match.span() for match in pattern.finditer(text)), kind)
     _add(parts, ((one.start, one.end) for one in named if one.sort == "place"), "place")
-    _add(parts, ((match.start(), match.end()) for match in _DIGITS.finditer(text)), "number")
-    _add(parts, ((match.start(), match.end()) for match in _REGION.finditer(text)), "region")
+    for pattern, kind in _THEN:
+        _add(parts, (match.span(pattern.groups) for match in pattern.finditer(text)), kind)
     return sorted(parts)
+
+
+_FIRST: Final[Sequence[tuple[re.Pattern[str], _Kind]]] = ((_STREET, "street"), (_BOX, "box"), (_UNIT, "unit"))
+_THEN: Final[Sequence[tuple[re.Pattern[str], _Kind]]] = (
+    (_LOOSE, "loose"),
+    (_DIGITS, "number"),
+    (_REGION, "region"),
+    (_LINE, "word"),
+)
 
 
 def _add(parts: list[_Part], places: Iterable[tuple[int, int]], kind: _Kind) -> None:
@@ -87,13 +96,20 @@ def _add(parts: list[_Part], places: Iterable[tuple[int, int]], kind: _Kind) -> 
 
 
 def _chains(text: str, parts: Sequence[_Part]) -> Iterator[list[_Part]]:
-    """Parts that stand in a row."""
+    """Parts that stand in a row; words that nobody knows only between others."""
     chain: list[_Part] = []
     for part in parts:
         if chain and (not _BETWEEN.fullmatch(text, chain[-1].end, part.start) or part.end - chain[0].start > MAX_CHARS):
-            yield chain
+            yield from _ended(chain)
             chain = []
-        chain.append(part)
+        if chain or part.kind not in ("word", "region"):
+            chain.append(part)
+    yield from _ended(chain)
+
+
+def _ended(chain: list[_Part]) -> Iterator[list[_Part]]:
+    while chain and chain[-1].kind == "word":
+        chain.pop()
     if chain:
         yield chain
 
@@ -102,22 +118,23 @@ def _judged(text: str, chain: Sequence[_Part]) -> float | None:
     """How sure it is that a chain is an address; None: it is none."""
     kinds = [part.kind for part in chain]
     places, numbers = kinds.count("place"), kinds.count("number")
+    coded = any(part.kind in ("number", "loose") and _is_code(text[part.start : part.end]) for part in chain)
     if "street" in kinds:
         return 0.8 if places or numbers or "unit" in kinds else 0.6
     if "box" in kinds:
-        return 0.7 if places or numbers or "region" in kinds else None
+        return 0.7 if len(kinds) > kinds.count("box") else None
+    if "unit" in kinds:
+        return 0.7 if "loose" in kinds or (places and numbers) else None
     if not places:
         return None
-    if "unit" in kinds and numbers:
-        return 0.7
+    if "loose" in kinds:
+        return 0.6 if coded else None
     if numbers >= 2 or (numbers and places >= 2):
         return 0.6
-    return 0.5 if any(part.kind == "number" and _is_code(text[part.start : part.end]) for part in chain) else None
+    return 0.5 if coded else None
 
 
-def _is_code(number: str) -> bool:
-    """Whether a number is as long as a postcode, and no year."""
+def _is_code(part: str) -> bool:
+    """Whether what it ends in is as long as a postcode, and no year."""
+    number = part.rpartition(" ")[2] if part[:1].isalpha() else part
     return len(number) >= 4 and not _YEAR.fullmatch(number)
-
-
-__all__ = ["MAX_CHARS", "addresses"]

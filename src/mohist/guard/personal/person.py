@@ -1,95 +1,148 @@
-"""Judges what a model takes for a person's name: in texts about programs, half of it is something else."""
+"""Judges what a model takes for a person's name: in texts about programs, most of it is something else."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mohist.guard.personal.model import Named
 
 FULL: Final = 0.7
-"""Two names or more."""
+"""Two names or more, or a name in a script without cases."""
 ADDRESSED: Final = 0.6
 """One name behind a word that people are addressed by."""
 SINGLE: Final = 0.4
-"""One name: as often a product's."""
+"""One name, as often a product's; or several words of which one is none."""
+CREDIT: Final = 0.3
+"""In a line of credits or of a licence, as with mail addresses."""
+MAX_CHARS: Final = 60
 
+_WORDS: Final = Path(__file__).with_name("word.txt")
+_CREDITS: Final = ("copyright", "(c)", "©", "author", "maintain", "contribut", "signed-off", "co-authored", "reviewed-by", "reported-by", "patch by", "thanks to", "license")  # fmt: skip
 _EDGES: Final = " \t\r\n\"'“”‘’«»()[]{}<>,;:.!?*_`-–—|/"
-_NO_NAME: Final = re.compile(r"[\d_/\\@#<>={}\[\]()|$%^*+~`\"“”:;!?&]|\.\w|--")
-_WORDS: Final = re.compile(r"[^\W\d_][\w'’.-]*")
-_PARTICLES: Final = frozenset(
-    {"van", "von", "der", "den", "de", "del", "della", "di", "da", "dos", "das", "du", "la", "le", "el", "al", "bin", "ibn", "y", "zu", "ter", "ten"}
-)  # fmt: skip
-_HUMP: Final = re.compile(r"(?<!\bMc)(?<!\bMac)(?<!\bDe)(?<!\bDi)(?<!\bLa)(?<!\bLe)(?<!\bVan)[a-zß-ÿ][A-ZÀ-Þ]")
+_CUT: Final = re.compile(r"[\r\n\"“”«»(:,;|]|\s[-–—]\s|\s+(?:Apt|Suite|Ste|Unit|P\.?O)\b|\s+\d")
+"""Where a name ends that a model took too much for."""
+_TITLE: Final = re.compile(r"(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr|Sra)\.?\s+)+")
+_NO_NAME: Final = re.compile(r"[\d_/\\@#<>={}\[\]()|$%^*+~`!?&]|\.\w{2}|--")
+_WORD: Final = re.compile(r"[^\W\d_][\w'’.-]*")
+_PARTICLES: Final = frozenset({"van", "von", "der", "den", "de", "del", "della", "di", "da", "dos", "das", "du", "la", "le", "el", "al", "bin", "ibn", "y", "zu", "ter", "ten"})  # fmt: skip
+_NAME_HUMP: Final = re.compile(r"\b(?:Mc|Mac|De|Di|Da|La|Le|Du|Van|Von|Fitz|[OD]['’])(?=[A-ZÀ-Þ])")
+_HUMP: Final = re.compile(r"[a-zß-ÿ][A-ZÀ-Þ]")
+_ACRONYM: Final = re.compile(r"(?![IVX]+\b)[A-Z]{3,}s?\b")
 _ADDRESSES: Final = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Dear|Hi|Hello|Hey|Herr|Frau|Hallo|Liebe|Lieber|Mme|Mlle|Monsieur|Madame|Señor|Señora|Sr|Sra|Signor|Signora)\.?,? "
+    r"(?:\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Dear|Hi|Hello|Hey|Herr|Frau|Hallo|Liebe|Lieber|Mme|Mlle|Monsieur|Madame|"
+    r"Señor|Señora|Sr|Sra|Signor|Signora)\.?,? "
     r"|\b(?:[Nn]ame|[Cc]ustomer|[Pp]atient|[Cc]lient|[Ee]mployee|[Cc]ontact|[Ss]igned|[Rr]egards|[Ss]incerely|[Cc]heers)(?: is|:|,)?\s+)$"
 )
 _BEFORE_CHARS: Final = 24
+_LINE_CHARS: Final = 200
+_IN_LOWER_CASE: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}(?![^\W\d_])")
 
 
-def persons(text: str, found: Iterable[Named], whole: str) -> Iterator[tuple[int, int, float]]:
+class Vocabulary:
+    """The words that a text has in lower case, underscores and digits apart; gathered when first asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(word for word in _IN_LOWER_CASE.findall(self._text) if word.islower())
+
+    def has(self, word: str) -> bool:
+        """Whether a capitalised word stands there in lower case, too: then it is a thing, a command, a module."""
+        lower = word.lower()
+        return lower != word and lower in self._words
+
+
+@lru_cache(maxsize=1)
+def common_words() -> frozenset[str]:
+    """Words of programs and their documents, in lower case."""
+    return frozenset(line for line in _WORDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+
+
+def persons(text: str, found: Iterable[Named], whole: Vocabulary) -> Iterator[tuple[int, int, float]]:
     """Which of a model's names are reported, and how sure that is.
 
     Args:
         text: a passage.
         found: what a model sees in it.
-        whole: the text that it is from.
+        whole: of the text that it is from.
     """
     for one in found:
-        if one.sort == "name":
-            start, end = _trimmed(text, one.start, one.end)
-            confidence = _judged(text, start, end, whole)
-            if confidence:
-                yield start, end, min(one.confidence, confidence)
+        if one.sort != "name":
+            continue
+        start, end = _trimmed(text, one.start, one.end)
+        confidence = _judged(text, start, end, whole) if start < end else 0.0
+        if confidence:
+            yield start, end, min(one.confidence, confidence, CREDIT if _is_credit(text, start, end) else 1.0)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Without what stands at its edges; of several lines the first that says something."""
-    while start < end and text[start] in _EDGES:
-        start += 1
-    stop = text.find("\n", start, end)
-    end = end if stop < 0 else stop
+    """Without what stands at its edges, a title before it, and words before it that are no names ("Ask Maria Keller")."""
+    start, end = _bare(text, start, end)
+    if title := _TITLE.match(text, start, end):
+        start = title.end()
+    if cut := _CUT.search(text, start, end):
+        end = cut.start()
     if text[start:end].endswith(("'s", "’s")):
         end -= 2
+    start, end = _bare(text, start, end)
+    while (word := _WORD.match(text, start, end)) and word.end() < end and _is_common(word[0]):
+        start, end = _bare(text, word.end(), end)
+    return start, end
+
+
+def _bare(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start] in _EDGES:
+        start += 1
     while start < end and text[end - 1] in _EDGES:
         end -= 1
     return start, end
 
 
-def _judged(text: str, start: int, end: int, whole: str) -> float:
+def _judged(text: str, start: int, end: int, whole: Vocabulary) -> float:
     """0: it is no name."""
     value = text[start:end]
-    words = _WORDS.findall(value)
-    if not words or len(value) > 60 or _NO_NAME.search(value) or _HUMP.search(value) or _is_code(text, start, end):
+    words = _WORD.findall(value)
+    if not words or len(value) > MAX_CHARS or _NO_NAME.search(value) or _is_code(text, start, end):
         return 0.0
-    if not any(word[0].isupper() or not (word[0].islower() or word[0].isupper()) for word in words):
+    if value.lower() == value.upper():
+        return FULL if len(value) > 1 else 0.0
+    if not words[0][0].isupper() or _HUMP.search(_NAME_HUMP.sub("", value)):
         return 0.0
-    if value.isupper() and len(words) == 1:
+    if len(words) == 1:
+        if value.isupper() or _is_common(value) or whole.has(value):
+            return 0.0
+        return ADDRESSED if _ADDRESSES.search(text, max(start - _BEFORE_CHARS, 0), start) else SINGLE
+    if not value.isupper() and _ACRONYM.search(value):
         return 0.0
-    if len(words) > 1:
-        if not all(word[0].isupper() or word in _PARTICLES or not word[0].islower() for word in words):
-            return SINGLE
-        return 0.0 if all(_also_a_word(word, whole) for word in words) else FULL
-    if _ADDRESSES.search(text, max(start - _BEFORE_CHARS, 0), start):
-        return ADDRESSED
-    if not value.isascii() and not value.istitle():
-        return FULL if len(value) > 1 else 0.0  # scripts without cases: what is one word there is a whole name
-    return 0.0 if _also_a_word(value, whole) else SINGLE
+    if all(whole.has(word) for word in words):
+        return 0.0
+    doubtful = any(word[0].islower() and word not in _PARTICLES for word in words) or any(map(_is_common, words))
+    return SINGLE if doubtful or whole.has(words[-1]) else FULL
+
+
+def _is_common(word: str) -> bool:
+    return word.lower().rstrip(".") in common_words()
+
+
+def _is_credit(text: str, start: int, end: int) -> bool:
+    """Whether it stands in a line of credits."""
+    first = text.rfind("\n", max(start - _LINE_CHARS, 0), start) + 1 or max(start - _LINE_CHARS, 0)
+    last = text.find("\n", end, end + _LINE_CHARS)
+    line = text[first : last if last >= 0 else end + _LINE_CHARS].lower()
+    return any(word in line for word in _CREDITS)
 
 
 def _is_code(text: str, start: int, end: int) -> bool:
     """Whether it is part of an identifier, a path, a call or an address."""
     before, after = text[max(start - 1, 0) : start], text[end : end + 2]
-    return before in ("_", "/", "\\", "@", "#", "$", ".", "`", "-", "=", ":", "<", "{", "%", "&") or (
+    return before in ("_", "/", "\\", "@", "#", "$", ".", "`", "-", "=", "<", "{", "%", "&") or (
         after[:1] in ("_", "/", "\\", "@", "`", "(", "=", "[", ">", "<", "}")
         or (after[:1] in (".", ":", "-") and after[1:].isalnum())
     )
-
-
-def _also_a_word(word: str, whole: str) -> bool:
-    """Whether a text has a word in lower case, too: then it is a thing, a command, a module."""
-    lower = word.lower()
-    return lower != word and re.search(rf"(?<![^\W_]){re.escape(lower)}(?![^\W_])", whole) is not None

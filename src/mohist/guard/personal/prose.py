@@ -13,32 +13,35 @@ PASSAGE_CHARS: Final = 2_000
 MIN_LETTERS: Final = 6
 MIN_WORDS_IN_CODE: Final = 8
 """Among code a line or two without its signs are no prose yet."""
-_SAMPLE_CHARS: Final = 64 * 1024
+_SAMPLE_CHARS: Final = 16 * 1024
+"""By which a text is judged to be code."""
 _LONG_LINE_CHARS: Final = 4_000
-"""Nobody writes such a line without a blank line's worth of sentences; a longer one is cut at its blanks."""
+"""A longer line is cut at its blanks."""
 
 # Before the words of a line: numbers that a tool puts there, quotation, list and heading marks.
-_MARKS: Final = re.compile(r"[ \t]*(?:\d{1,6}(?:→|\t|: |\| ))?[ \t]*(?:(?:>|\*|-|•|\+|#{1,6}|\d{1,3}[.)])[ \t]+)*")
-_COMMENT: Final = re.compile(r"[ \t]*(?:#|//|/\*|\*|--|;;|<!--|\"\"\"|''')")
+_MARKS: Final = re.compile(
+    r"[ \t]*(?:\d{1,6}(?:→|\t|: |\| ))?(?:[ \t]*>)*[ \t]*(?:(?:\*|-|•|\+|#{1,6}|\d{1,3}[.)])[ \t]+)*"
+)
+_COMMENTS: Final = ("#", "//", "/*", "*", "--", ";;", "<!--", '"""', "'''")
+_CODE_HEADS: Final = frozenset("{}()[]<>;|`~=_/\\#*+-@$%")
+_CODE_TAILS: Final = frozenset("{[(\\=|;}")
 _CODE: Final = re.compile(
-    r"""^(?:
-        (?:def|class|import|from|return|if|elif|else|for|while|try|except|with|const|let|var|function|public|private|protected|static|
-           export|package|using|namespace|struct|enum|func|fn|pub|use|impl|type|SELECT|INSERT|UPDATE|CREATE)\b.*[{};:=]\s*$
+    r"""(?:def|class|import|from|return|if|elif|else|for|while|try|except|with|const|let|var|function|public|private|protected|static|
+           export|package|using|namespace|struct|enum|func|fn|pub|use|impl|type|SELECT|INSERT|UPDATE|CREATE)\b.*[{};:=]$
         | [\w.$\[\]'"-]+\s*(?:=|\+=|:=|->|=>|<-)\s*\S
         | ["'][^"']{0,80}["']\s*:
-        | (?:\$|>>>|\.\.\.|@|%)\s?\w
-        | [{}()\[\]<>;|`~=_/\\#*+-]
-    )""",
+    """,
     re.VERBOSE,
 )
-_ENDS_AS_CODE: Final = re.compile(r"(?:[;{}\[\\=|(]|\)\s*[:;]|[)\]}],)\s*$")
-_SIGNS: Final = re.compile(r"[{}\[\]<>=;|\\_$@&*+~^`/]|::|\(\)|->|\w\(|\w\.\w")
+"""Statements, assignments and keys."""
+_CODE_ENDS: Final = ("):", "),", "],", "},")
+_LONG_CHARS: Final = 60
+_LONG: Final = re.compile(rf"[!-~]{{{_LONG_CHARS}}}")
+"""Longer than any word: base64, hashes, addresses."""
+_SIGNS: Final = re.compile(r"[{}\[\]<>=;|\\_$@*+~^`/]|&[&a-z#]|::|\(\)|->|\w\(|\w\.\w")
 _SIGN_SHARE: Final = 0.04
 _WORD: Final = re.compile(r"[^\W\d_]{2,}|[一-鿿]")
-_TOKEN_CHARS: Final = 60
-_LONG_TOKEN: Final = re.compile(rf"[!-~]{{{_TOKEN_CHARS},}}")
-"""Base64, hashes, addresses: no word is so long."""
-_JSON: Final = re.compile(r"\s*[{\[][\s\S]*[}\]]\s*\Z")
+_JSON: Final = re.compile(r"[{\[][\s\S]*[}\]]\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,55 +62,54 @@ class Passage:
 
 def prose(text: str) -> Iterator[Passage]:
     """The prose in a text, in order, in passages of at most `PASSAGE_CHARS` and a line."""
-    head = text[:_SAMPLE_CHARS]
-    if len(text) <= _SAMPLE_CHARS and _JSON.match(text):
+    if text[:1] in "{[" and _JSON.match(text):
         return
-    mostly_code = _is_code(head)
+    within_code = _is_code(text[:_SAMPLE_CHARS])
     lines: list[tuple[int, str]] = []
     size = 0
     for start, line in _lines(text):
-        kept = _kept(line, within_code=mostly_code)
-        if kept is None:
-            if lines:
-                yield from _passage(lines, within_code=mostly_code)
+        kept = _kept(line, within_code=within_code)
+        if kept is None or size > PASSAGE_CHARS - len(line):
+            yield from _passage(lines, within_code=within_code)
             lines, size = [], 0
-            continue
-        if size + len(line) - kept > PASSAGE_CHARS and lines:
-            yield from _passage(lines, within_code=mostly_code)
-            lines, size = [], 0
-        lines.append((start + kept, line[kept:]))
-        size += len(line) - kept + 1
-    if lines:
-        yield from _passage(lines, within_code=mostly_code)
+        if kept is not None:
+            lines.append((start + kept, line[kept:]))
+            size += len(line) - kept + 1
+    yield from _passage(lines, within_code=within_code)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     at = 0
-    while at < len(text):
-        stop = text.find("\n", at)
-        if stop < 0:
-            stop = len(text)
-        while stop - at > _LONG_LINE_CHARS:
-            cut = text.rfind(" ", at, at + PASSAGE_CHARS) + 1 or at + PASSAGE_CHARS
-            yield at, text[at:cut]
-            at = cut
-        yield at, text[at:stop].rstrip("\r")
-        at = stop + 1
+    for line in text.split("\n"):
+        begin, end = at, at + len(line)
+        at = end + 1
+        while end - begin > _LONG_LINE_CHARS:
+            cut = text.rfind(" ", begin, begin + PASSAGE_CHARS) + 1 or begin + PASSAGE_CHARS
+            yield begin, text[begin:cut]
+            begin = cut
+        yield begin, text[begin:end]
 
 
 def _kept(line: str, *, within_code: bool) -> int | None:
     """From which character on a line is prose; its length: it is blank; None: it is none."""
-    if not line.strip():
+    stripped = line.strip()
+    if not stripped:
         return len(line)
-    if within_code and _COMMENT.match(line):
+    if within_code and stripped.startswith(_COMMENTS):
+        return None
+    if stripped[-1] in _CODE_TAILS:
         return None
     marks = _MARKS.match(line)
     kept = marks.end() if marks else 0
-    return kept if _is_prose(line[kept:]) else None
+    return kept if _is_prose(line[kept:].strip()) else None
 
 
 def _is_prose(line: str) -> bool:
-    if _CODE.match(line) or _ENDS_AS_CODE.search(line) or _LONG_TOKEN.search(line):
+    if not line:
+        return True
+    if line[0] in _CODE_HEADS or line.endswith(_CODE_ENDS) or _CODE.match(line):
+        return False
+    if len(line) >= _LONG_CHARS and _LONG.search(line):
         return False
     return len(_SIGNS.findall(line)) <= max(1, _SIGN_SHARE * len(line))
 
@@ -115,13 +117,14 @@ def _is_prose(line: str) -> bool:
 def _is_code(head: str) -> bool:
     """Whether more of a text is code than prose."""
     code = plain = 0
-    for _, line in _lines(head):
+    for line in head.split("\n"):
         stripped = line.strip()
-        if stripped:
-            if _is_prose(stripped) and not _COMMENT.match(line):
-                plain += len(stripped)
-            else:
-                code += len(stripped)
+        if not stripped or stripped.startswith(_COMMENTS):
+            continue  # a comment to a program, a heading or a list to Markdown
+        if _kept(line, within_code=False) is None:
+            code += len(stripped)
+        else:
+            plain += len(stripped)
     return code > plain
 
 
@@ -131,11 +134,10 @@ def _passage(lines: list[tuple[int, str]], *, within_code: bool) -> Iterator[Pas
         lines.pop()
     text = "\n".join(line for _, line in lines)
     words = _WORD.findall(text)
-    letters = sum(map(len, words))
-    # Scripts with two cases write names with the upper one.
-    if letters < MIN_LETTERS or not any(letter.isalpha() and not letter.islower() for letter in text):
+    if sum(map(len, words)) < MIN_LETTERS or (within_code and len(words) < MIN_WORDS_IN_CODE):
         return
-    if within_code and len(words) < MIN_WORDS_IN_CODE:
+    # Scripts with two cases write names with the upper one.
+    if not any(letter.isalpha() and not letter.islower() for letter in text):
         return
     at: list[int] = []
     offset = 0
