@@ -153,8 +153,9 @@ def describe(settings: Screening) -> str:
     own = f" behind {len(settings.rules)} rule(s) of your own" if settings.rules else ""
     project = f", tightened by {len(settings.tightening)} of the project" if settings.tightening else ""
     without = f", without {', '.join(settings.without)}" if settings.without else ""
+    names = "" if settings.names_model is None else f", names by {settings.names_model!r}"
     failure = "" if settings.on_failure == "closed" else "; calls that can't be looked at pass unseen"
-    return f"guard: {does} the rules {settings.preset!r}{own}{project}{without}{failure}"
+    return f"guard: {does} the rules {settings.preset!r}{own}{project}{without}{names}{failure}"
 
 
 @dataclass(frozen=True, slots=True)

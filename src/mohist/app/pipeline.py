@@ -108,7 +108,11 @@ class Pipeline:
         self._keeper = Resident(home, database.variables, who, self._dearest, clock, on_loss=database.on_loss)
         # Nobody stands between this door and its client who could take silence for an end.
         guarding = guarding or Screening(mode="off")
-        settings = DoorSettings(ping_after_s=limits.idle_s, on_guard_failure=guarding.on_failure)
+        settings = DoorSettings(
+            ping_after_s=limits.idle_s,
+            on_guard_failure=guarding.on_failure,
+            guard_inline_bytes=guarding.inline_bytes(DoorSettings().guard_inline_bytes),
+        )
         self._guard = _guard(guarding, home, env, database, clock, evidence)
         self._evidence = evidence
         self._pool = _pool(model.base_url)

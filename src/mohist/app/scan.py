@@ -24,7 +24,7 @@ from mohist.sandbox import Git, History, Introduced, batches, find_repository
 
 STANDARD_INPUT = "-"
 _SPOOLED_BYTES = 16 * 1024 * 1024
-_BATCH_CHARS = 1024 * 1024
+BATCH_CHARS = 1024 * 1024
 _BATCH_PIECES = 64
 _MESSAGE = "commit message"
 _SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn"})
@@ -89,6 +89,7 @@ class Scan:
         wanted: which findings are reported.
         progress: told how far it is.
         passes: says whether somebody lets a finding in a text pass.
+        batch_chars: how much is looked at together; what is over a limit then is looked at again, file by file.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Scan:
         wanted: Wanted,
         progress: Progress = lambda *_: None,
         passes: Passes = lambda *_: False,
+        batch_chars: int = BATCH_CHARS,
     ) -> None:
         self._report = Report()
         self._scanner = scanner
@@ -107,6 +109,7 @@ class Scan:
         self._wanted = wanted
         self._progress = progress
         self._passes = passes
+        self._batch_chars = batch_chars
         self._seen: set[str] = set()
         self._waiting: list[tuple[Piece, str]] = []
         self._waiting_chars = 0
@@ -128,7 +131,7 @@ class Scan:
                 self._waiting_chars += len(piece.block.text)
                 size += len(piece.block.text)
                 # Together they cost less than one by one.
-                if self._waiting_chars > _BATCH_CHARS or len(self._waiting) >= _BATCH_PIECES:
+                if self._waiting_chars > self._batch_chars or len(self._waiting) >= _BATCH_PIECES:
                     self._look()
         self._report.files += 1
         self._report.bytes += size

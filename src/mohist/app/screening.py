@@ -87,6 +87,10 @@ class Screening:
     tightening: tuple[Mapping[str, Any], ...] = ()
     """The project's."""
 
+    def inline_bytes(self, most: int) -> int:
+        """How long a body may be that is looked at between other calls' work; none where a model of names is asked, which takes long."""
+        return most if self.names_model is None else 0
+
 
 def may_tighten(key: str) -> bool:
     """Whether a project may say a stricter value of a key of `[guard]`."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ examples:
 
 _CLASSES = ("secret", "source", "document", "covert", "injection", "unread")
 """What is reported unless others are named: personal data belongs in many files."""
+_NAMED = ("personal.name.", "personal.address.")
+"""What a model of names is asked for."""
+_NAMES_BATCH_CHARS = 128 * 1024
+"""A model takes seconds for that much prose, and a whole batch of it would be over `max_call_ms`."""
 _DEFAULT_CONFIDENCE = 0.5
 _QUIET_S = 2.0
 _REFRESH_S = 0.5
@@ -114,11 +119,14 @@ def main(args: argparse.Namespace) -> int:
 def _scan(args: argparse.Namespace, progress: _Progress) -> Scan:
     from mohist.app.database import owner_config
     from mohist.app.guard import digest, limits, scanner
-    from mohist.app.scan import Scan, Wanted
+    from mohist.app.scan import BATCH_CHARS, Scan, Wanted
 
     settings = owner_config(os.environ).guard
     home = StatePaths.from_env(os.environ)
     classes = tuple(args.only or _CLASSES)
+    if not any(f"{name}.".startswith(_NAMED) or name in ("all", "personal") for name in classes):
+        # Asking a model what nobody wants to know would take minutes.
+        settings = replace(settings, names_model=None)
     return Scan(
         scanner(settings, home, os.environ, begun=_begun),
         digest(settings, home),
@@ -126,6 +134,7 @@ def _scan(args: argparse.Namespace, progress: _Progress) -> Scan:
         Wanted(() if "all" in classes else classes, args.min_confidence),
         progress,
         _passes(settings.allow_list, honour_marks=args.honour_marks),
+        BATCH_CHARS if settings.names_model is None else _NAMES_BATCH_CHARS,
     )
 
 

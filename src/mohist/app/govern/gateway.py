@@ -175,7 +175,10 @@ class RunGateway:
         self._chronicle = Chronicle(evidence, evidence.name) if evidence is not None else None
         router = Router(given.table, clock)
         self._pool = _pool(given.table)
-        settings = DoorSettings(on_guard_failure=config.guard.on_failure)
+        settings = DoorSettings(
+            on_guard_failure=config.guard.on_failure,
+            guard_inline_bytes=config.guard.inline_bytes(DoorSettings().guard_inline_bytes),
+        )
         attempts = Attempts(self._pool, router, settings.ping_after_s)
         self.app = Door(
             settings,
