@@ -40,7 +40,9 @@ ORDINARY_MATCHES_MAX = 3
 FILE_MAX_BYTES = 4 << 20
 COMPANY = "company"
 OWN = "mohist"
-_FILES = ("own.toml", "format.toml")
+NO_CLASS = "secret.company"
+"""Of a rule that names none; one of ours is of a vendor's format."""
+_FILES = ("own.toml", "format.toml", "vendor.toml")
 
 _ORDINARY = """\
 The guard looks at every request before it leaves. It says what it found, where, and how to go on.
@@ -164,7 +166,7 @@ def _rule(row: Row, source: str, where: str) -> Rule:
     return Rule(
         id=f"{source}.{row.id}",
         expression=with_services(row.expression) if source == OWN else row.expression,
-        data_class=row.data_class,
+        data_class="secret.token" if source == OWN and row.data_class == NO_CLASS else row.data_class,
         confidence=confidence,
         name=row.name,
         source=source,
