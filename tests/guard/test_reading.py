@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import codecs
 import gzip
 import html
@@ -11,6 +12,7 @@ import quopri
 import string
 import zlib
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import assume, given
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from mohist.guard import GuardLimitError, Limits, View
 from mohist.guard.limit import DEFAULT
-from mohist.guard.reading import Reading, readings
+from mohist.guard.reading import Reading, base, readings
 from mohist.guard.reading.draft import redraw
 
 # Made here, so that no scanner takes this file for a leak.
@@ -308,3 +310,22 @@ def test_a_text_that_unpacks_to_far_more_is_refused() -> None:
     bomb = base64.b64encode(gzip.compress(b"a" * 5_000_000)).decode()
     with pytest.raises(GuardLimitError):
         readings(bomb, Limits(max_view_bytes=1_000_000))
+
+
+def test_binary_data_in_base64_are_decoded_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = Random(7)
+    # Short runs of ASCII in data that are no text, as programs and pictures have them.
+    data = b"".join(random.randbytes(random.randrange(60, 300)) + b"a short piece of text" for _ in range(2_000))
+    text = f'module = "{base64.b64encode(data).decode()}"\n'
+    decoded_bytes = 0
+
+    decode = binascii.a2b_base64
+
+    def counted(raw: str) -> bytes:
+        nonlocal decoded_bytes
+        decoded_bytes += len(raw)
+        return decode(raw)
+
+    monkeypatch.setattr(base.binascii, "a2b_base64", counted)
+    readings(text, DEFAULT)
+    assert 0 < decoded_bytes < 3 * len(text)

@@ -49,6 +49,8 @@ class CovertDetector:
         self._known = skeletons(word for word in known if word.isascii())
         self._program_written = program_written
         self._hits_max = hits_max
+        # Asked for at each call, so made once.
+        self._version = f"{VERSION}.{hash_of(self._known)}.{','.join(sorted(program_written))}.{hits_max}"
 
     @property
     def name(self) -> str:
@@ -56,7 +58,7 @@ class CovertDetector:
 
     @property
     def version(self) -> str:
-        return f"{VERSION}.{hash_of(self._known)}.{','.join(sorted(self._program_written))}.{self._hits_max}"
+        return self._version
 
     @property
     def patterns(self) -> Sequence[Pattern]:

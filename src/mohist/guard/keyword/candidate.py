@@ -27,6 +27,8 @@ _LEAD = re.compile(
     r"""[ \t]*(?:\r?\n[ \t]*(?=["'`\-])(?:-[ \t]+)?)?(?P<wrap>(?:[\w.$:\\*&!]{0,48}[(\[{][ \t]*(?:\w{1,24}[ \t]*[:=][ \t]*|None,[ \t]*)?){0,3})(?P<prefix>[bBrRuUfFLN@$]{0,2})(?P<quote>\\{0,3}["'`]{1,3}|&quot;|&\#[0-9]{2};|%22)?"""
 )
 _BARE = re.compile(r"""(?:[^\s"'`<>,;(){}\[\]|&\\]+|&(?![\w.\-]+=|amp;|quot;|\#)|\\(?![nrt"'\\/]))+""")
+# Most values are a name or a number with a separator behind it: what the three expressions around this one say of such, in one.
+_PLAIN = re.compile(r"""[ \t]*(?P<value>(?P<prefix>[bBrRuUfFLN@$]{0,2})[A-Za-z0-9_.@$-]{1,200})(?=[,;)}\r\n])""")
 _QUERY = re.compile(r"&(?:amp;)?[\w.\-]+=")
 _LINE_REST = re.compile(r"[^\n\r]{0,80}")
 _TYPED = re.compile(r"""[\w.<>\[\]?*&: ]{1,40}?[ \t]*=[ \t]*(?=["'`])""")
@@ -41,9 +43,17 @@ _NOT_KEYS = re.compile("|".join(word if word != "author" else "author(?!i[sz])" 
 
 
 class Candidate:
-    """One value with what stands about it; offsets in characters of the view."""
+    """One value with what stands about it; offsets in characters of the view.
 
-    __slots__ = ("after", "end", "key", "key_start", "kind", "line", "net", "operator", "order", "prefix", "quote", "start", "tail", "value", "wrap")  # fmt: skip
+    What most of them have none of stands in the class, so that making one costs little: sources hold a thousand in a MB.
+    """
+
+    wrap = ""
+    """What is called or opened about the value: `aws.String(`."""
+    prefix = ""
+    quote = ""
+    order = 0
+    """0 for the first value after a key, 1 for the next in the same list."""
 
     def __init__(self, net: str, key: str, kind: str, key_start: int, tail: str, operator: str) -> None:
         self.net = net
@@ -53,17 +63,9 @@ class Candidate:
         self.tail = tail
         """Words between the key and its operator."""
         self.operator = operator
-        self.wrap = ""
-        """What is called or opened about the value: `aws.String(`."""
-        self.prefix = ""
-        self.quote = ""
         self.value = ""
         self.start = 0
         self.end = 0
-        self.order = 0
-        """0 for the first value after a key, 1 for the next in the same list."""
-        self.after = ""
-        self.line = ""
 
 
 @lru_cache(maxsize=KEYS_KEPT)
@@ -136,10 +138,8 @@ def _key_start(text: str, start: int) -> int:
 def _named(text: str, net: str, start: int, end: int) -> Iterator[Candidate]:
     """Where a name stands in front of an operator."""
     key_start = _key_start(text, start)
-    found = _IDENTIFIER.match(text, start, end)
-    key_end = found.end() if found is not None else start
-    key = text[key_start:key_end]
-    tail = text[key_end:end]
+    tail = text[start:end].lstrip(_IDENTIFIER_CHARS) if net != "han" else _IDENTIFIER.sub("", text[start:end], count=1)
+    key = text[key_start : end - len(tail)]
     kind = kind_of(key) or kind_of(tail)
     if not kind:
         return
@@ -154,7 +154,14 @@ def _named(text: str, net: str, start: int, end: int) -> Iterator[Candidate]:
             end += 1
         if operator == "=" and text[end - 2] in "!+<>?|&":
             operator = text[end - 2] + operator
-        yield from _values(text, Candidate(net, key, kind, key_start, tail[:-1].strip(), operator), end)
+        candidate = Candidate(net, key, kind, key_start, tail[:-1].strip(), operator)
+        plain = _PLAIN.match(text, end)
+        if plain is None:
+            yield from _values(text, candidate, end)
+        else:
+            start, end = plain.span("value")
+            candidate.prefix = plain["prefix"]
+            yield _cut(text, candidate, start, end)
     elif last == ">" or tail[-2:-1] == ">" or "|" in tail:
         operator = "|" if "|" in tail else ">"
         yield from _values(text, Candidate(net, key, kind, key_start, "", operator), end - 1)
@@ -271,5 +278,4 @@ def _cut(text: str, candidate: Candidate, start: int, end: int) -> Candidate:
         trimmed = candidate.value.rstrip(".:")
         candidate.end -= len(candidate.value) - len(trimmed)
         candidate.value = trimmed
-    candidate.after = text[candidate.end : candidate.end + 24]
     return candidate

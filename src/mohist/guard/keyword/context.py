@@ -117,11 +117,12 @@ def features(candidate: Candidate, page: Page) -> list[float]:
     about = near + low_before + low_key
     low_wrap = candidate.wrap.lower()
     low_value = value.lower()
-    after = candidate.after[len(candidate.quote) :] if candidate.quote else candidate.after
+    behind = text[candidate.end : candidate.end + 24]
+    after = behind[len(candidate.quote) :]
     return [
         _KIND_CODES[candidate.kind], float(len(key)), float(key.isupper()), float("_" in key), float("-" in key), float("." in key), float(not key.isupper() and not key.islower()),
         float(len(key) - ends), float(key.count("_") + key.count("-") + key.count(".")), sum(others), *others, float(len(candidate.tail)), float(candidate.tail.count(" ")),
-        code(_OPERATOR_CODES, candidate.operator), _QUOTE_CODES.get(candidate.quote, 6.0), code(_NET_CODES, candidate.net), float(candidate.order), code(_AFTER_CODES, candidate.after[:1]), code(_AFTER_CODES, after[:1]),
+        code(_OPERATOR_CODES, candidate.operator), _QUOTE_CODES.get(candidate.quote, 6.0), code(_NET_CODES, candidate.net), float(candidate.order), code(_AFTER_CODES, behind[:1]), code(_AFTER_CODES, after[:1]),
         float(len(low_wrap)), *(float(wrap in low_wrap) for wrap in _WRAPS), float(low_value in low_key), float(low_key in low_value), float(len(candidate.prefix)),
         float(len(line) - len(line.lstrip())), float(len(before)), float(len(rest)), float(len(_FURTHER.findall(rest[:60]))), float(line.count('"') + line.count("'")), float(line.count("=")), code(_AFTER_CODES, before[-1:]),
         *(float(word in low_before) for word in _BEFORE),

@@ -14,7 +14,7 @@ _REST = r"""[\w\-.$@]*(?: [\w\-.]+){0,2}(?:[\\"'`\])}*?!]{0,4}|&quot;|&#[0-9]{2}
 _OPERATOR = rf"""(?:[+?|]?[:=]|[(,\[{{][ \t\r\n]*[a-zA-Z@$.(]*{_QUOTE}|[\\]{{0,3}}["'`]|>[^\s<>]|\|[ \t]*[^\s|])"""
 
 PATTERNS = (
-    Pattern("assign", _WORDS + _REST + _OPERATOR, ignore_case=True, width_bytes=192),
+    Pattern("assign", _WORDS + _REST + _OPERATOR, ignore_case=True, width_bytes=192, apart=True),
     Pattern("short", rf"""(?:\b|_)pw[0-9_]{{0,2}}["'`\]]{{0,3}}[ \t]{{0,8}}(?:[+?|]?[:=]|[(,][ \t]{{0,4}}{_QUOTE})""", ignore_case=True, width_bytes=48),
     Pattern("scheme", r"\b(?:basic|bearer)[ \t]{1,4}[A-Za-z0-9+/=._~\-]{6}", ignore_case=True, width_bytes=32),
     Pattern("sql", r"""identified[ \t]{1,4}(?:with[ \t]{1,4}\w{1,40}[ \t]{1,4})?by[ \t]{1,4}(?:password[ \t]{1,4})?[\\]{0,2}["'`]""", ignore_case=True, width_bytes=128),

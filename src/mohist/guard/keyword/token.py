@@ -35,7 +35,7 @@ def _value(candidate: Candidate) -> Iterator[str]:
     yield from (f"vw:{part.lower()}" for part in _PARTS.findall(value)[:8])
 
 
-def _key(candidate: Candidate) -> Iterator[str]:
+def _key(candidate: Candidate, page: Page) -> Iterator[str]:
     key = candidate.key[-48:]
     parts = [part.lower() for part in _PARTS.findall(key)]
     form = shape(candidate.value[:24])[:6]
@@ -46,7 +46,7 @@ def _key(candidate: Candidate) -> Iterator[str]:
         yield f"kp:{part}"
         yield f"ks:{part}:{form}"
     yield f"w:{candidate.wrap[-24:].lower()}"
-    yield f"o:{candidate.operator}:{candidate.quote}:{candidate.after[:2]}"
+    yield f"o:{candidate.operator}:{candidate.quote}:{page.text[candidate.end : candidate.end + 2]}"
 
 
 def _line(candidate: Candidate, page: Page) -> Iterator[str]:
@@ -79,7 +79,7 @@ def tokens(candidate: Candidate, page: Page) -> tuple[list[int], ...]:
     """By group, places in the table; a place may come more than once."""
     return (
         [_hash(sign) for sign in _value(candidate)],
-        [_hash(sign) for sign in _key(candidate)],
+        [_hash(sign) for sign in _key(candidate, page)],
         [_hash(sign) for sign in _line(candidate, page)],
         [_hash(sign) for sign in _near(candidate, page)],
     )

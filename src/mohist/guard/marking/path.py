@@ -39,7 +39,9 @@ class PathDetector:
     """
 
     def __init__(self, paths: Mapping[str, str]) -> None:
-        self._named = dict(paths)
+        named = "\n".join(f"{glob}\t{data_class}" for glob, data_class in paths.items())
+        # Asked for at each call, so made once.
+        self._version = f"{VERSION}.{sha256_hex(named.encode('utf-8'))[:12]}"
         self._rules = [(expression(glob), data_class) for glob, data_class in paths.items()]
         self._stems = [stem for glob in paths if (stem := _stem(glob))] if all(_stem(glob) for glob in paths) else None
 
@@ -49,8 +51,7 @@ class PathDetector:
 
     @property
     def version(self) -> str:
-        named = "\n".join(f"{glob}\t{data_class}" for glob, data_class in self._named.items())
-        return f"{VERSION}.{sha256_hex(named.encode('utf-8'))[:12]}"
+        return self._version
 
     @property
     def patterns(self) -> Sequence[Pattern]:

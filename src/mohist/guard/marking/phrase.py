@@ -85,6 +85,9 @@ class MarkingDetector:
                     "A marking has two characters or more on one line, and a data class.",
                 )
         self._classes = {_key(text): data_class for text, data_class in markings.items()}
+        named = "\n".join(f"{key}\t{data_class}" for key, data_class in sorted(self._classes.items()))
+        # Asked for at each call, so made once.
+        self._version = f"{VERSION}.{sha256_hex(named.encode('utf-8'))[:12]}"
         longest_first = sorted(markings, key=len, reverse=True)
         self._any = re.compile("|".join(_spelled(text) for text in longest_first), re.IGNORECASE)
         self._patterns = tuple(
@@ -103,8 +106,7 @@ class MarkingDetector:
 
     @property
     def version(self) -> str:
-        named = "\n".join(f"{key}\t{data_class}" for key, data_class in sorted(self._classes.items()))
-        return f"{VERSION}.{sha256_hex(named.encode('utf-8'))[:12]}"
+        return self._version
 
     @property
     def patterns(self) -> Sequence[Pattern]:

@@ -42,6 +42,7 @@ class Expression:
 
     __slots__ = (
         "_anchored",
+        "_apart",
         "_group",
         "_match",
         "_size",
@@ -69,6 +70,7 @@ class Expression:
         if not 0 < pattern.width_bytes <= WIDTH_MAX_BYTES:
             raise GuardRuleError(f"{self._whose()}: a match may be 1 to {WIDTH_MAX_BYTES} bytes wide.")
         self.width_bytes = pattern.width_bytes
+        self._apart = pattern.apart
         self.gate = tuple(word.encode("utf-8") for word in pattern.keywords)
         if any(word != word.lower() for word in pattern.keywords) or b"" in self.gate:
             raise GuardRuleError(f"{self._whose()}: keywords are written in lower case, and none is empty.")
@@ -125,7 +127,7 @@ class Expression:
         """Start, end and the value's start and end of each match, one for each place where one starts.
 
         Overlapping matches are all given, the search goes on one byte after a start, until `OVERLAP_BYTES` of them are reached;
-        from there on only those that stand apart. Borders see the whole of `data`. A match that is wider than allowed is
+        from there on, and of a pattern that says so, only those that stand apart. Borders see the whole of `data`. A match that is wider than allowed is
         tried again within its width.
 
         Args:
@@ -140,7 +142,7 @@ class Expression:
         if self._match is None:
             self.compile()
             assert self._match is not None
-        match, width = self._match, self.width_bytes
+        match, width, always_apart = self._match, self.width_bytes, self._apart
         count = matched_bytes = apart = 0
         for first, high in windows:
             low = max(first, apart)
@@ -167,7 +169,7 @@ class Expression:
                         "Raise matches_max, or make the pattern narrower.",
                     )
                 matched_bytes += end - start
-                if matched_bytes > OVERLAP_BYTES:
+                if always_apart or matched_bytes > OVERLAP_BYTES:
                     low = apart = end
                 yield (start, end, *self._value(spans))
 

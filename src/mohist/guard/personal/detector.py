@@ -27,6 +27,8 @@ class PersonalDetector:
     def __init__(self, patterns: Sequence[Pattern], judges: Mapping[str, Judge]) -> None:
         self._patterns = tuple(patterns)
         self._judges = judges
+        # Asked for at each call, so made once.
+        self._version = f"{VERSION}.{'+'.join(pattern.name for pattern in self._patterns)}"
 
     @property
     def name(self) -> str:
@@ -34,7 +36,7 @@ class PersonalDetector:
 
     @property
     def version(self) -> str:
-        return f"{VERSION}.{'+'.join(pattern.name for pattern in self._patterns)}"
+        return self._version
 
     @property
     def patterns(self) -> Sequence[Pattern]:

@@ -20,9 +20,11 @@ _BREAK = re.compile(
     r"(?:\\?\r?\n|\\r\\n|\\n)[ \t]*(?:[+>#*|-][ \t]*)?(?=[A-Za-z0-9+/_-]+={0,2}[ \t]*(?:$|[\r\n\"'`\\<,;)]))", re.M
 )
 _BASE64_CHARS = string.ascii_letters + string.digits + "+/_-"
+_GROUP_CHARS = 4
 _BEFORE_CHARS = 64 * 1024
 """How far in front of a text the base64 that it stands in is taken along."""
-_SAMPLE_CHARS = 8192
+_SAMPLES_CHARS = (256, 8192)
+"""What is not text at its beginning is none: a look at a little of it, then at more."""
 _MIN_WRAPPED = 40
 """The shortest line of wrapped base64; encoders break at 64 or 76 characters (RFC 1421, RFC 2045)."""
 _STANDARD = str.maketrans("-_", "+/")
@@ -59,23 +61,32 @@ def codes(view: View, start: int = 0) -> View | None:
 
 def _base64_spots(view: View, name: str, first: int, limits: Limits) -> Iterator[Spot]:
     text = view.text
-    done = 0
+    done = last = 0
+    refused: set[int] = set()
     for start, end in places(view, name, first):
         if start < done:
             continue
-        aligned, last = start - _aligned(text, done, start), _end(text, end)
-        for low, high in dict.fromkeys(((aligned, last), (start, last), (start, end))):
+        if end > last:
+            last = _end(text, end)
+            refused.clear()
+        tried = [(start, last), (start, end)]
+        # Binary data hold a place in every few kB by chance. All of one run that lie whole groups apart belong to the same bytes,
+        # which are looked at once.
+        if start % _GROUP_CHARS not in refused:
+            tried.insert(0, (start - _aligned(text, done, start), last))
+        for low, high in dict.fromkeys(tried):
             spot = _base64_spot(text, low, high, limits)
             if spot is not None:
                 yield spot
                 done = high
                 break
+            refused.add(start % _GROUP_CHARS)
 
 
 def _aligned(text: str, done: int, start: int) -> int:
     """How many characters in front of a place belong to the same base64, by whole groups of four."""
     before = text[max(done, start - _BEFORE_CHARS) : start]
-    return (len(before) - len(before.rstrip(_BASE64_CHARS))) // 4 * 4
+    return (len(before) - len(before.rstrip(_BASE64_CHARS))) // _GROUP_CHARS * _GROUP_CHARS
 
 
 def _end(text: str, end: int) -> int:
@@ -91,9 +102,10 @@ def _end(text: str, end: int) -> int:
 
 
 def _base64_spot(text: str, start: int, end: int, limits: Limits) -> Spot | None:
-    if end - start > _SAMPLE_CHARS and _base64_spot(text, start, start + _SAMPLE_CHARS, limits) is None:
+    for sample in _SAMPLES_CHARS:
         # Pictures and the like are long, and seen not to be text by their beginning.
-        return None
+        if end - start > sample and _base64_spot(text, start, start + sample, limits) is None:
+            return None
     raw = text[start:end].translate(_STANDARD)
     packed = _BLANK.sub("", raw.replace("\\r", "").replace("\\n", "")) if _BLANK.search(raw) else raw
     if len(packed) % 4 == 1:

@@ -16,6 +16,7 @@ AFTER_CHARS = 1024
 KEY_CHARS = 8192
 """Of a key in lines whose first line is a place; the lines between its first and its last are taken along."""
 _BEGIN, _END = "-----BEGIN ", "-----END "
+_DASH = "-"
 _TAIL_CHARS = len(_BEGIN) - 1
 """Of what came before, so that a mark is seen that two pieces share."""
 
@@ -136,11 +137,15 @@ class _Key:
     def __init__(self) -> None:
         self._is_open = False
         self._tail = ""
+        """Of what came, as much as may be the beginning of a mark; empty where no dash is in it."""
 
     def add(self, piece: str) -> None:
         """What follows."""
+        if not self._tail and _DASH not in piece:
+            return  # most pieces: no mark ends in it, none begins
         self._is_open = self.goes_on(piece)
-        self._tail = (self._tail + piece[-_TAIL_CHARS:])[-_TAIL_CHARS:]
+        tail = (self._tail + piece[-_TAIL_CHARS:])[-_TAIL_CHARS:]
+        self._tail = tail if _DASH in tail else ""
 
     def goes_on(self, piece: str) -> bool:
         """Whether they would, with this behind them."""

@@ -10,6 +10,8 @@ from mohist.guard.errors import GuardLimitError
 
 _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\0\t\r\n"
 """A zero byte stands between a name and a password (RFC 4616)."""
+_COMMON = dict.fromkeys(_PRINTABLE)
+"""Takes them out of a text."""
 _ZEROS = 0.2
 """A share of zero bytes that only UTF-16 has."""
 _SAMPLE_CHARS = 4096
@@ -98,5 +100,9 @@ def _is_text(text: str) -> bool:
     sample = text[:_SAMPLE_CHARS]
     if sample.isascii():
         return len(sample.encode().translate(None, _PRINTABLE)) <= (1 - _MOSTLY) * len(sample)
-    odd = sum(char == "\ufffd" or not (char.isprintable() or char in "\0\t\r\n") for char in sample)
-    return odd <= (1 - _MOSTLY) * len(sample)
+    most = (1 - _MOSTLY) * len(sample)
+    unknown = sample.count("\ufffd")
+    if unknown > most:
+        return False
+    odd = sum(not char.isprintable() for char in sample.translate(_COMMON) if char != "\ufffd")
+    return unknown + odd <= most
