@@ -37,6 +37,8 @@ _DIGITS: Final = re.compile(
     r"(?<![\w.:/-])(?:[A-Z]{1,2}\d[A-Z\d]?[ ]?\d[A-Z]{2}|\d{5}-\d{4}|[A-Z]{1,2}-\d{4,5}|\d{4}[ ][A-Z]{2}|\d{3}[ ]\d{2}|\d{1,6}[A-Za-z]?)(?![\w:/%])(?!\.\d)"
 )
 """Numbers of houses and codes of the post: British, ZIP+4, with a letter of the country before, Dutch, Swedish, any."""
+_HOUSE: Final = re.compile(r"(?<=[一-鿿])\d{1,5}(?:-\d{1,4})?(?:号楼|号|弄|栋|幢|单元|室)")
+_SOME_DIGIT: Final = re.compile(r"\d")
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 _REGION: Final = re.compile(r"(?<!\w)[A-Z]{2,3}(?!\w)")
 _LINE: Final = re.compile(rf"^[ \t]*({_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}})[ \t,]*$", re.MULTILINE)
@@ -61,7 +63,7 @@ def addresses(text: str, found: Iterable[Named]) -> Iterator[tuple[int, int, flo
     for one in named:
         if one.sort == "address":
             yield one.start, one.end, min(one.confidence, 0.8)
-    if not _DIGITS.search(text):
+    if not _SOME_DIGIT.search(text):
         return
     for chain in _chains(text, _parts(text, named)):
         confidence = _judged(text, chain)
@@ -84,6 +86,7 @@ _FIRST: Final[Sequence[tuple[re.Pattern[str], _Kind]]] = ((_STREET, "street"), (
 _THEN: Final[Sequence[tuple[re.Pattern[str], _Kind]]] = (
     (_LOOSE, "loose"),
     (_DIGITS, "number"),
+    (_HOUSE, "number"),
     (_REGION, "region"),
     (_LINE, "word"),
 )

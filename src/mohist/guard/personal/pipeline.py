@@ -124,7 +124,7 @@ def _folder(reference: str) -> Path:
     if Path(reference).is_absolute():
         return Path(reference)
     found = importlib.util.find_spec(reference) if _PACKAGE.match(reference) else None
-    if found is None or not found.origin:
+    if found is None or found.origin is None or not found.has_location:
         raise GuardDataError(
             f"There is no folder and no installed package {reference!r} for the model of names.", _MEND
         )
