@@ -57,7 +57,7 @@ def test_every_dependency_says_why_it_is_there() -> None:
 
 
 def test_what_an_extra_brings_is_what_tests_run_on() -> None:
-    # `names` would double the tests' environment: scripts/test-names has one of its own.
+    # `names` is 200 MB that hardly a test needs: scripts/test-names has an environment of its own.
     extras = [
         text
         for name, texts in PYPROJECT["project"]["optional-dependencies"].items()

@@ -11,7 +11,7 @@ from mohist.guard.detector import Hit, Match, Pattern
 from mohist.guard.errors import GuardError, GuardLimitError
 from mohist.guard.limit import DEFAULT, Limits
 from mohist.guard.personal.address import addresses
-from mohist.guard.personal.person import Vocabulary, persons
+from mohist.guard.personal.person import Context, persons
 from mohist.guard.personal.prose import Passage, prose
 from mohist.guard.view import View
 
@@ -88,7 +88,7 @@ class NameDetector:
         if block.source in UNASKED or not _READABLE.issuperset(view.via):
             return
         asked = taken_ns = 0
-        vocabulary = Vocabulary(view.text)
+        context = Context(view.text)
         for passage in prose(view.text):
             if view.via and passage.text in block.text:
                 continue  # the plain reading has it
@@ -113,7 +113,7 @@ class NameDetector:
                 start = passage.place(0)
                 yield Hit("name.unread", UNREAD, start, len(view.text), 1.0, f"Not looked at for names: {error.what}")
                 return
-            yield from _judged(passage, found, vocabulary)
+            yield from _judged(passage, found, context)
 
     def _asked(self, passage: Passage) -> list[Named]:
         try:
@@ -125,11 +125,11 @@ class NameDetector:
             raise GuardError(f"The model of names failed: {type(error).__name__}.") from None
 
 
-def _judged(passage: Passage, found: Sequence[Named], vocabulary: Vocabulary) -> Iterator[Hit]:
+def _judged(passage: Passage, found: Sequence[Named], context: Context) -> Iterator[Hit]:
     placed = list(addresses(passage.text, found))
     for start, end, confidence in placed:
         yield _hit("address", passage, start, end, confidence)
-    for start, end, confidence in persons(passage.text, found, vocabulary):
+    for start, end, confidence in persons(passage.text, found, context):
         # "12 Mill Lane": Ms Lane is none.
         if all(end <= first or last <= start for first, last, _ in placed):
             yield _hit("name", passage, start, end, confidence)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FULL: Final = 0.7
 """Two names or more, or a name in a script without cases."""
 ADDRESSED: Final = 0.6
-"""One name behind a word that people are addressed by."""
+"""One name behind a word that people are addressed by, or of a person that the text names in full."""
 SINGLE: Final = 0.4
 """One name, as often a product's; or several words of which one is none."""
 CREDIT: Final = 0.3
@@ -43,11 +43,20 @@ _LINE_CHARS: Final = 200
 _IN_LOWER_CASE: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}(?![^\W\d_])")
 
 
-class Vocabulary:
-    """The words that a text has in lower case, underscores and digits apart; gathered when first asked for."""
+class Context:
+    """What else a text says: its words in lower case, underscores and digits apart, and the names that were found in it so far."""
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._names: set[str] = set()
+
+    def keep(self, name: str) -> None:
+        """Remembers a whole name by its words."""
+        self._names.update(_WORD.findall(name))
+
+    def knows(self, word: str) -> bool:
+        """Whether a word is part of a whole name."""
+        return word in self._names
 
     @cached_property
     def _words(self) -> frozenset[str]:
@@ -65,7 +74,7 @@ def common_words() -> frozenset[str]:
     return frozenset(line for line in _WORDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
 
 
-def persons(text: str, found: Iterable[Named], whole: Vocabulary) -> Iterator[tuple[int, int, float]]:
+def persons(text: str, found: Iterable[Named], whole: Context) -> Iterator[tuple[int, int, float]]:
     """Which of a model's names are reported, and how sure that is.
 
     Args:
@@ -73,13 +82,19 @@ def persons(text: str, found: Iterable[Named], whole: Vocabulary) -> Iterator[tu
         found: what a model sees in it.
         whole: of the text that it is from.
     """
+    judged = []
     for one in found:
         if one.sort != "name":
             continue
         start, end = _trimmed(text, one.start, one.end)
         confidence = _judged(text, start, end, whole) if start < end else 0.0
+        if confidence == FULL:
+            whole.keep(text[start:end])
         if confidence:
-            yield start, end, min(one.confidence, confidence, CREDIT if _is_credit(text, start, end) else 1.0)
+            judged.append((start, end, confidence, one.confidence))
+    for start, end, confidence, most in judged:
+        known = ADDRESSED if confidence == SINGLE and whole.knows(text[start:end]) else confidence
+        yield start, end, min(most, known, CREDIT if _is_credit(text, start, end) else 1.0)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -105,7 +120,7 @@ def _bare(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _judged(text: str, start: int, end: int, whole: Vocabulary) -> float:
+def _judged(text: str, start: int, end: int, whole: Context) -> float:
     """0: it is no name."""
     value = text[start:end]
     words = _WORD.findall(value)

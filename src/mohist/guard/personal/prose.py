@@ -16,7 +16,7 @@ MIN_WORDS_IN_CODE: Final = 8
 _SAMPLE_CHARS: Final = 16 * 1024
 """By which a text is judged to be code."""
 _LONG_LINE_CHARS: Final = 4_000
-"""A longer line is cut at its blanks."""
+"""A longer line is cut behind its sentences."""
 
 # Before the words of a line: numbers that a tool puts there, quotation, list and heading marks.
 _MARKS: Final = re.compile(
@@ -84,10 +84,17 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         begin, end = at, at + len(line)
         at = end + 1
         while end - begin > _LONG_LINE_CHARS:
-            cut = text.rfind(" ", begin, begin + PASSAGE_CHARS) + 1 or begin + PASSAGE_CHARS
+            cut = _cut(text, begin, begin + PASSAGE_CHARS)
             yield begin, text[begin:cut]
             begin = cut
         yield begin, text[begin:end]
+
+
+def _cut(text: str, begin: int, end: int) -> int:
+    """Where a long line is best cut: behind a sentence, else at a blank, so that no name falls apart."""
+    half = (begin + end) // 2
+    behind = max(text.rfind(sign, half, end) + len(sign) for sign in (". ", "! ", "? ", "。", "；"))
+    return behind if behind > half else text.rfind(" ", half, end) + 1 or end
 
 
 def _kept(line: str, *, within_code: bool) -> int | None:
