@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -18,6 +19,7 @@ from deployer import Order
 from process_room import Host, Seen, opened, users
 
 from mohist.delivery.errors import BusyError, TargetError
+from mohist.delivery.target.process import ProcessTarget
 
 pytestmark = [pytest.mark.release, pytest.mark.enable_socket]
 
@@ -103,6 +105,30 @@ async def test_a_killed_keeper_comes_back_with_what_it_kept(host: Host) -> None:
         while not (answer := await host.target.probe(facts)).ok:  # noqa: ASYNC110 - another process's start
             await anyio.sleep(0.05)  # the service's own start
     assert answer.version == OLD
+
+
+async def test_the_address_of_a_dead_keeper_is_not_taken_for_that_of_one_that_begins(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await host.deploy(OLD)
+    os.kill(int(json.loads((host.target.home / "address.json").read_text(encoding="utf-8"))["pid"]), signal.SIGKILL)
+    with anyio.fail_after(20):
+        while host.target._kept():  # noqa: ASYNC110 - another process's end
+            await anyio.sleep(0.02)
+    say, said = ProcessTarget._say, []
+    with (host.target.home / "keeper.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        async def late(target: ProcessTarget, address: dict[str, Any], order: dict[str, Any]) -> dict[str, Any]:
+            # As one that begins: it held the lock, and had not yet taken the address away.
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            said.append(address["pid"])
+            return await say(target, address, order)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ProcessTarget, "_say", late)
+            assert (await host.target.status()).active == first.release_id
+    assert len(set(said)) == 2
 
 
 async def test_two_deployers_at_once_are_told_of_each_other(host: Host) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -78,7 +77,8 @@ class Postgres:
     def remove(self) -> None:
         """Stops it and takes its folder away."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # Hundreds of databases of a thousand files each: several times faster than Python's own way, which took two minutes once.
+        subprocess.run(["rm", "-rf", "--", self.folder], check=False)
 
     def new_database(self, template: str = "template0") -> str:
         """A fresh database; its name."""

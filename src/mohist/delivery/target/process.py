@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import anyio
 from anyio import to_thread
+from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mohist.delivery.errors import BusyError, TargetError, UnreachableError
@@ -192,7 +193,15 @@ class ProcessTarget:
 
     async def _order(self, order: dict[str, Any]) -> dict[str, Any]:
         address = await self._reach()
-        answer = await self._say(address, order)
+        try:
+            answer = await self._say(address, order)
+        except ConnectionRefusedError:
+            # A keeper that has just begun holds the lock a moment before it takes the last one's address away.
+            address = await self._reach(gone=address)
+            try:
+                answer = await self._say(address, order)
+            except ConnectionRefusedError:
+                raise self._silent() from None
         if "busy" in answer:
             raise _busy(answer["busy"])
         if "error" in answer:
@@ -200,17 +209,21 @@ class ProcessTarget:
         return answer
 
     async def _say(self, address: dict[str, Any], order: dict[str, Any]) -> dict[str, Any]:
+        """Raises ConnectionRefusedError, too: nobody listens there, so that nothing was said."""
         try:
             with anyio.fail_after(_ORDER_S):
-                async with await anyio.connect_tcp("127.0.0.1", address["port"]) as stream:
+                async with await _connected(address["port"]) as stream:
                     await stream.send(json.dumps({**order, "token": address["token"]}).encode() + b"\n")
                     line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _LINE_BYTES)
                     answer: dict[str, Any] = json.loads(line)
                     return answer
+        except ConnectionRefusedError:
+            raise
         except (OSError, TimeoutError, ValueError, anyio.IncompleteRead, anyio.BrokenResourceError):
-            raise UnreachableError(
-                f"The keeper of {self.home} does not answer.", f"See {self.home / 'keeper.log'}."
-            ) from None
+            raise self._silent() from None
+
+    def _silent(self) -> UnreachableError:
+        return UnreachableError(f"The keeper of {self.home} does not answer.", f"See {self.home / 'keeper.log'}.")
 
     def _address(self) -> dict[str, Any] | None:
         try:
@@ -230,10 +243,10 @@ class ProcessTarget:
             return True
         return False
 
-    async def _reach(self) -> dict[str, Any]:
-        """The keeper's address; it is started where nobody answers there."""
+    async def _reach(self, gone: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The keeper's address, which is not that of one who is gone; it is started where there is none."""
         address = self._address()
-        if address is not None and self._kept():
+        if address is not None and address != gone and self._kept():
             return address
         for name in ("", "log", "incoming", "releases"):
             (self.home / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -246,9 +259,18 @@ class ProcessTarget:
             while True:
                 await anyio.sleep(0.02)
                 fresh = self._address()
-                if fresh is not None and self._kept():
+                if fresh is not None and fresh != gone and self._kept():
                     return fresh
         raise UnreachableError(f"The keeper of {self.home} did not start.", f"See {self.home / 'keeper.log'}.")
+
+
+async def _connected(port: int) -> SocketStream:
+    try:
+        return await anyio.connect_tcp("127.0.0.1", port)
+    except OSError as error:
+        if isinstance(error.__cause__, ConnectionRefusedError):
+            raise ConnectionRefusedError(*error.__cause__.args) from None
+        raise
 
 
 def _busy(owner: str) -> BusyError:
