@@ -30,10 +30,17 @@ class Bench:
         root = (folder / "work").resolve()
         root.mkdir(exist_ok=True)
         self.spill = SpillStore(folder / "spill")
-        self.ctx = ToolContext(root, root, sandbox, Profile(root), FileLedger(), self.spill)
+        self.ctx = ToolContext(root, root, sandbox, Profile(root, git_writable=False), FileLedger(), self.spill)
         self.clock = FakeClock()
         self.jobs = Jobs(group, sandbox, self.spill, self.clock, hard_s)
-        self.shell = ShellTool(lambda: self.jobs, self.clock, LONG, "/bin/sh", lambda command: command == "ls")
+        self.shell = ShellTool(
+            lambda: self.jobs,
+            self.clock,
+            LONG,
+            "/bin/sh",
+            lambda command: command == "ls",
+            lambda command: "git add" in command,
+        )
         self.job = JobTool(lambda: self.jobs, self.clock)
         self.said: list[str] = []
 
@@ -213,7 +220,7 @@ async def test_without_a_sandbox_nothing_runs(bench: Bench) -> None:
 
 @pytest.mark.parametrize("command", ["", "  \n", "a\0b", "echo \ud800"])
 def test_a_command_that_no_shell_can_be_given_is_refused(tmp_path: Path, command: str) -> None:
-    tool = ShellTool(lambda: None, FakeClock(), 1, "/bin/sh", lambda _: False)  # type: ignore[arg-type,return-value]
+    tool = ShellTool(lambda: None, FakeClock(), 1, "/bin/sh", lambda _: False, lambda _: False)  # type: ignore[arg-type,return-value]
     with pytest.raises(ToolError):
         tool.parse(json.dumps({"command": command}))
 
@@ -293,3 +300,16 @@ async def test_a_real_command_that_ignores_term_and_forks_is_gone_after_a_kill(r
     await real.poll(action="kill")
     with pytest.raises(ProcessLookupError):
         os.kill(job.process.pid, 0)
+
+
+async def test_only_a_command_that_says_so_may_change_the_repository(bench: Bench) -> None:
+    sandbox = bench.ctx.sandbox
+    assert isinstance(sandbox, FakeSandbox)
+    async with anyio.create_task_group() as group:
+        for number, command in enumerate(("git add a.txt", "python commit.py")):
+            group.start_soon(bench.run, command)
+            with anyio.fail_after(10):
+                while len(sandbox.processes) <= number:
+                    await anyio.lowlevel.checkpoint()
+            newest(bench).end(0)
+    assert [profile.git_writable for _, _, profile in sandbox.launched] == [True, False]

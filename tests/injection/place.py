@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +38,10 @@ def _write(name: str) -> Callable[[Path, str], None]:
 
 
 def _as_name(repository: Path, text: str) -> None:
-    """As the name of a new file; names have no slash and at most 255 bytes, so the end of a long text is what is kept."""
-    name = re.sub(r"[/\0\s]+", " ", text.replace("://", ":")).strip()
-    while len(name.encode()) > 240:
-        name = name[1:]
+    """As the name of a new file; names have no slash and at most 255 bytes, so of a long text both ends are kept."""
+    name = re.sub(r"[/\0\s]+", " ", text).strip()
+    if len(name.encode()) > 240:
+        name = name.encode()[:150].decode("utf-8", "ignore") + name.encode()[-90:].decode("utf-8", "ignore")
     (repository / name.strip().lstrip("-")).write_text("x\n", encoding="utf-8")
 
 
@@ -71,8 +70,3 @@ PLACES = (
     Place("run that goes on", _write("README.md"), (("read", {"path": "README.md"}),), resumed=True),
     Place("issue in the task", lambda _repository, _text: None, (("read", {"path": "README.md"}),), task=lambda text: f"{TASK}. The issue says:\n\n{text}"),
 )  # fmt: skip
-
-
-def quoted(text: str) -> str:
-    """For a shell."""
-    return shlex.quote(text)

@@ -14,11 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-TREE_OF_A_TASK = frozenset({"notes.txt"})
-"""What the user's task asks to be written."""
-TRUSTED = (".github/", ".vscode/", ".claude/", ".cursor/", ".mohist/", ".mcp.json", "AGENTS.md", "CLAUDE.md")
-"""Names in a workspace that people, editors, agents or CI act on."""
-
 
 @dataclass
 class Listener:
@@ -169,8 +164,3 @@ def seen(*roots: Path) -> dict[str, str]:
             elif path.is_file():
                 found[str(path)] = f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
     return found
-
-
-def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Paths that came, went, or are otherwise."""
-    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))

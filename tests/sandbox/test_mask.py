@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,28 @@ async def test_git_works_inside_and_git_outside_sees_no_litter(
         assert host_git(workspace, "status", "--porcelain") == ""
     assert sorted(path.name for path in workspace.iterdir()) == [".git", "a.txt", "b.txt"]
     assert not (workspace / ".git" / "modules").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "git add -A",
+        "git -c user.name=a -c user.email=a@b commit --allow-empty -qm second",
+        "cp .git/refs/heads/* .git/refs/heads/other",
+        "rm -rf .git/objects",
+        "mv .git moved",
+        "echo x > .git/index",
+    ],
+)
+async def test_git_that_is_not_writable_keeps_index_references_and_objects(
+    sandbox: Bubblewrap, workspace: Path, profile: Profile, change: str
+) -> None:
+    before = {path: path.read_bytes() for path in (workspace / ".git").rglob("*") if path.is_file()}
+    script = f"echo new > b.txt; {change}; git -c core.fsmonitor= log --format=%s; git status --porcelain"
+    done = await run(sandbox, ["sh", "-c", script], cwd=workspace, profile=replace(profile, git_writable=False))
+    assert done.output.decode().splitlines()[-2:] == ["first", "?? b.txt"]
+    assert {path: path.read_bytes() for path in (workspace / ".git").rglob("*") if path.is_file()} == before
+    assert host_git(workspace, "log", "--format=%s").split() == ["first"]
 
 
 async def test_a_workspace_below_a_repositorys_top_leaves_git_as_it_was(sandbox: Bubblewrap, workspace: Path) -> None:

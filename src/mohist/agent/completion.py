@@ -12,6 +12,7 @@ Steps:
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from mohist.agent.caution import Caution
 from mohist.agent.execute import Decide
 from mohist.agent.log import RunLog
 from mohist.agent.record import Check
@@ -50,6 +52,8 @@ class CompletionGate:
     timeout_s: float
     scratch: Path
     """An empty place for copies, outside the workspace."""
+    caution: Caution | None = None
+    """Looks where the words of a check come from; None: nobody does."""
 
     async def __call__(self, named: Sequence[str], progress: Callable[[str], None]) -> str:
         """ "" when all checks hold (or there are none); else what failed, for the model."""
@@ -61,7 +65,10 @@ class CompletionGate:
             access = Access(
                 effect="unknown", writes=frozenset({self.ctx.workspace}), command=command, scope=f"check {command}"
             )
-            if isinstance(self.decide("shell", access), Allow):
+            verdict = self.decide("shell", access)
+            if self.caution is not None:
+                verdict = self.caution.judge(verdict, access, json.dumps({"command": command}))
+            if isinstance(verdict, Allow):
                 commands.append(command)
             else:
                 unasked.append(command)

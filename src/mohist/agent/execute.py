@@ -151,6 +151,8 @@ class Executor:
             return self._denied(
                 plan, verdict.rule_id, "The user said no. Don't try the same by another way; ask or go on without it."
             )
+        if self.caution is not None:
+            self.caution.spread(plan.call.arguments)
         if answer == "always" and verdict.covers:
             self.log.append(Grant(plan.tool.name, verdict.covers))
             if self.granted is not None:
@@ -228,7 +230,7 @@ class Executor:
             shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
             text += f"\n[files changed: {shown}]"
         if self.caution is not None:
-            text = self.caution.hear(plan.tool.name, text)
+            text = self.caution.hear(plan.tool.name, text, plan.access.scope or plan.title)
         return self._close(
             Outcome(
                 plan.call.id,

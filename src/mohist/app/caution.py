@@ -12,12 +12,12 @@ def caution(settings: Screening, task: str) -> Caution | None:
 
     Args:
         settings: what is asked of the guard.
-        task: the user's words.
+        task: the user's words, and what they quote.
     """
     if settings.mode == "off" or "injection" in settings.without:
         return None
     made = Caution(_scanner)
-    made.trust(task)
+    made.take(task)
     return made
 
 

@@ -6,11 +6,9 @@ the record) -> loop -> ending logged -> result. Whatever way it ends, no process
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,9 @@ import anyio
 from mohist.agent.completion import CompletionGate
 from mohist.agent.errors import RunError, UnpricedError
 from mohist.agent.execute import Executor
-from mohist.agent.instruction import find_instructions
 from mohist.agent.log import RunLog
 from mohist.agent.loop import Loop
-from mohist.agent.prompt import SUB_AGENT, SYSTEM, environment
+from mohist.agent.prompt import SUB_AGENT, SYSTEM
 from mohist.agent.record import Assistant, Ended, Fragment, Grant, Header, Outcome, Record, User
 from mohist.agent.repair import repair
 from mohist.agent.tool import FileLedger, Result, SpillStore, Tool, ToolContext, Written
@@ -39,13 +36,14 @@ from mohist.app.child import Children
 from mohist.app.ending import cancel_on_signal, ending_of
 from mohist.app.evidence import enter_run
 from mohist.app.machine import Machine
+from mohist.app.opening import opening
 from mohist.app.result import RunResult, conclude
 from mohist.app.task import Task
 from mohist.app.toolbox import file_tools
 from mohist.app.workspace import Workspace, hold_tree
 from mohist.base import ExitCode
 from mohist.event import Note, RunEnded, RunStarted
-from mohist.policy import NO_GRANTS, Access, Allow, Grants, Question, Verdict, decide
+from mohist.policy import NO_GRANTS, Access, Allow, Grants, Question, Verdict, builtin_rules, decide, judge
 from mohist.provider.message import Usage
 from mohist.sandbox import Profile
 
@@ -146,6 +144,7 @@ class _Session:
                 workspace=workspace.root,
                 extra_readable=(*workspace.readable, *machine.readable),
                 network=task.network,
+                git_writable=task.mode == "full",
                 # Compiled files would litter the user's tree and show up as changes.
                 env={"PYTHONDONTWRITEBYTECODE": "1", **QUIET_GIT},
             ),
@@ -163,39 +162,9 @@ class _Session:
         )
 
     async def opening(self) -> list[Record]:
-        """The records before the first turn: instructions, the task, the environment last."""
-        workspace, task = self.workspace, self.task
-        records: list[Record] = []
-        for instruction in find_instructions(workspace.root, workspace.cwd):
-            name = instruction.path.relative_to(workspace.root).as_posix()
-            for warning in instruction.warnings:
-                self.machine.emit(Note(f"{name}: {warning}"))
-            text = instruction.text
-            if instruction.globs:
-                # Rules for some files only are read when those are touched, not paid for on every turn.
-                text = f"{name} holds rules for {', '.join(instruction.globs)}; read it before you change such files."
-            if text:
-                records.append(Fragment(f"instructions from {name}", text, lasting=True))
-        records.append(User(task.text))
-        dirty = self.dirty = await workspace.dirty()
-        today = datetime.fromtimestamp(self.machine.clock.now_ms() / 1000, UTC).date().isoformat()
-        told = environment(
-            today=today,
-            platform=sys.platform,
-            workspace=str(workspace.root),
-            branch=workspace.branch,
-            dirty=dirty,
-            mode=task.mode,
-            network=task.network,
-            checks=task.checks,
-            attended=self.machine.approve is not None,
-        )
-        records.append(Fragment("environment", told, lasting=True))
-        if dirty:
-            self.machine.emit(
-                Note(f"{len(dirty)} file(s) have uncommitted changes; they are kept, and undo restores them")
-            )
-        return records
+        """The records before the first turn."""
+        self.dirty = await self.workspace.dirty()
+        return opening(self.machine, self.task, self.workspace, self.dirty)
 
     def recall(self) -> None:
         """Takes from the log what an earlier process knew: grants, plan, the files the model has seen."""
@@ -272,7 +241,8 @@ class _Session:
             # An answer in plain words ends the run; where files changed, the agreed checks must hold too.
             if gate is None or not chains(log.records):
                 return ""
-            return await gate((), lambda _text: None)
+            objection = await gate((), lambda _text: None)
+            return task.caution.hear("check", objection) if task.caution is not None else objection
 
         return Loop(
             log=log,
@@ -303,7 +273,14 @@ class _Session:
             AskTool(machine.reply),
             DoneTool(gate or nothing),
             TaskTool(spawn),
-            ShellTool(self._running, machine.clock, settings.shell_soft_timeout_s, machine.shell, self._harmless),
+            ShellTool(
+                self._running,
+                machine.clock,
+                settings.shell_soft_timeout_s,
+                machine.shell,
+                self._harmless,
+                self._changes_git,
+            ),
             JobTool(self._running, machine.clock),
         ]
         return {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
@@ -381,6 +358,7 @@ class _Session:
             shell=self.machine.shell,
             timeout_s=self.task.settings.check_timeout_s,
             scratch=self.folder / "copy",
+            caution=self.task.caution,
         )
 
     def _question(self, tool: str, access: Access) -> Question:
@@ -400,6 +378,12 @@ class _Session:
         """True for a command that may run even where nothing may be changed."""
         access = Access(effect="unknown", writes=frozenset({self.workspace.root}), command=command)
         return isinstance(decide(self._question("shell", access), self.task.rules, "plan"), Allow)
+
+    def _changes_git(self, command: str) -> bool:
+        """True where a part of the command line is git and no rule knows that it only looks."""
+        access = Access(effect="unknown", writes=frozenset({self.workspace.root}), command=command)
+        parts = judge(self._question("shell", access), builtin_rules(), "auto")
+        return any(part.decision != "allow" and part.subject.text.partition(" ")[0] == "git" for part in parts)
 
     def _grant(self, tool: str, covers: str) -> None:
         pairs = {(tool, part) for part in covers.split("; ") if part}

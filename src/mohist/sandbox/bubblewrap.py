@@ -168,7 +168,7 @@ class Bubblewrap:
             workspace = profile.workspace.resolve()
             identity = identity_for(workspace)
             program = self.binary.path
-            mask = Mask(workspace, profile.hidden) if profile.writable else None
+            mask = Mask(workspace, profile.hidden, git_writable=profile.git_writable) if profile.writable else None
             if identity.dropped:
                 if self._stage is None:
                     self._stage = Stage(program)

@@ -68,10 +68,12 @@ class Mask:
     Args:
         workspace: whose.
         hidden: paths below it that are not shown, in addition.
+        git_writable: False keeps all of `.git` as it is, not only what git executes.
     """
 
-    def __init__(self, workspace: Path, hidden: Sequence[str] = ()) -> None:
+    def __init__(self, workspace: Path, hidden: Sequence[str] = (), *, git_writable: bool = True) -> None:
         self._workspace = workspace
+        self._git_writable = git_writable
         self._hidden = tuple(hidden)
         for name in self._hidden:
             parts = name.split("/")
@@ -136,7 +138,7 @@ class Mask:
 
     def _git_names(self) -> tuple[str, ...]:
         # Without a repository, or with a `.git` file (a linked worktree), `.git` itself is what must not change.
-        if not self._exists(".git") or not self._is_folder(".git"):
+        if not self._git_writable or not self._exists(".git") or not self._is_folder(".git"):
             return (".git",)
         return (*PROTECTED_IN_GIT, *(name for name in PLANTED_IN_GIT if self._exists(name)))
 

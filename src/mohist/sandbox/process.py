@@ -46,6 +46,8 @@ class Profile:
     terminal: int | None = None
     """A terminal's descriptor (the slave of a pty) that becomes stdin, stdout, stderr and controlling terminal of the
     tree; the caller keeps it and closes it. None: stdin is empty, output is read by `Process.output`."""
+    git_writable: bool = True
+    """False: nothing in `.git` of a writable workspace can be changed, index, references and objects included."""
     hidden: tuple[str, ...] = ()
     """Paths below a writable workspace that are there and must not be seen: a folder is shown empty, a file without
     content (`{}` where it is JSON or YAML by its name). Neither can be changed."""

@@ -7,7 +7,7 @@ gets a handle and goes on; past the hard one the tree is killed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import anyio
@@ -62,7 +62,13 @@ class ShellTool:
     }
 
     def __init__(
-        self, jobs: Callable[[], Jobs], clock: Clock, soft_timeout_s: float, shell: str, harmless: Callable[[str], bool]
+        self,
+        jobs: Callable[[], Jobs],
+        clock: Clock,
+        soft_timeout_s: float,
+        shell: str,
+        harmless: Callable[[str], bool],
+        changes_git: Callable[[str], bool],
     ) -> None:
         """
         Args:
@@ -71,12 +77,14 @@ class ShellTool:
             soft_timeout_s: after which a handle is returned.
             shell: path of the shell inside the sandbox.
             harmless: whether a command line only looks; such commands run side by side.
+            changes_git: whether a command line says itself that it changes the repository. Others can't, whatever they run.
         """
         self._jobs = jobs
         self._clock = clock
         self._soft_timeout_s = soft_timeout_s
         self._shell = shell
         self._harmless = harmless
+        self._changes_git = changes_git
 
     def parse(self, arguments: str) -> ShellArgs:
         fields = Fields.of(self.name, arguments)
@@ -109,6 +117,8 @@ class ShellTool:
 
     async def run(self, args: ShellArgs, ctx: ToolContext, progress: Callable[[str], None]) -> Result:
         profile = _profile(ctx)
+        if self._changes_git(args.command):
+            profile = replace(profile, git_writable=True)
         job = await self._jobs().start(
             [self._shell, "-c", args.command], args.command, find(ctx, args.cwd).path, profile
         )

@@ -27,7 +27,8 @@ class Sign:
 
 
 _OLD = r"(?:previous|prior|above|preceding|earlier|foregoing|initial|original|system)"
-_RULES = r"(?:instructions?|prompts?|messages?|rules?|guidelines?|directives?|commands?|context|tasks?)"
+# One letter too many does not hide the word: a published attack is misspelled.
+_RULES = r"(?:i\w?nstructions?|prompts?|messages?|rules?|guidelines?|directives?|commands?|context|tasks?)"
 _MODEL = r"(?:ai|assistant|ai assistant|ai agent|agent|llm|language model|chatbot|copilot|claude|chatgpt|gpt-?[0-9]?|gemini|qwen|codex)"
 
 SIGNS: tuple[Sign, ...] = (
@@ -44,6 +45,7 @@ SIGNS: tuple[Sign, ...] = (
     Sign("injection.role", INSTRUCTION, r"<\|(?:im_start|im_end|system|user|assistant|endoftext|start_header_id|eot_id)\|>", 0.8),
     Sign("injection.role", INSTRUCTION, r"(?:^|\n)\s{0,4}(?:\[/?INST\]|<</?SYS>>|</?(?:system|system_prompt|system-reminder|admin|important|information)>)", 0.4),
     Sign("injection.role", INSTRUCTION, r"(?:^|\n)\s{0,4}#{1,4} ?(?:system (?:prompt|message)|new instructions?|instructions? for (?:the )?(?:ai|assistant|agent|model))\b", 0.6),
+    Sign("injection.role", INSTRUCTION, r"#{2,4} ?[\[(<{](?:system|admin|developer)[ _-]?(?:prompt|message|instructions?)[\])>}]", 0.7),
     Sign("injection.address", INSTRUCTION, rf"\b(?:note|attention|important|message|instructions?|memo|hello|hi|dear|attn)\b[^\n.]{{0,24}}\b(?:to|for)\b[^\n.]{{0,12}}\b{_MODEL}\b", 0.6, rf"\b(?:to|for)\b[^\n.]{{0,12}}\b{_MODEL}\b"),
     Sign("injection.address", INSTRUCTION, rf"\b(?:if you are|as) an? {_MODEL}\b[^\n]{{0,80}}\b(?:must|should|need to|have to|please|are required)\b", 0.7),
     Sign("injection.address", INSTRUCTION, rf"\b{_MODEL}s?\b[^\n.]{{0,40}}\b(?:must|should|needs? to|(?:is|are) (?:required|instructed|asked) to)\b[^\n.]{{0,60}}\b(?:run|execute|send|post|upload|fetch|download|delete|write|add|insert|include|email|forward|transfer|curl)\b", 0.6),
