@@ -136,6 +136,8 @@ def _folder(reference: str) -> Path:
 
 
 def _meta(folder: Path, reference: str) -> Mapping[str, Any]:
+    if not folder.is_dir():
+        raise GuardDataError(f"There is no folder {reference!r} for the model of names.", _MEND)
     try:
         with (folder / "meta.json").open("rb") as file:
             meta = json.loads(file.read(_MAX_META_BYTES))
