@@ -14,6 +14,7 @@ from mohist.guard import Block, GuardDataError, GuardRuleError, Hit, View
 from mohist.guard.fingerprint import (
     FingerprintDetector,
     Index,
+    Repository,
     Source,
     fingerprint_detector,
     learn,
@@ -22,10 +23,11 @@ from mohist.guard.fingerprint import (
     write_index,
 )
 from mohist.guard.fingerprint.lesson import its_own, without_licence
-from mohist.guard.fingerprint.token import CHUNK_BYTES, streams
+from mohist.guard.fingerprint.stretch import chunks
+from mohist.guard.fingerprint.token import CHUNK_BYTES
 
 SEED = 20261123
-GOLDEN = Path(__file__).with_name("data") / "fingerprints-1.bin"
+GOLDEN, OLD_GOLDEN = (Path(__file__).with_name("data") / f"fingerprints-{number}.bin" for number in (2, 1))
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 """The code of Python itself: at hand everywhere, by many hands, and of several projects' habits."""
 WORD = re.compile(r"[A-Za-z_]\w*")
@@ -106,10 +108,11 @@ def test_the_hit_names_the_place_the_repository_and_its_class() -> None:
 
 def test_one_stretch_that_stands_there_often_counts_once() -> None:
     index = Index([LEARNT.repository])
-    (chunk,) = streams(LINES.encode())
-    known, _ = index.exact(chunk.exact.hashes)
-    stretch = LINES.encode()[chunk.exact.first(known[0]) : chunk.exact.last(known[0]) + 12].decode()
-    assert len(index.exact(next(streams((stretch + "\n\n- \n").encode() * 20)).exact.hashes)[0]) >= 20
+    (chunk,) = chunks(LINES.encode())
+    known, _ = index.exact(chunk.exact)
+    first, last = chunk.exact.places[known[0]], chunk.exact.places[known[0] + chunk.exact.length - 1]
+    stretch = LINES.encode()[first : last + 12].decode()
+    assert len(index.exact(next(chunks((stretch + "\n\n- \n").encode() * 20)).exact)[0]) >= 20
     assert hits(f"{stretch}\n\n- \n" * 20) == []
 
 
@@ -170,8 +173,8 @@ def test_a_long_text_is_looked_at_to_its_end() -> None:
 
 def test_hashes_are_the_same_wherever_a_text_stands() -> None:
     text = CLASSIFIED[0].data
-    alone = {int(one) for chunk in streams(text) for one in chunk.exact.hashes}
-    moved = {int(one) for chunk in streams(b"  x = 1\n" * 100 + text) for one in chunk.exact.hashes}
+    alone = {int(one) for chunk in chunks(text) for one in chunk.exact.hashes}
+    moved = {int(one) for chunk in chunks(b"  x = 1\n" * 100 + text) for one in chunk.exact.hashes}
     assert alone <= moved
 
 
@@ -202,10 +205,16 @@ def test_a_cut_index_is_refused(size: int) -> None:
 
 
 def test_an_index_of_this_format_is_read_for_ever() -> None:
-    """The golden file was made of `sample`; where its hashes change, `FORMAT` must, too."""
+    """The golden file was made of `sample`; where its keys change, `FORMAT` must, too."""
     index = Index.from_bytes(GOLDEN.read_bytes())
     assert [(one.name, one.data_class, one.files) for one in index.repositories] == [("sample", "source.restricted", 1)]
-    assert Index([learn("sample", "source.restricted", [sample()]).repository]).to_bytes() == GOLDEN.read_bytes()
+    assert Index([Repository("sample", "source.restricted", 1, *public([sample()]))]).to_bytes() == GOLDEN.read_bytes()
+
+
+def test_an_index_of_the_format_before_is_refused_with_what_to_do() -> None:
+    with pytest.raises(GuardDataError, match="another version") as caught:
+        Index.from_bytes(OLD_GOLDEN.read_bytes())
+    assert "mohist guard register" in caught.value.mend
 
 
 def sample() -> Source:

@@ -4,9 +4,10 @@
 of code, never code.
 """
 
-from mohist.guard.fingerprint.detector import FingerprintDetector, Run, fingerprint_detector
+from mohist.guard.fingerprint.detector import FingerprintDetector, fingerprint_detector
 from mohist.guard.fingerprint.index import Index, Repository
 from mohist.guard.fingerprint.lesson import Learnt, Source, its_own, learn, library, public
+from mohist.guard.fingerprint.run import Run
 from mohist.guard.fingerprint.store import fingerprint_path, read_index, write_index
 
 __all__ = [

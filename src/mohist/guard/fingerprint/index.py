@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from mohist.base import canonical_json
 from mohist.guard.errors import GuardDataError, GuardRuleError
-from mohist.guard.fingerprint.token import EXACT_TOKENS, FORMAT, KEPT_OF, NAMES_BACK, SHAPE_TOKENS
+from mohist.guard.fingerprint.stretch import CHECK_BITS, EXACT_TOKENS, FORMAT, KEPT_BELOW, SHAPE_TOKENS
+from mohist.guard.fingerprint.search import Search
+from mohist.guard.fingerprint.token import NAMES_BACK
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mohist.guard.fingerprint.token import Hashes
+    from mohist.guard.fingerprint.stretch import Keys, Stretches
+    from mohist.guard.fingerprint.search import Owners
+    from mohist.guard.fingerprint.token import Places
 
 MAGIC = b"MOHISTFP"
-HEADER_MAX_BYTES = 1 << 24
-_FILTER_BITS = (16, 24)
-"""Fewest and most: sixteen places a hash, so that one of sixteen others passes."""
-_HASH_BYTES = 8
-_PARAMETERS = {"exact": EXACT_TOKENS, "shape": SHAPE_TOKENS, "kept_of": KEPT_OF, "names_back": NAMES_BACK}
+KEY_BYTES = 6
+"""As kept: all hashes of a row, in four bytes each, then all their checks, in two."""
+_PARAMETERS = {
+    "exact": EXACT_TOKENS,
+    "shape": SHAPE_TOKENS,
+    "kept_below": KEPT_BELOW,
+    "check_bits": CHECK_BITS,
+    "names_back": NAMES_BACK,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +40,8 @@ class Repository:
     data_class: str
     files: int
     """How many files were read."""
-    exact: Hashes
-    shape: Hashes
+    exact: Keys
+    shape: Keys
     """Sorted, each once."""
 
 
@@ -52,8 +57,8 @@ class Index:
     def __init__(
         self,
         repositories: Sequence[Repository] = (),
-        public_exact: Hashes | None = None,
-        public_shape: Hashes | None = None,
+        public_exact: Keys | None = None,
+        public_shape: Keys | None = None,
     ) -> None:
         import numpy as np
 
@@ -61,8 +66,8 @@ class Index:
         self.repositories = tuple(repositories)
         self._public_exact = empty if public_exact is None else public_exact
         self._public_shape = empty if public_shape is None else public_shape
-        self._exact = _Sought.of([repository.exact for repository in repositories], self._public_exact)
-        self._shape = _Sought.of([repository.shape for repository in repositories], self._public_shape)
+        self._exact = Search.of([repository.exact for repository in repositories], self._public_exact)
+        self._shape = Search.of([repository.shape for repository in repositories], self._public_shape)
 
     def __len__(self) -> int:
         return len(self.repositories)
@@ -77,13 +82,13 @@ class Index:
         """Names the content; changes with it."""
         return sha256(self.to_bytes()).hexdigest()[:16]
 
-    def exact(self, hashes: Hashes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Which of these are a repository's: their places, and the repository's number for each."""
-        return self._exact.find(hashes)
+    def exact(self, stretches: Stretches) -> tuple[Places, Owners]:
+        """Which of these are a repository's: their numbers, and the repository's for each."""
+        return self._exact.find(stretches)
 
-    def shape(self, hashes: Hashes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def shape(self, stretches: Stretches) -> tuple[Places, Owners]:
         """The same of shapes."""
-        return self._shape.find(hashes)
+        return self._shape.find(stretches)
 
     def with_repository(self, repository: Repository) -> Index:
         """Registers; one of the same name is replaced."""
@@ -102,7 +107,7 @@ class Index:
             raise GuardRuleError(f"No repository is registered as {name!r}.", f"Registered: {known}.")
         return Index(others, self._public_exact, self._public_shape)
 
-    def with_public(self, exact: Hashes, shape: Hashes) -> Index:
+    def with_public(self, exact: Keys, shape: Keys) -> Index:
         """Learns public code; what a registered repository shares with it no longer counts."""
         import numpy as np
 
@@ -130,7 +135,7 @@ class Index:
         arrays = [array for known in self.repositories for array in (known.exact, known.shape)]
         written = canonical_json(header)
         encoded = written if isinstance(written, bytes) else written.encode("utf-8")
-        body = b"".join(array.astype("<u8").tobytes() for array in [*arrays, self._public_exact, self._public_shape])
+        body = b"".join(_packed(array) for array in [*arrays, self._public_exact, self._public_shape])
         content = MAGIC + struct.pack("<I", len(encoded)) + encoded + body
         return content + sha256(content).digest()
 
@@ -141,8 +146,6 @@ class Index:
         Raises:
             GuardDataError: it is damaged, or of another format.
         """
-        import numpy as np
-
         fresh = "Register the repositories anew: mohist guard register PATH --name NAME."
         head = len(MAGIC) + 4
         if len(content) < head + 32 or not content.startswith(MAGIC) or sha256(content[:-32]).digest() != content[-32:]:
@@ -157,8 +160,8 @@ class Index:
             at = head + size
             arrays = []
             for length in lengths:
-                arrays.append(np.frombuffer(content, dtype="<u8", count=length, offset=at))
-                at += length * _HASH_BYTES
+                arrays.append(_unpacked(content, at, length))
+                at += length * KEY_BYTES
             repositories = [
                 Repository(str(row["name"]), str(row["class"]), int(row["files"]), arrays[2 * number], arrays[2 * number + 1])
                 for number, row in enumerate(rows)
@@ -168,43 +171,17 @@ class Index:
         return cls(repositories, arrays[-2], arrays[-1])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sought:
-    """Sorted hashes with their owners, behind a filter that most others don't pass."""
+def _packed(keys: Keys) -> bytes:
+    import numpy as np
 
-    hashes: Hashes
-    owners: NDArray[np.intp]
-    filter: NDArray[np.bool_]
-    shift: np.uint64
+    return (keys >> np.uint64(CHECK_BITS)).astype("<u4").tobytes() + keys.astype("<u2").tobytes()
 
-    @classmethod
-    def of(cls, arrays: Iterable[Hashes], public: Hashes) -> _Sought:
-        import numpy as np
 
-        listed = list(arrays)
-        every = np.concatenate([np.zeros(0, dtype=np.uint64), *listed])
-        owners = np.concatenate(
-            [np.zeros(0, dtype=np.intp), *(np.full(len(array), number) for number, array in enumerate(listed))]
-        )
-        ours = ~np.isin(every, public) if len(public) else np.ones(len(every), dtype=np.bool_)
-        every, owners = every[ours], owners[ours]
-        hashes, first = np.unique(every, return_index=True)
-        bits = min(max((16 * len(hashes)).bit_length(), _FILTER_BITS[0]), _FILTER_BITS[1])
-        shift = np.uint64(64 - bits)
-        held = np.zeros(1 << bits, dtype=np.bool_)
-        held[(hashes >> shift).astype(np.intp)] = True
-        return cls(hashes, owners[first], held, shift)
+def _unpacked(content: bytes, at: int, count: int) -> Keys:
+    import numpy as np
 
-    def find(self, hashes: Hashes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        import numpy as np
-
-        nothing = np.zeros(0, dtype=np.intp)
-        if not len(self.hashes) or not len(hashes):
-            return nothing, nothing
-        likely = np.flatnonzero(self.filter[(hashes >> self.shift).astype(np.intp)])
-        if not len(likely):
-            return nothing, nothing
-        at = np.searchsorted(self.hashes, hashes[likely])
-        at[at == len(self.hashes)] = 0
-        found = self.hashes[at] == hashes[likely]
-        return likely[found], self.owners[at[found]]
+    hashes = np.frombuffer(content, dtype="<u4", count=count, offset=at)
+    checks = np.frombuffer(content, dtype="<u2", count=count, offset=at + 4 * count)
+    keys: Keys = hashes.astype(np.uint64) << np.uint64(CHECK_BITS)
+    keys |= checks
+    return keys
