@@ -176,3 +176,11 @@ def test_more_values_than_can_be_judged_are_an_error(monkeypatch: pytest.MonkeyP
     assert len(hits("\n".join(lines[:2]))) == 2
     with pytest.raises(GuardLimitError, match="More than 2 values"):
         hits("\n".join(lines))
+
+
+def test_a_table_that_says_the_same_again_and_again_is_judged_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "JUDGED_MAX", 200)
+    rows = [{"model": f"m-{row}", "max_tokens": 4096, "input_cost_per_token": 3e-07} for row in range(2_000)]
+    secret = made(5)
+    text = json.dumps([*rows, {"model": "m", "password": secret}], indent=1)
+    assert secret in values(text, "prices.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from mohist.guard.block import Block
@@ -17,6 +18,8 @@ from mohist.guard.view import View
 VALUE_MIN_CHARS = 3
 JUDGED_MAX = 10_000
 """Of one text, or of `CANDIDATES_MAX` candidates of one, by the whole filter, which takes up to 0.3 ms each; a tree of sources has ten in a MB."""
+ALIKE_MAX = 16
+"""A value that was no secret so many times, under the same name in the same text, is none: tables say `"max_tokens": 4096` a thousand times."""
 CANDIDATES_MAX = 20_000
 """Of one text. Beyond them the counts that span the text would cost more than they say; each is still judged, in turns of so many."""
 
@@ -59,14 +62,23 @@ class KeywordDetector:
         left = [candidate for candidate in chosen if model.worth_judging(candidate)]
         if not left:
             return
-        if len(left) > JUDGED_MAX:
-            raise GuardLimitError(
-                f"More than {JUDGED_MAX} values in one text stand beside names of secrets.", "Send it in smaller parts."
-            )
         page = Page(text, path, chosen)
+        judged = 0
+        harmless: Counter[tuple[str, str]] = Counter()
         for candidate in left:
+            said = (candidate.key, candidate.value)
+            if harmless[said] >= ALIKE_MAX:
+                continue
+            judged += 1
+            if judged > JUDGED_MAX:
+                raise GuardLimitError(
+                    f"More than {JUDGED_MAX} values in one text stand beside names of secrets.",
+                    "Send it in smaller parts.",
+                )
             confidence = model.confidence(candidate, page)
-            if confidence >= self._least:
+            if confidence < self._least:
+                harmless[said] += 1
+            else:
                 yield Hit(
                     rule=f"keyword.{candidate.kind}",
                     data_class=DATA_CLASSES.get(candidate.kind, "secret.generic"),
