@@ -24,6 +24,7 @@ MIN_USES = 3
 SURNAMES = 1000
 WORD = re.compile(r"(?<![A-Za-z])[a-z]{3,}(?![A-Za-z])")
 BY_CHANCE = frozenset({"alpha", "carry", "delta", "del", "dot", "echo", "else", "len", "long", "mac", "major", "man", "manual", "many", "meta", "min", "miss", "numbers", "page", "ping", "see", "sha", "soon", "star", "branch", "case", "fields", "head", "holder", "key", "marks", "weeks"})  # fmt: skip
+DATES = frozenset({"mon", "tue", "wed", "thu", "fri", "sat", "sun", "feb", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february", "july", "september", "october", "november", "december"})  # fmt: skip
 HEAD = "# Words of programs and their documents, in lower case; written by scripts/update_words.py from packages of PyPI.\n"
 
 
@@ -52,7 +53,8 @@ def main() -> int:
         if package.is_dir():
             packages.update(word for word, count in used(package).items() if count >= MIN_USES)
     left_out = frozenset(names()) - BY_CHANCE
-    words = sorted(word for word, count in packages.items() if count >= MIN_PACKAGES and word not in left_out)
+    used_widely = {word for word, count in packages.items() if count >= MIN_PACKAGES}
+    words = sorted((used_widely - left_out) | DATES)
     TARGET.write_text(HEAD + "".join(f"{word}\n" for word in words), encoding="utf-8")
     print(f"{len(words)} words in {TARGET.name}")
     return 0

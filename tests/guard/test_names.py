@@ -18,8 +18,13 @@ NAMES = (
     "Maria",
     "Django",
     "Flask",
+    "AnnBell",
     "Ann",
     "Rate Limiter",
+    "QXRT Keller",
+    "Fiona McBride",
+    "Blue Whale",
+    "Keller Platform",
     "MARIA",
     "mariaKeller",
     "王小明",
@@ -122,6 +127,12 @@ def test_a_long_text_is_shown_in_pieces_that_hold_all_of_it() -> None:
         ("See Maria_Keller and mariaKeller in the notes.", []),
         ("The path is docs/Ann and also @Ann somewhere.", []),
         ("Use Ann.run or Ann(x) to begin all of it.", []),
+        ("The QXRT Keller and all of that are things here.", []),
+        ("Then AnnBell went there and came back by herself.", []),
+        ("Then Fiona McBride went home all by herself.", [("Fiona McBride", 0.7)]),
+        ("See the Blue Whale of theirs, a whale that is blue.", []),
+        ("Ask Maria Keller and then Keller Platform about it.", [("Maria Keller", 0.7), ("Keller Platform", 0.4)]),
+        ("Then Annabell went there and came back by herself.", []),
         ("MARIA is what the variable was called then.", []),
         ("昨天王小明来过，明天还会来。", [("王小明", 0.7)]),
     ],
@@ -138,6 +149,26 @@ def test_a_first_name_counts_more_where_the_text_has_the_whole_one() -> None:
 
 def test_a_name_in_a_line_of_credits_counts_little() -> None:
     assert [confidence for *_, confidence in told("Copyright (c) 2026 Maria Keller and others here")][:1] == [0.3]
+    list_of_authors = "Those who wrote it\n\nMaria Keller\n"
+    for path, confidence in (("docs/AUTHORS.rst", 0.3), ("docs/letter.rst", 0.7)):
+        [hit] = NameDetector(Model()).detect(View(list_of_authors), Block(list_of_authors, "file", path), {})
+        assert hit.confidence == confidence
+
+
+def test_a_street_that_the_model_takes_for_somebody_is_none() -> None:
+    class Confused(Model):
+        def named(self, text: str) -> Iterable[Named]:
+            at = text.find("Mill Lane")
+            return [Named(at, at + 9, "name")] if at >= 0 else []
+
+    assert [hit.rule for hit in hits(LETTER, detector=NameDetector(Confused()))] == ["name.address"]
+
+
+def test_comments_among_code_are_code() -> None:
+    code = "x = compute(1);\ny = compute(x);\n# This was thought out by Maria Keller in the year that passed\nz = compute(y);\n"
+    assert hits(code, "file") == []
+    notes = "# What Maria Keller thought out\n\nThe rest of it is prose, and it is longer than the code below is.\n\n    x = compute(1);\n"
+    assert len(hits(notes, "file")) == 1
 
 
 @pytest.mark.parametrize(

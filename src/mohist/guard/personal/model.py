@@ -88,7 +88,7 @@ class NameDetector:
         if block.source in UNASKED or not _READABLE.issuperset(view.via):
             return
         asked = taken_ns = 0
-        context = Context(view.text)
+        context = Context(view.text, block.path if block.source == "file" else "")
         for passage in prose(view.text):
             if view.via and passage.text in block.text:
                 continue  # the plain reading has it

@@ -22,7 +22,10 @@ CREDIT: Final = 0.3
 MAX_CHARS: Final = 60
 
 _WORDS: Final = Path(__file__).with_name("word.txt")
-_CREDITS: Final = ("copyright", "(c)", "©", "author", "maintain", "contribut", "signed-off", "co-authored", "reviewed-by", "reported-by", "patch by", "thanks to", "license")  # fmt: skip
+_CREDITS: Final = ("copyright", "(c)", "©", "author", "maintain", "contribut", "signed-off", "co-authored", "reviewed-by", "reported-by", "release-by", "patch by", "thanks to", "license")  # fmt: skip
+_CREDITS_FILE: Final = re.compile(
+    r"(?:AUTHORS|CONTRIBUTORS|CREDITS|MAINTAINERS|THANKS|LICEN[CS]E|NOTICE|COPYING)\b", re.IGNORECASE
+)
 _EDGES: Final = " \t\r\n\"'“”‘’«»()[]{}<>,;:.!?*_`-–—|/"
 _CUT: Final = re.compile(r"[\r\n\"“”«»(:,;|]|\s[-–—]\s|\s+(?:Apt|Suite|Ste|Unit|P\.?O)\b|\s+\d")
 """Where a name ends that a model took too much for."""
@@ -44,10 +47,16 @@ _IN_LOWER_CASE: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}(?![^\W\d_])")
 
 
 class Context:
-    """What else a text says: its words in lower case, underscores and digits apart, and the names that were found in it so far."""
+    """What else a text says: its words in lower case, underscores and digits apart, and the names that were found in it so far.
 
-    def __init__(self, text: str) -> None:
+    Args:
+        text: all of it.
+        path: of a file; a list of authors is one of credits.
+    """
+
+    def __init__(self, text: str, path: str = "") -> None:
         self._text = text
+        self.credits = bool(_CREDITS_FILE.match(path.rpartition("/")[2]))
         self._names: set[str] = set()
 
     def keep(self, name: str) -> None:
@@ -94,7 +103,7 @@ def persons(text: str, found: Iterable[Named], whole: Context) -> Iterator[tuple
             judged.append((start, end, confidence, one.confidence))
     for start, end, confidence, most in judged:
         known = ADDRESSED if confidence == SINGLE and whole.knows(text[start:end]) else confidence
-        yield start, end, min(most, known, CREDIT if _is_credit(text, start, end) else 1.0)
+        yield start, end, min(most, known, CREDIT if whole.credits or _is_credit(text, start, end) else 1.0)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -157,6 +166,8 @@ def _is_credit(text: str, start: int, end: int) -> bool:
 def _is_code(text: str, start: int, end: int) -> bool:
     """Whether it is part of an identifier, a path, a call or an address."""
     before, after = text[max(start - 1, 0) : start], text[end : end + 2]
+    if any(sign.isascii() and sign.isalnum() for sign in (before, after[:1]) if sign):
+        return True
     return before in ("_", "/", "\\", "@", "#", "$", ".", "`", "-", "=", "<", "{", "%", "&") or (
         after[:1] in ("_", "/", "\\", "@", "`", "(", "=", "[", ">", "<", "}")
         or (after[:1] in (".", ":", "-") and after[1:].isalnum())
