@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from mohist.base import canonical_json
 from mohist.guard.errors import GuardDataError, GuardRuleError
-from mohist.guard.fingerprint.stretch import CHECK_BITS, EXACT_TOKENS, FORMAT, KEPT_BELOW, SHAPE_TOKENS
 from mohist.guard.fingerprint.search import Search
+from mohist.guard.fingerprint.stretch import CHECK_BITS, EXACT_TOKENS, FORMAT, KEPT_BELOW, SHAPE_TOKENS
 from mohist.guard.fingerprint.token import NAMES_BACK
 
 if TYPE_CHECKING:
-    from mohist.guard.fingerprint.stretch import Keys, Stretches
     from mohist.guard.fingerprint.search import Owners
+    from mohist.guard.fingerprint.stretch import Keys, Stretches
     from mohist.guard.fingerprint.token import Places
 
 MAGIC = b"MOHISTFP"

@@ -73,7 +73,7 @@ def runs(data: bytes, index: Index, hits_min: int, ends: Iterable[int] = ()) -> 
     of_run, is_shape = each >> 33, (each >> 32) & 1
     shape = np.bincount(of_run, weights=is_shape).astype(np.intp)
     exact = np.bincount(of_run) - shape
-    starts = np.flatnonzero(fresh)
+    starts = fresh.nonzero()[0]
     until = np.maximum.reduceat(last, starts)
     return [
         Run(int(first[starts[at]]), int(until[at]), int(owner[starts[at]]), int(exact[at]), int(shape[at]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mohist.guard.fingerprint.stretch import CHECK_BITS
+from mohist.guard.fingerprint.stretch import CHECK_BITS, KEPT_BELOW
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,20 +17,57 @@ if TYPE_CHECKING:
 
     Owners = NDArray[np.int32]
 
-_FILTER_PLACES, _FILTER_BITS = 32, (16, 31)
-"""Bits a key, so that one of sixty stretches of other code passes; fewest and most of the whole filter, as a power of two."""
+_FILTER_PLACES, _FILTER_BITS = 8, (16, 31)
+"""Bits a key, so that one of eight to sixteen stretches of other code passes a filter; fewest and most of a whole one, as a power of
+two. More of them cost more than they save: the filter of a few megabytes of code shall stay in a processor's cache."""
+_SPREAD = 0x9E3779B1
+
+
+class _Filter(NamedTuple):
+    """A bit for each of the highest bits of a hash below `KEPT_BELOW`."""
+
+    bits: NDArray[np.uint8]
+    shift: np.uint32
+
+    @classmethod
+    def of(cls, hashes: Words) -> _Filter:
+        import numpy as np
+
+        width = min(max((_FILTER_PLACES * len(hashes)).bit_length(), _FILTER_BITS[0]), _FILTER_BITS[1])
+        shift = np.uint32(KEPT_BELOW.bit_length() - 1 - width)
+        held = np.zeros(1 << width, dtype=np.bool_)
+        held[hashes >> shift] = True
+        return cls(np.packbits(held, bitorder="little"), shift)
+
+    def passed(self, hashes: Words) -> Places:
+        """The numbers of those that may be held."""
+        import numpy as np
+
+        place = hashes >> self.shift
+        found = self.bits[place >> np.uint32(3)]
+        found >>= place.astype(np.uint8) & np.uint8(7)
+        found &= np.uint8(1)
+        return found.view(np.bool_).nonzero()[0]
+
+
+def _spread(hashes: Words) -> Words:
+    """By other bits of the hashes, below `KEPT_BELOW`, too."""
+    import numpy as np
+
+    spread: Words = hashes * np.uint32(_SPREAD)
+    spread >>= np.uint32(1)
+    return spread
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """Sorted keys with their owners, behind a filter that most others don't pass."""
+    """Sorted keys with their owners, behind filters that most others don't pass."""
 
     hashes: Words
     checks: Words
     owners: Owners
-    filter: NDArray[np.uint8]
-    """A bit for each of the highest bits of a hash."""
-    shift: np.uint32
+    filters: tuple[_Filter, _Filter]
+    """By the hashes and by other bits of them."""
 
     @classmethod
     def of(cls, repositories: Sequence[Keys], public: Keys) -> Search:
@@ -44,28 +81,23 @@ class Search:
             every, owners = every[ours], owners[ours]
         keys, first = np.unique(every, return_index=True)
         hashes = (keys >> np.uint64(CHECK_BITS)).astype(np.uint32)
-        bits = min(max((_FILTER_PLACES * len(keys)).bit_length(), _FILTER_BITS[0]), _FILTER_BITS[1])
-        shift = np.uint32(32 - bits)
-        held = np.zeros(1 << bits, dtype=np.bool_)
-        held[hashes >> shift] = True
-        packed = np.packbits(held, bitorder="little")
-        return cls(hashes, keys.astype(np.uint32) & np.uint32((1 << CHECK_BITS) - 1), owners[first], packed, shift)
+        filters = _Filter.of(hashes), _Filter.of(_spread(hashes))
+        return cls(hashes, keys.astype(np.uint32) & np.uint32((1 << CHECK_BITS) - 1), owners[first], filters)
 
     def find(self, stretches: Stretches) -> tuple[Places, Owners]:
         """Which stretches are a repository's: their numbers, and the repository's for each."""
         import numpy as np
 
-        hashes = stretches.hashes
         nothing = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int32)
-        if not len(self.hashes) or not len(hashes):
+        if not len(self.hashes) or not len(stretches.hashes):
             return nothing
-        bits = hashes >> self.shift
-        passed = self.filter[bits >> np.uint32(3)]
-        passed >>= bits.astype(np.uint8) & np.uint8(7)
-        likely = np.flatnonzero(passed & np.uint8(1))
+        likely = (stretches.hashes < np.uint32(KEPT_BELOW)).nonzero()[0]
+        sought = stretches.hashes[likely]
+        for number, held in enumerate(self.filters):
+            among = held.passed(_spread(sought) if number else sought)
+            likely, sought = likely[among], sought[among]
         if not len(likely):
             return nothing
-        sought = hashes[likely]
         # Of two keys with one hash only the first is found: one of a thousand in an index of four million.
         at = np.searchsorted(self.hashes, sought)
         at[at == len(self.hashes)] = 0

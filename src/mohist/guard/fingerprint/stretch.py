@@ -47,12 +47,12 @@ def _powers() -> tuple[Words, Words]:
 
 
 @cache
-def _others(length: int) -> Words:
+def _others(length: int) -> tuple[Places, Words]:
     import numpy as np
 
     others = np.full(length, _OTHER, dtype=np.uint32)
     np.multiply.accumulate(others, out=others)
-    return others
+    return np.arange(length), others
 
 
 class Stretches(NamedTuple):
@@ -69,10 +69,10 @@ class Stretches(NamedTuple):
         """The keys of some."""
         import numpy as np
 
-        checks = np.zeros(len(at), dtype=np.uint32)
-        for number, power in enumerate(_others(self.length)):
-            checks += self.row[at + number] * power
-        keys: Keys = self.hashes[at].astype(np.uint64) << np.uint64(CHECK_BITS)
+        steps, others = _others(self.length)
+        checks = (self.row[at[:, None] + steps] * others).sum(axis=1, dtype=np.uint32)
+        keys: Keys = self.hashes[at].astype(np.uint64)
+        keys <<= np.uint64(CHECK_BITS)
         keys |= checks >> np.uint32(32 - CHECK_BITS)
         return keys
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAMES_BACK = 6
 """How many names back the same name is looked for."""
-CHUNK_BYTES, OVERLAP_BYTES = 1 << 17, 1 << 12
+CHUNK_BYTES, OVERLAP_BYTES = 1 << 18, 1 << 12
 """So much is looked at at once, which stays in a processor's cache; so much of it again with the next."""
 SEPARATOR = b"\n0\x80 \x80 \x81 \x82 \x83 \x84 \x85\n"
 """Put between texts that are looked at together: its words can't stand in UTF-8, and there are as many names as are looked back, so
@@ -103,7 +103,7 @@ def tokens(data: bytes) -> Tokens:
     in_word = codes >= _DIGIT
     begins = codes > 0
     begins[1:] &= ~(in_word[1:] & in_word[:-1])
-    places = np.flatnonzero(begins)
+    places = begins.nonzero()[0]
     # A polynomial of each token by sums over all bytes: blanks are 0, so a token's is over where the next one begins.
     sums = np.zeros(len(codes) + 1, dtype=np.uint32)
     np.cumsum(np.multiply(codes, tables.powers[: len(codes)], dtype=np.uint32), out=sums[1:])
@@ -118,7 +118,7 @@ def tokens(data: bytes) -> Tokens:
     first = codes[places]
     named = first >= _NAME
     named &= ~tables.keywords[exact >> np.uint32(16)]
-    at = np.flatnonzero(named)
+    at = named.nonzero()[0]
     shape = exact.copy()
     shape[at] = _distances(exact[at])
     return Tokens(exact, shape, places, named | (first >= _DIGIT) & (first < _NAME))
