@@ -83,9 +83,18 @@ def score(detector: NameDetector, samples: Sequence[dict[str, Any]]) -> None:
         names, addresses = labelled(sample)
         titles = [(one["start_position"], one["end_position"]) for one in sample["spans"] if one["entity_type"] in NAME_LABELS]  # fmt: skip
         parts = [(one["start_position"], one["end_position"]) for one in sample["spans"] if one["entity_type"] in ADDRESS_LABELS]  # fmt: skip
-        for sort, wanted, right in (("name", names, titles), ("address", addresses, [*parts, *addresses])):
+        full = [(start, end) for start, end in names if " " in text[start:end]]
+        rows = (
+            ("name", names, titles),
+            ("name of two words", full, titles),
+            ("address", addresses, [*parts, *addresses]),
+        )
+        for sort, wanted, right in rows:
             for least in (0.0, MASKING):
-                ours = [(hit.start, hit.end) for hit in hits if hit.rule == f"name.{sort}" and hit.confidence >= least]
+                rule = f"name.{sort.partition(' ')[0]}"
+                ours = [(hit.start, hit.end) for hit in hits if hit.rule == rule and hit.confidence >= least]
+                if wanted is full:
+                    ours = [(start, end) for start, end in ours if " " in text[start:end]]
                 one = scores.setdefault((sort, least), Score())
                 one.wanted += len(wanted)
                 one.got += sum(covered(place, ours) for place in wanted)

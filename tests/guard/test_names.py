@@ -155,6 +155,16 @@ def test_a_name_in_a_line_of_credits_counts_little() -> None:
         assert hit.confidence == confidence
 
 
+def test_an_address_that_the_model_marks_is_taken_as_it_is() -> None:
+    class Marking(Model):
+        def named(self, text: str) -> Iterable[Named]:
+            at = text.find("12 Mill Lane, Leeds")
+            return [Named(at, at + 19, "address")] if at >= 0 else []
+
+    [hit] = hits(LETTER, detector=NameDetector(Marking()))
+    assert LETTER[hit.start : hit.end] == "12 Mill Lane, Leeds"
+
+
 def test_a_street_that_the_model_takes_for_somebody_is_none() -> None:
     class Confused(Model):
         def named(self, text: str) -> Iterable[Named]:
@@ -178,6 +188,7 @@ def test_comments_among_code_are_code() -> None:
         ("Sie wohnt in der Lindenstraße 4, 10969 Berlin und arbeitet dort.", "Lindenstraße 4, 10969 Berlin"),
         ("Write to\nPO Box 1234\nSpringfield, IL 62704\nfor more of it.", "PO Box 1234\nSpringfield, IL 62704"),
         ("Il habite 12 rue de la Paix, 75002 Paris depuis un an.", "12 rue de la Paix, 75002 Paris"),
+        ("I live at 12 Mill Lane, Leeds LS1 4AB.\nParis is far from here.", "12 Mill Lane, Leeds LS1 4AB"),
         ("Send it to 10115 Berlin, please, and soon.", "10115 Berlin"),
         ("We met in Paris and in Berlin, 3 times.", None),
         ("In 2024 Berlin was large, and Paris too.", None),

@@ -43,7 +43,8 @@ _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 _REGION: Final = re.compile(r"(?<!\w)[A-Z]{2,3}(?!\w)")
 _LINE: Final = re.compile(rf"^[ \t]*({_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}})[ \t,]*$", re.MULTILINE)
 """A line of names between two that belong to an address: a town that the model does not know."""
-_BETWEEN: Final = re.compile(r"[ \t,.]*(?:\r?\n[ \t]*){0,2}[ \t,.-]*")
+_BETWEEN: Final = re.compile(r"[ \t,]*(?:(?:\r?\n[ \t]*){0,2}|\.)[ \t,.-]*")
+"""Between two parts of an address: a full stop at a line's end is one."""
 
 
 class _Part(NamedTuple):
@@ -60,15 +61,15 @@ def addresses(text: str, found: Iterable[Named]) -> Iterator[tuple[int, int, flo
         found: what a model sees in it.
     """
     named = list(found)
-    for one in named:
-        if one.sort == "address":
-            yield one.start, one.end, min(one.confidence, 0.8)
+    whole = [one for one in named if one.sort == "address"]
+    for one in whole:
+        yield one.start, one.end, min(one.confidence, 0.8)
     if not _SOME_DIGIT.search(text):
         return
     for chain in _chains(text, _parts(text, named)):
-        confidence = _judged(text, chain)
-        if confidence is not None:
-            yield chain[0].start, chain[-1].end, confidence
+        start, end, confidence = chain[0].start, chain[-1].end, _judged(text, chain)
+        if confidence is not None and all(end <= one.start or one.end <= start for one in whole):
+            yield start, end, confidence
 
 
 def _parts(text: str, named: Sequence[Named]) -> list[_Part]:
