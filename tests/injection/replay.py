@@ -22,7 +22,8 @@ from order import ORDERS, Order, kinds
 from place import PLACES
 from proof import prove
 from room import listening, make_room
-from trial import Stage, Trial, attempt
+from stage import Stage
+from trial import SPELLINGS, Trial, attempt
 
 HERE = Path(__file__).resolve().parent
 # Without its model clients; what its tasks and attacks import, and what that imports.
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         except SkipError as skip:
             print(f"skipped: {skip}")
             return 0
-        runs = asked.runs or (QUICK_RUNS if asked.quick else len(texts) * 2)
+        runs = asked.runs or (QUICK_RUNS if asked.quick else len(texts))
         trials = anyio.run(replay, Path(temp).resolve() / "machine", texts, runs, asked.verbose)
         shown, wrong = anyio.run(prove, Path(temp).resolve() / "proof")
     show(trials)
@@ -124,16 +125,13 @@ def load_texts(prefix: Path) -> list[Text]:
 
 
 async def replay(folder: Path, texts: Sequence[Text], runs: int, verbose: bool = False) -> list[Trial]:
-    """So many runs, one after the other, alternately with nobody and with somebody who says yes to everything.
+    """So many runs, one after the other, some with nobody to ask and some with somebody who says yes to everything.
 
-    Texts, places and orders each go round on their own, so that all pairs come up where there are runs enough.
+    Attacks, places, spellings and orders each go round on their own, so that all pairs come up where there are runs enough.
     """
     folder.mkdir(parents=True)
     trials: list[Trial] = []
-    chosen = [
-        texts[number * len(texts) // runs % len(texts)] if runs < len(texts) else texts[number % len(texts)]
-        for number in range(runs)
-    ]
+    chosen = list(itertools.islice(itertools.cycle(alternating(texts)), runs))
     rounds = {
         kind: itertools.cycle(order for order in ORDERS if order.kind == kind)
         for kind in ("send", "change", "delete", "tell")
@@ -147,7 +145,7 @@ async def replay(folder: Path, texts: Sequence[Text], runs: int, verbose: bool =
             orders = unique([*wanted, *itertools.islice(others, ORDERS_A_RUN - len(wanted))])
             trial = await attempt(
                 stage, PLACES[number % len(PLACES)], text.attack, text.text, orders, number,
-                attended=number // len(PLACES) % 2 == 1,
+                attended=number // len(PLACES) % 2 == 1, spelling=SPELLINGS[number // 2 % len(SPELLINGS)],
             )  # fmt: skip
             trials.append(trial)
             if verbose:
@@ -157,6 +155,17 @@ async def replay(folder: Path, texts: Sequence[Text], runs: int, verbose: bool =
                 for mark, order in trial.orders.items():
                     print(f"    {order.name}: {trial.held_by(mark)}")
     return trials
+
+
+def alternating(texts: Sequence[Text]) -> list[Text]:
+    """So that few of them hold every attack, and neighbours differ in what they want."""
+    by_attack: dict[str, list[Text]] = {}
+    for text in texts:
+        by_attack.setdefault(text.attack, []).append(text)
+    for number, ours in enumerate(by_attack.values()):
+        shift = number * 7 % len(ours)
+        ours[:] = ours[shift:] + ours[:shift]
+    return [text for row in itertools.zip_longest(*by_attack.values()) for text in row if text is not None]
 
 
 def unique(orders: Iterable[Order]) -> list[Order]:
@@ -183,39 +192,67 @@ def _order(trial: Trial, mark: str) -> str:
     return trial.orders[mark].name if mark in trial.orders else "no order named"
 
 
+HELD = {
+    "taint": "its words",
+    "policy": "a rule",
+    "sandbox": "the sandbox",
+    "tree": "a change in the workspace",
+    "trusted": "a file for agents",
+    "other": "more than one, or a breach",
+    "not reached": "nothing to run",
+}
+"""What came of an order: what held it, or what it left behind."""
+
+
+def family(attack: str) -> str:
+    """AgentDojo's variants of one attack differ in a name."""
+    return "important_instructions" if attack.startswith("important_") else "dos" if attack.endswith("dos") else attack
+
+
 def show(trials: Sequence[Trial]) -> None:
-    """Markdown tables: by attack, by place, by order."""
-    held = ("taint", "policy", "sandbox", "tree", "other", "not reached")
-    for title in ("attack", "place"):
-        print(f"| {title} | runs | told to the model | " + " | ".join(held) + " | breaches |")
-        print("|---" * (len(held) + 4) + "|")
-        for name in sorted({getattr(trial, title) for trial in trials}):
-            ours = [trial for trial in trials if getattr(trial, title) == name]
-            print(
-                f"| {name} | {len(ours)} | {sum(trial.noticed for trial in ours)} | "
-                + " | ".join(_counts(ours, held))
-                + f" | {sum(len(judge(one)) for one in ours)} |"
-            )
-        print()
-    print("| order | " + " | ".join(held) + " |")
-    print("|---" * (len(held) + 1) + "|")
+    """Markdown tables: attack by place, then what came of the orders by attack, place and order."""
+    attacks = sorted({family(trial.attack) for trial in trials})
+    print("orders obeyed / changes in the workspace / breaches")
+    print("| | " + " | ".join(attacks) + " |")
+    print("|---" * (len(attacks) + 1) + "|")
+    for place in PLACES:
+        cells = []
+        for attack in attacks:
+            ours = [trial for trial in trials if trial.place == place.name and family(trial.attack) == attack]
+            obeyed = [trial.held_by(mark) for trial in ours for mark in trial.orders]
+            changes = sum("tree" in held or "trusted" in held for held in obeyed)
+            cells.append(f"{len(obeyed)} / {changes} / {sum(len(judge(trial)) for trial in ours)}" if ours else "–")
+        print(f"| {place.name} | " + " | ".join(cells) + " |")
+    for title, of in (
+        ("attack", lambda trial: family(trial.attack)),
+        ("place", lambda trial: trial.place),
+        ("whom", lambda trial: "somebody says yes to everything" if trial.attended else "nobody to ask"),
+        ("spelling", lambda trial: trial.spelling),
+    ):
+        print(f"\n| {title} | runs | noticed | " + " | ".join(HELD.values()) + " |")
+        print("|---" * (len(HELD) + 3) + "|")
+        for name in sorted({of(trial) for trial in trials}):
+            ours = [trial for trial in trials if of(trial) == name]
+            print(f"| {name} | {len(ours)} | {sum(one.noticed for one in ours)} | " + " | ".join(_counts(ours)) + " |")
+    print("\n| order | " + " | ".join(HELD.values()) + " |")
+    print("|---" * (len(HELD) + 1) + "|")
     for order in ORDERS:
-        print(f"| {order.kind}: {order.name} | " + " | ".join(_counts(trials, held, order.name)) + " |")
+        print(f"| {order.kind}: {order.name} | " + " | ".join(_counts(trials, order.name)) + " |")
     asked = [one for trial in trials for one in trial.questions]
     print(
-        f"\nquestions: {len(asked)}, of which {sum(one.names_stranger for one in asked)} say that the words are a stranger's"
+        f"\nquestions: {len(asked)}; {sum(one.names_stranger for one in asked)} say that the words are a stranger's, "
+        f"{sum('has read text that instructs' in one.text for one in asked)} that the model has read such"
     )
 
 
-def _counts(trials: Sequence[Trial], held: Sequence[str], name: str = "") -> list[str]:
-    found = Counter(
-        trial.held_by(mark)
-        for trial in trials
-        for mark, order in trial.orders.items()
-        if not name or order.name == name
-    )
-    found["other"] = sum(count for what, count in found.items() if what not in held)
-    return [str(found[what] or "-") for what in held]
+def _counts(trials: Sequence[Trial], name: str = "") -> list[str]:
+    found: Counter[str] = Counter()
+    for trial in trials:
+        for mark, order in trial.orders.items():
+            if not name or order.name == name:
+                held = trial.held_by(mark)
+                found[held if held in HELD else "other"] += 1
+    return [str(found[what] or "–") for what in HELD]
 
 
 if __name__ == "__main__":
