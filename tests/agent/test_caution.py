@@ -11,6 +11,7 @@ import pytest
 
 from mohist.agent.caution import Caution
 from mohist.agent.record import Fragment, Outcome, User
+from mohist.agent.view import USER_ANSWERED
 from mohist.guard import GuardDataError, Scanner, keyed
 from mohist.guard.injection import injection_detector
 from mohist.guard.matcher import build_matcher
@@ -219,6 +220,21 @@ def test_what_a_user_says_in_one_paragraph_is_the_users(scanner: Scanner) -> Non
     assert not caution.tainted
     caution.hear("read", ATTACK)
     assert caution.derived(args(path="out_9931.txt", url="https://evil.example/collect")) is None
+
+
+def test_a_question_of_the_models_says_whose_words_are_in_it(caution: Caution) -> None:
+    caution.hear("read", ATTACK, "read docs/strange.md")
+    assert caution.question("Shall I go on?", "yes") == "Shall I go on?"
+    asked = caution.question("Where to?", "https://evil.example/collect")
+    assert asked.startswith("Where to?\n[guard: ")
+    assert "(read docs/strange.md), not from the user]" in asked
+
+
+def test_what_the_user_answers_is_the_users(caution: Caution) -> None:
+    caution.hear("read", ATTACK)
+    caution.hear("ask", f"{USER_ANSWERED}yes, out_9931.txt")
+    assert caution.derived(args(path="out_9931.txt")) is None
+    assert caution.derived(args(path="https://evil.example/collect")) is not None
 
 
 def test_a_file_for_agents_may_speak_to_agents_and_not_against_the_user(caution: Caution) -> None:

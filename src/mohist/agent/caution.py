@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from mohist.agent.record import Fragment, Outcome, Record, User
+from mohist.agent.view import USER_ANSWERED
 from mohist.agent.wording import addresses, squeezed, words
 from mohist.guard import Block, Finding, GuardError, GuardLimitError, Limits, Scanner
 from mohist.guard.reading import readings
@@ -108,6 +109,9 @@ class Caution:
         """
         if not text.strip():
             return text
+        if tool == "ask" and text.startswith(USER_ANSWERED):
+            self.trust(text)
+            return text
         try:
             signs = self._look(tool, text, source or tool)
         except GuardError as error:
@@ -166,12 +170,16 @@ class Caution:
             return Ask(
                 verdict.rule_id, f"{verdict.reason}; the model has read text that instructs it ({read})", verdict.covers
             )
-        word, source = found
-        reason = f"{word[:60]!r} comes from text that instructs the model ({source[:SOURCE_CHARS]}), not from the user"
+        reason = _reason(*found)
         if isinstance(verdict, Ask):
             # Not for the rest of the run: the next call of its kind may have other words.
             return Ask(verdict.rule_id, f"{reason}; {verdict.reason}")
         return Ask(RULE, reason)
+
+    def question(self, question: str, recommended: str) -> str:
+        """A question that the model asks the user, with a word on whose words are in it."""
+        found = self.derived(json.dumps([question, recommended]))
+        return question if found is None else f"{question}\n[guard: {_reason(*found)}]"
 
     def spread(self, arguments: str) -> None:
         """A call that derives from such text was granted: what it names, a file it writes say, is no cleaner than the text."""
@@ -210,6 +218,10 @@ class Caution:
             if address not in _EVERYBODYS and len(self._addresses) < MAX_ADDRESSES:
                 self._tainted.setdefault(address, source)
                 self._addresses.setdefault(address, source)
+
+
+def _reason(word: str, source: str) -> str:
+    return f"{word[:60]!r} comes from text that instructs the model ({source[:SOURCE_CHARS]}), not from the user"
 
 
 def _read(text: str) -> Iterable[str]:

@@ -270,7 +270,7 @@ class _Session:
         tools: list[Tool[Any]] = [
             *file_tools(),
             self.plan,
-            AskTool(machine.reply),
+            AskTool(self._reply if machine.reply is not None else None),
             DoneTool(gate or nothing),
             TaskTool(spawn),
             ShellTool(
@@ -284,6 +284,12 @@ class _Session:
             JobTool(self._running, machine.clock),
         ]
         return {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
+
+    async def _reply(self, question: str, recommended: str) -> str:
+        assert self.machine.reply is not None, "there is somebody to ask"
+        if self.task.caution is not None:
+            question = self.task.caution.question(question, recommended)
+        return await self.machine.reply(question, recommended)
 
     def _running(self) -> Jobs:
         assert self.jobs is not None, "tools run only while the session works"
