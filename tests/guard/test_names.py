@@ -259,6 +259,44 @@ def test_a_model_that_takes_too_long_is_stopped_between_two_passages() -> None:
     assert len(model.shown) == 1
 
 
+def test_a_call_that_took_too_long_gets_on_when_it_is_tried_again() -> None:
+    class Slow(Model):
+        def named(self, text: str) -> Iterable[Named]:
+            sum(range(300_000))
+            return super().named(text)
+
+    text = "".join(f"Here is line {number} about Maria Keller and her work.\n" for number in range(200))
+    model = Slow()
+    detector = NameDetector(model, Limits(max_names_ms=1))
+    passages = len(list(prose(text)))
+    for tries in range(1, passages):
+        with pytest.raises(GuardError, match="max_names_ms"):
+            hits(text, detector=detector)
+        assert len(model.shown) == tries
+    assert len(hits(text, detector=detector)) == 200
+    assert len(set(model.shown)) == len(model.shown) == passages
+
+
+def test_another_version_of_the_model_is_asked_anew() -> None:
+    model = Model()
+    detector = NameDetector(model)
+    for version, times in (("7", 1), ("7", 1), ("8", 2)):
+        model.version = version
+        hits(LETTER, detector=detector)
+        assert len(model.shown) == times
+
+
+def test_a_text_with_half_a_character_is_shown_without_it() -> None:
+    class Strict(Model):
+        def named(self, text: str) -> Iterable[Named]:
+            assert text.encode()
+            return super().named(text)
+
+    text = "Yesterday \ud83d came Maria Keller with all of it."
+    [hit] = hits(text, detector=NameDetector(Strict()))
+    assert text[hit.start : hit.end] == "Maria Keller"
+
+
 def test_places_out_of_the_text_are_left() -> None:
     class Wild(Model):
         def named(self, text: str) -> Iterable[Named]:

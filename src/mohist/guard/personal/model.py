@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import thread_time_ns
 from typing import Final, Literal, NamedTuple, Protocol
+
+import xxhash
 
 from mohist.guard.block import Block, Source
 from mohist.guard.detector import Hit, Match, Pattern
@@ -26,6 +32,10 @@ UNASKED: Final[frozenset[Source]] = frozenset({"assistant", "tool_call", "tool_s
 _READABLE: Final = frozenset({"escape", "url", "html", "quoted-printable", "base64", "base64+gzip", "hex", "utf-16"})
 """Encodings that programs put prose into; the others are undone to find what has a form, and make no sentences."""
 
+KEPT_PASSAGES: Final = 8_192
+"""Whose answers are kept: about 5 MB."""
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
 Failure = Literal["closed", "noted"]
 
 
@@ -38,6 +48,9 @@ class Named(NamedTuple):
     """A "place" is what an address may be made of: a town, a street, a building."""
     confidence: float = 1.0
     """How sure the model is; 1 where it doesn't tell. What is reported is no surer than the form of a name allows."""
+
+
+Answer = tuple[Named, ...]
 
 
 class NameModel(Protocol):
@@ -66,6 +79,7 @@ class NameDetector:
         self._model = model
         self._limits = limits
         self._failure = failure
+        self._kept = _Kept()
 
     @property
     def name(self) -> str:
@@ -115,14 +129,49 @@ class NameDetector:
                 return
             yield from _judged(passage, found, context)
 
-    def _asked(self, passage: Passage) -> list[Named]:
+    def _asked(self, passage: Passage) -> Answer:
+        # What holds a single surrogate is no text to most models.
+        text = _SURROGATES.sub("\ufffd", passage.text)
+        key = self._kept.key(text, self._model.version)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
         try:
-            return [one for one in self._model.named(passage.text) if 0 <= one.start < one.end <= len(passage.text)]
+            found = tuple(one for one in self._model.named(text) if 0 <= one.start < one.end <= len(text))
         except GuardError:
             raise
         except Exception as error:  # noqa: BLE001 - a plug-in's boundary
             # What it says may hold the text, so that only its type is told.
             raise GuardError(f"The model of names failed: {type(error).__name__}.") from None
+        self._kept.put(key, found)
+        return found
+
+
+class _Kept:
+    """What a model said of a passage, so that a call which took too long gets on when it is tried again, and so that a file's
+    many versions in a history cost what is new in each; the least lately used go first. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[bytes, Answer] = OrderedDict()
+        # As in `Cache`: nobody can make two passages that pass as one.
+        self._seed = secrets.randbits(64)
+
+    def key(self, text: str, version: str) -> bytes:
+        return xxhash.xxh3_128_digest(f"{version}\0{text}".encode(), self._seed)
+
+    def get(self, key: bytes) -> Answer | None:
+        with self._lock:
+            answer = self._answers.get(key)
+            if answer is not None:
+                self._answers.move_to_end(key)
+            return answer
+
+    def put(self, key: bytes, answer: Answer) -> None:
+        with self._lock:
+            self._answers[key] = answer
+            while len(self._answers) > KEPT_PASSAGES:
+                self._answers.popitem(last=False)
 
 
 def _judged(passage: Passage, found: Sequence[Named], context: Context) -> Iterator[Hit]:
