@@ -22,9 +22,10 @@ from mohist.guard.fingerprint import (
     read_index,
     write_index,
 )
+from mohist.guard.fingerprint.commonplace import Commonplace, commonplace
 from mohist.guard.fingerprint.lesson import its_own, without_licence
 from mohist.guard.fingerprint.stretch import chunks
-from mohist.guard.fingerprint.token import CHUNK_BYTES
+from mohist.guard.fingerprint.token import CHUNK_BYTES, SEPARATOR, tokens
 
 SEED = 20261123
 GOLDEN, OLD_GOLDEN = (Path(__file__).with_name("data") / f"fingerprints-{number}.bin" for number in (2, 1))
@@ -125,6 +126,77 @@ def test_public_code_counts_for_nothing() -> None:
     )
     assert not any(hits(one.data.decode("utf-8"), detector) for one in known)
     assert all(hits(one.data.decode("utf-8"), detector) for one in unknown)
+
+
+def test_what_a_repository_repeats_is_its_own() -> None:
+    text = CLASSIFIED[0].data
+    learnt = learn("copies", "source.restricted", [Source(f"a{at}.py", text + b"x = %d\n" % at) for at in range(6)])
+    assert hits(text.decode("utf-8"), fingerprint_detector(Index([learnt.repository])))
+
+
+def test_texts_looked_at_together_show_what_each_shows_alone() -> None:
+    texts = ["Grüße aus Köln:\n" + LINES, "", LINES, "short", *excerpts(10, 20), "x = 1\n" * 200, f"{LINES}é"]
+    together = DETECTOR.detect_all([View(text) for text in texts])
+    assert together == [hits(text) for text in texts]
+    assert sum(map(bool, together)) >= 20
+
+
+def test_a_part_is_not_pieced_together_from_two_texts() -> None:
+    rows = LINES.splitlines(keepends=True)
+    few = next(at for at in range(4, len(rows)) if hits("".join(rows[:at])) and not hits("".join(rows[: at // 2])))
+    first, second = "".join(rows[: few // 2]), "".join(rows[few // 2 : few])
+    alone = [hits(first), hits(second)]
+    assert DETECTOR.detect_all([View(first), View(second)]) == alone
+
+
+def test_a_text_has_the_same_tokens_after_another() -> None:
+    first, second = (source.data[:20_000] for source in CLASSIFIED[:2])
+    together = tokens(first + SEPARATOR + second)
+    for alone, behind in ((tokens(second), True), (tokens(first), False)):
+        count = len(alone.exact)
+        for row in ("exact", "shape"):
+            joined = getattr(together, row)
+            assert (joined[-count:] if behind else joined[:count]).tolist() == getattr(alone, row).tolist()
+
+
+def test_renaming_changes_words_and_no_shapes() -> None:
+    before = tokens(b"for row in rows:\n    total += row.amount * 7\n")
+    after = tokens(b"for x in xs:\n\ttotal2  +=  x.y*7")
+    assert before.shape.tolist() == after.shape.tolist()
+    assert before.exact.tolist() != after.exact.tolist()
+    other = tokens(b"for row in rows:\n    total += rows.amount * 7\n")
+    assert before.shape.tolist() != other.shape.tolist()
+    keyword = tokens(b"for row in rows:\n    while += row.amount * 7\n")
+    assert before.shape.tolist() != keyword.shape.tolist()
+
+
+def test_commonplaces_count_for_nothing() -> None:
+    mine, others = public(CLASSIFIED[:4]), public(CLASSIFIED[4:8])
+    listed = Commonplace.from_bytes(Commonplace.of(*mine).to_bytes())
+    assert [len(keys) for keys in listed.own(*mine)] == [0, 0]
+    # A part of a hash is kept, so a few others are taken for one.
+    assert len(listed.own(*others)[0]) >= len(others[0]) * 0.95
+
+
+def test_a_list_of_few_commonplaces_comes_back() -> None:
+    """Far apart, where a step between two of them needs more than two bytes."""
+    exact, shape = public(CLASSIFIED[:1])
+    listed = Commonplace.from_bytes(Commonplace.of(exact[:3], shape[:0]).to_bytes())
+    assert len(listed.own(exact[:3], shape)[0]) == 0
+    assert len(listed.own(exact, shape)[1]) == len(shape)
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"MOHISTCP", b"MOHISTCP\x01rest", b"MOHISTCP\x02no rows"])
+def test_a_damaged_list_of_commonplaces_is_refused(spoilt: bytes) -> None:
+    with pytest.raises(GuardDataError):
+        Commonplace.from_bytes(spoilt)
+
+
+def test_everybodys_code_is_shipped_as_a_list() -> None:
+    text = Path(__file__).with_name("data").joinpath("boilerplate.txt").read_bytes()
+    exact, shape = public([Source("a.py", text)])
+    own = commonplace().own(exact, shape)
+    assert len(own[0]) + len(own[1]) <= (len(exact) + len(shape)) * 0.6
 
 
 def test_a_table_that_repeats_itself_is_nobodys() -> None:

@@ -20,9 +20,10 @@ NAMES_BACK = 6
 """How many names back the same name is looked for."""
 CHUNK_BYTES, OVERLAP_BYTES = 1 << 18, 1 << 12
 """So much is looked at at once, which stays in a processor's cache; so much of it again with the next."""
-SEPARATOR = b"\n0\x80 \x80 \x81 \x82 \x83 \x84 \x85\n"
+SEPARATOR = b"\n0\x80 \x80 \x81 \x82 \x83 \x84 \x85 0\x80\n"
 """Put between texts that are looked at together: its words can't stand in UTF-8, and there are as many names as are looked back, so
-each text has the tokens that it has alone, and a stretch over two of them is nobody's."""
+each text has the tokens that it has alone. Numbers at both ends, which no shape leaves out, so a stretch that reaches into it is
+nobody's."""
 
 # Of C, C++, C#, Go, Java, JavaScript, Kotlin, PHP, Python, Ruby, Rust, Scala, Shell, Swift, TypeScript: what nobody can rename. Words
 # that are a keyword here and a name there ("object", "data", "match") are names.
