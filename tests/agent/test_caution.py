@@ -139,9 +139,13 @@ def test_an_encoding_in_the_call_or_in_the_text_hides_no_word(scanner: Scanner, 
 
 def test_a_host_is_known_without_the_address_it_stood_in(caution: Caution) -> None:
     caution.hear("read", ATTACK)
-    assert caution.derived(args(code="connect(('evil.example', 443))")) == ("evil.example", "read")
+    code = "connect(('evil.example', 443))"
+    assert caution.derived(args(code=code)) == ("evil.example", "read")
+    assert caution.derived(args(code=base64.b64encode(code.encode()).decode())) == ("evil.example", "read")
     assert caution.derived(args(to="x@evil.example")) is not None
+    caution.hear("read", f"{ATTACK} from http://127.0.0.1:8044/x")
     assert caution.derived(args(code="listen on 127.0.0.1")) is None
+    assert caution.derived(args(code="connect to 127.0.0.1:8044")) == ("127.0.0.1:8044", "read")
 
 
 def test_an_address_far_from_the_sign_is_known_as_well(caution: Caution) -> None:

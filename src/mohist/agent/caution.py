@@ -65,6 +65,7 @@ class Caution:
         self._tainted: dict[str, str] = {}
         """Words, and what brought each."""
         self._addresses: dict[str, str] = {}
+        """The same; no other text clears them."""
         self._sources: dict[str, None] = {}
 
     @property
@@ -133,23 +134,19 @@ class Caution:
 
     def derived(self, arguments: str) -> tuple[str, str] | None:
         """A word of a call's arguments that comes from such text and from nowhere else, and what brought it; None: no word does."""
-        if not self._tainted:
+        if not self._tainted and not self._addresses:
             return None
         texts, replaced = _texts(arguments)
         known = self._said.union(*(words(text) for text in replaced), *(addresses(text) for text in replaced))
         for text in texts:
             for reading in _read(text):
                 for word in words(reading):
-                    if (
-                        word in self._tainted
-                        and word not in known
-                        and (word in self._addresses or word not in self._clean)
-                    ):
+                    if word in self._tainted and word not in known and word not in self._clean:
                         return word, self._tainted[word]
-            close = squeezed(text)
-            for address, source in self._addresses.items():
-                if address in close and address not in known:
-                    return address, source
+                close = squeezed(reading)
+                for address, source in self._addresses.items():
+                    if address in close and address not in known:
+                        return address, source
         return None
 
     def judge(self, verdict: Verdict, access: Access, arguments: str) -> Verdict:
@@ -216,7 +213,6 @@ class Caution:
     def _taint_addresses(self, text: str, source: str) -> None:
         for address in addresses(text):
             if address not in _EVERYBODYS and len(self._addresses) < MAX_ADDRESSES:
-                self._tainted.setdefault(address, source)
                 self._addresses.setdefault(address, source)
 
 
