@@ -69,7 +69,8 @@ def runs(data: bytes, index: Index, hits_min: int, ends: Iterable[int] = ()) -> 
     fresh = np.ones(len(first), dtype=np.bool_)
     fresh[1:] = (apart + first)[1:] - reached[:-1] > GAP_BYTES
     number = np.cumsum(fresh) - 1
-    each = np.unique(number << 33 | hashed)
+    each = np.sort(number << 33 | hashed)
+    each = each[np.concatenate([[True], each[1:] != each[:-1]])]
     of_run, is_shape = each >> 33, (each >> 32) & 1
     shape = np.bincount(of_run, weights=is_shape).astype(np.intp)
     exact = np.bincount(of_run) - shape
