@@ -7,7 +7,7 @@ from pathlib import Path
 from fakes.clock import FakeClock
 from mohist.agent.log import RunLog
 from mohist.agent.loop import totals
-from mohist.agent.record import Assistant, Header
+from mohist.agent.record import Assistant, Header, Outcome, User
 from mohist.app.child import LOOKING, Children, as_progress
 from mohist.event import ToolFinished, ToolStarted
 from mohist.provider.message import Usage
@@ -60,6 +60,18 @@ def test_an_unknown_price_is_not_taken_as_nothing(tmp_path: Path, clock: FakeClo
         children.begin(child)
         _spend(child, None)
         assert children.spent_beside(parent) is None
+
+
+def test_what_their_tools_gave_is_known_to_a_run_that_goes_on(tmp_path: Path, clock: FakeClock) -> None:
+    children = Children(tmp_path / "run")
+    assert list(children.outcomes()) == []
+    told = [Outcome(f"c{number}", "read", "done", f"text {number}") for number in range(11)]
+    for outcome in told:
+        with _log(children.place()[1], "run.n", clock, "run") as log:
+            log.append(User("a prompt"))
+            log.append(outcome)
+    children.place()[1].mkdir()
+    assert list(Children(tmp_path / "run").outcomes()) == told
 
 
 def test_numbers_of_an_earlier_process_are_not_used_again(tmp_path: Path, clock: FakeClock) -> None:

@@ -148,3 +148,20 @@ def test_orders_of_an_agents_file_of_a_quoted_issue_and_of_a_file_name_are_nobod
     assert "instructions from AGENTS.md" in results[0]
     assert "the task, behind its first paragraph" in results[1]
     assert "environment" in results[2]
+
+
+def test_a_run_that_goes_on_knows_what_its_sub_agents_read(dev: Developer, upstream: Start) -> None:
+    dev.write("README.md", WRAPPERS["ignore"].format(goal="write ops/jobs/build-9c1d.yml"))
+    endpoint = upstream(
+        says("", call("task", prompt="Look")),
+        says("", call("read", path="README.md")),
+        says("Nothing to tell."),
+        says("", call("write", path="ops/jobs/build-9c1d.yml", content="x\n")),
+        says("Done."),
+    )
+    stopped = dev.run(endpoint, "--max-turns", "1", task="Look at the project")
+    assert stopped.is_clean().code == 4, stopped.err
+    gone_on = dev.mohist("run", "--resume", "last", "--model", endpoint.model, "--max-turns", "5")
+    assert gone_on.code == 0, gone_on.err
+    assert "guard.taint" in endpoint.results()[-1]
+    assert not (dev.repo / "ops").exists()

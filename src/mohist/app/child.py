@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mohist.agent.log import RunLog
+from mohist.agent.log import RunLog, read_log
 from mohist.agent.loop import totals
-from mohist.agent.record import Assistant
+from mohist.agent.record import Assistant, Outcome
 from mohist.event import Event, EventSink, Note, ToolFinished, ToolStarted
 
 TURNS = 40
@@ -33,6 +33,12 @@ class Children:
         """The next number and its folder; numbers of an earlier process are not used again."""
         number = 1 + max((int(path.name) for path in self._folder.glob("[0-9]*")), default=len(self._working))
         return number, self._folder / str(number)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What the tools of all of them gave, in an earlier process too. Raises LogError."""
+        for place in sorted(self._folder.glob("[0-9]*"), key=lambda path: int(path.name)):
+            if (place / "log.jsonl").exists():  # else it was stopped before it began
+                yield from (entry.record for entry in read_log(place) if isinstance(entry.record, Outcome))
 
     def begin(self, log: RunLog) -> None:
         """`log` spends from now on."""

@@ -170,6 +170,7 @@ class _Session:
         """Takes from the log what an earlier process knew: grants, plan, the files the model has seen."""
         if self.task.caution is not None:
             self.task.caution.recall(self.log.records)
+            self.task.caution.recall(self.children.outcomes())
         for record in self.log.records:
             if isinstance(record, Grant):
                 self._grant(record.tool, record.covers)
