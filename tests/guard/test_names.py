@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mohist.guard import Block, Finding, GuardError, Hit, Limits, Scanner, Source, View, keyed
 from mohist.guard.matcher import build_matcher
@@ -308,3 +311,36 @@ def test_places_out_of_the_text_are_left() -> None:
 def test_the_version_is_the_model_s_and_ours() -> None:
     assert NameDetector(Model()).version.endswith(".7")
     assert NameDetector(Model()).patterns == ()
+
+
+PIECES = st.sampled_from(
+    ["Maria Keller", "12 Mill Lane", "Leeds LS1 4AB", "\n", "\r\n", "> ", "# ", "  1\t", "{", "}", "x = f(1);", "王小明", "Dr. ", "'s", "(", ", ", ". ", " ", "\ud83d", "PO Box 12", "Apt. 3", "a" * 70, "the whole of it "]
+)  # fmt: skip
+
+
+class Everywhere(Model):
+    """Takes any stretch for anything."""
+
+    def named(self, text: str) -> Iterable[Named]:
+        for start in range(0, len(text), 7):
+            for size, sort in ((3, "name"), (11, "place"), (19, "name")):
+                yield Named(start, min(start + size, len(text)), sort)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=12)), max_size=60).map("".join))
+def test_whatever_the_text_and_the_model_say_places_are_right_and_addresses_hold_no_names(text: str) -> None:
+    for passage in prose(text):
+        assert all(passage.text[at] in ("\n", text[passage.place(at)]) for at in range(len(passage.text)))
+    found = hits(text, detector=NameDetector(Everywhere()))
+    assert all(0 <= hit.start < hit.end <= len(text) for hit in found)
+    names = [hit for hit in found if hit.rule == "name.name"]
+    addresses = [hit for hit in found if hit.rule == "name.address"]
+    assert not [1 for one in names for other in addresses if one.start < other.end and other.start < one.end]
+    assert not [hit for hit in names if not text[hit.start : hit.end].strip() or "\n" in text[hit.start : hit.end]]
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=12)), max_size=60).map("".join))
+def test_prose_is_in_order_and_nothing_is_shown_twice(text: str) -> None:
+    ends = [(passage.place(0), passage.place(len(passage.text) - 1)) for passage in prose(text)]
+    assert all(first <= last for first, last in ends)
+    assert all(before[1] < after[0] for before, after in pairwise(ends))

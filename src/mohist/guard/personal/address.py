@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -13,6 +14,8 @@ _Kind = Literal["place", "street", "loose", "unit", "box", "number", "region", "
 
 MAX_CHARS: Final = 240
 """No address is longer."""
+_GAP_CHARS: Final = 40
+"""Nor has it a wider gap; an indented line is one."""
 
 _NUMBER: Final = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _UPPER: Final = r"[^\W\d_a-zß-ÿ]"
@@ -80,7 +83,7 @@ def _parts(text: str, named: Sequence[Named]) -> list[_Part]:
     _add(parts, ((one.start, one.end) for one in named if one.sort == "place"), "place")
     for pattern, kind in _THEN:
         _add(parts, (match.span(pattern.groups) for match in pattern.finditer(text)), kind)
-    return sorted(parts)
+    return parts
 
 
 _FIRST: Final[Sequence[tuple[re.Pattern[str], _Kind]]] = ((_STREET, "street"), (_BOX, "box"), (_UNIT, "unit"))
@@ -94,16 +97,22 @@ _THEN: Final[Sequence[tuple[re.Pattern[str], _Kind]]] = (
 
 
 def _add(parts: list[_Part], places: Iterable[tuple[int, int]], kind: _Kind) -> None:
+    """Puts places between the parts, which stand in order, where they are free."""
     for start, end in places:
-        if all(end <= part.start or part.end <= start for part in parts):
-            parts.append(_Part(start, end, kind))
+        at = bisect_left(parts, start, key=lambda part: part.start)
+        if (at == 0 or parts[at - 1].end <= start) and (at == len(parts) or end <= parts[at].start):
+            parts.insert(at, _Part(start, end, kind))
 
 
 def _chains(text: str, parts: Sequence[_Part]) -> Iterator[list[_Part]]:
     """Parts that stand in a row; words that nobody knows only between others."""
     chain: list[_Part] = []
     for part in parts:
-        if chain and (not _BETWEEN.fullmatch(text, chain[-1].end, part.start) or part.end - chain[0].start > MAX_CHARS):
+        if chain and not (
+            part.end - chain[0].start <= MAX_CHARS
+            and part.start - chain[-1].end <= _GAP_CHARS
+            and _BETWEEN.fullmatch(text, chain[-1].end, part.start)
+        ):
             yield from _ended(chain)
             chain = []
         if chain or part.kind not in ("word", "region"):
