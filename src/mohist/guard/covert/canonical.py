@@ -10,7 +10,7 @@ from mohist.guard.covert.lookalike import at_home, table
 from mohist.guard.covert.typography import PLAIN
 
 AROUND_CHARS = 40
-_LINE_ENDS = re.compile(r"[ \t]+(?=\r?$)", re.MULTILINE)
+_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]++(?=\r?$)", re.MULTILINE)
 
 
 def strip(text: str) -> str:

@@ -16,16 +16,18 @@ VERSION = "1"
 CALL_MAX_CHARS = 20_000
 """Of a tool call's argument: longer ones are contents, in which only headers are looked for."""
 _PATH = r"[^\s\"'<>|:,;()\[\]{}]+"
+_TAG_CHARS = 2_000
+"""Of a tag's attributes on either side of the one that names a file."""
 # How tools and people say which file comes next: diffs, head and tail, grep, tags, "File: …", a comment on the first line.
 _HEADERS = re.compile(
     rf"^(?:diff --git a/(?P<a>{_PATH}) b/.*|[-+]{{3}} (?:[abciw]/)?(?P<b>{_PATH}).*|==> (?P<c>.+?) <==|"
     rf"#{{0,6}} ?\W{{0,4}}(?:file(?: ?(?:name|path))?|path|source|文件|路径)\W{{0,3}}[:：=]\W{{0,3}}(?P<d>{_PATH}).*|"
-    rf"(?:<documents?>)?<(?:file|document|source|path|document_path|file_path)\b[^>\n]*?(?:(?:path|name|src|source|filename)=[\"'](?P<e>[^\"']+)[\"'][^>\n]*)?>(?P<f>{_PATH})?.*|"
+    rf"(?:<documents?>)?<(?:file|document|source|path|document_path|file_path)\b[^>\n]{{0,{_TAG_CHARS}}}?(?:(?:path|name|src|source|filename)=[\"'](?P<e>[^\"'\n]+)[\"'][^>\n]{{0,{_TAG_CHARS}}}+)?>(?P<f>{_PATH})?.*|"
     rf"(?P<g>{_PATH}):\d+[:-].*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _FIRST_LINE = re.compile(
-    rf"\s*(?:#|//|/\*|--|;|<!--|```\w*:?)\s*(?P<path>{_PATH}[./]{_PATH})\s*(?:\*/|-->)?\s*$", re.MULTILINE
+    rf"\s*+(?:#|//|/\*|--|;|<!--|```\w*:?)\s*+(?P<path>{_PATH}+)(?:\s*+(?:\*/|-->))?\s*?$", re.MULTILINE
 )
 _TOKEN = re.compile(_PATH)
 
@@ -87,7 +89,7 @@ class PathDetector:
         headers = [
             (match.start(), next((path for path in match.groups() if path), None)) for match in _HEADERS.finditer(text)
         ]
-        if not headers and (first := _FIRST_LINE.match(text)):
+        if not headers and (first := _FIRST_LINE.match(text)) and not {".", "/"}.isdisjoint(first["path"][1:-1]):
             headers = [(0, first["path"])]
         named = [(at, path) for at, path in headers if path]
         for index, (at, path) in enumerate(named):

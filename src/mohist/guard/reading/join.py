@@ -9,12 +9,13 @@ from mohist.guard.reading.draft import Spot, redraw
 from mohist.guard.reading.trigger import lines, places
 from mohist.guard.view import View
 
-_MARGIN = r"\\?\r?\n[ \t]*(?:[+>#*|-][ \t]*)?"
-_OPERATOR = r"[ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*"
+# Blanks are taken whole, each run at one place: given back one by one, a line of them would be tried in every division.
+_MARGIN = r"\\?\r?\n[ \t]*+(?:[+>#*|-][ \t]*+)?"
+_OPERATOR = r"[ \t]*+(?:(?:\|\||\.\.|[+.&~])[ \t]*+)?"
 _RUN_CHAR = r"[A-Za-z0-9+/=_-]"
 _BETWEEN_LITERALS = re.compile(rf"[\"'`]{_OPERATOR}(?:{_MARGIN})?{_OPERATOR}[bfruLRU$@]?[\"'`]")
-_LITERAL_BEGINS = re.compile(r"[ \t]*(?:[+>-][ \t]*)?(?:[+.&~]|\|\||\.\.)?[ \t]*[bfruLRU$@]?[\"'`]")
-_LITERAL_ENDS = re.compile(r"[\"'`][ \t]*(?:[+.&~]|\|\||\.\.)?[ \t]*\\?\r?\n?\Z")
+_LITERAL_BEGINS = re.compile(rf"[ \t]*+(?:[+>-][ \t]*+)?{_OPERATOR}[bfruLRU$@]?[\"'`]")
+_LITERAL_ENDS = re.compile(rf"[\"'`]{_OPERATOR}\\?\r?\n?\Z")
 _LINE_CHARS = 4096
 # A line that begins with a name and a sign of equality is a line of its own; base64 ends with such a sign.
 _LINE_END = re.compile(rf"{_MARGIN}(?={_RUN_CHAR})(?![A-Za-z0-9_.-]{{1,80}}[ \t]*(?::|=(?!=*[ \t]*$)))", re.MULTILINE)
