@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mohist.cli.main import main
 from mohist.guard import Block, GuardDataError, Scanner, View, keyed
 from mohist.guard.matcher import build_matcher
 from mohist.guard.personal import NameDetector, personal_detector
@@ -111,6 +112,43 @@ def test_it_stands_beside_the_dictionary_in_one_scan(trained: Path) -> None:
         "王小明",
         "13812345670",
     }
+
+
+@pytest.fixture
+def told(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Scans a letter with the model in the user's settings; how it ended and what it said."""
+    home, letter = tmp_path / "home", tmp_path / "letter.txt"
+    home.mkdir()
+    letter.write_text(LETTER, encoding="utf-8")
+    monkeypatch.setenv("MOHIST_HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    others = ["secret", "listed", "keyword", "personal", "covert", "marking", "fingerprint", "injection", "path"]
+
+    def scan(only: str, more: str = "") -> tuple[int, str]:
+        text = f'[guard]\nnames_model = "{trained}"\nwithout = {json.dumps(others)}\n{more}'
+        (home / "mohist.toml").write_text(text, encoding="utf-8")
+        code = main(["guard", "scan", str(letter), "--only", only])
+        return code, capsys.readouterr().out
+
+    return scan
+
+
+def test_a_scan_that_asks_for_personal_data_tells_names_and_addresses(told: Callable[..., tuple[int, str]]) -> None:
+    code, out = told("personal")
+    assert code == 1
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["personal.name", "personal.address"]
+    assert "Okafor" not in out
+    assert [line.split()[1] for line in told("personal.name")[1].splitlines()[1:]] == ["personal.name"]
+
+
+def test_a_scan_tells_what_the_model_was_not_asked_about(told: Callable[..., tuple[int, str]]) -> None:
+    code, out = told("personal", 'names_failure = "noted"\n[guard.limits]\nmax_names_chars = 10\n')
+    assert (code, out.splitlines()[1].split()[1]) == (1, "unread.names")
+    code, out = told("personal", "[guard.limits]\nmax_names_chars = 10\n")
+    assert code == 1
+    assert "not looked at: it can't be looked at: A text holds more than 10 characters" in out
 
 
 def test_parts_that_mark_no_names_are_not_loaded(trained: Path) -> None:

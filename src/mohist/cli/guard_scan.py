@@ -35,6 +35,7 @@ _CLASSES = ("secret", "source", "document", "covert", "injection", "unread")
 """What is reported unless others are named: personal data belongs in many files."""
 _NAMED = ("personal.name.", "personal.address.")
 """What a model of names is asked for."""
+_UNREAD_NAMES = "unread.names"
 _NAMES_BATCH_CHARS = 128 * 1024
 """A model takes seconds for that much prose, and a whole batch of it would be over `max_call_ms`."""
 _DEFAULT_CONFIDENCE = 0.5
@@ -127,6 +128,9 @@ def _scan(args: argparse.Namespace, progress: _Progress) -> Scan:
     if not any(f"{name}.".startswith(_NAMED) or name in ("all", "personal") for name in classes):
         # Asking a model what nobody wants to know would take minutes.
         settings = replace(settings, names_model=None)
+    elif settings.names_model is not None:
+        # Who asks for names is told where they were not looked for.
+        classes = (*classes, _UNREAD_NAMES)
     return Scan(
         scanner(settings, home, os.environ, begun=_begun),
         digest(settings, home),
