@@ -329,3 +329,11 @@ def test_binary_data_in_base64_are_decoded_a_bounded_number_of_times(monkeypatch
     monkeypatch.setattr(base.binascii, "a2b_base64", counted)
     readings(text, DEFAULT)
     assert 0 < decoded_bytes < 3 * len(text)
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", " \n", "\\\n "])
+def test_long_blanks_between_literals_are_read_once(blank: str) -> None:
+    # Tried in every division, three thousand blanks would take hours; the suite's own limit of time would end this test.
+    gap = blank * (3_000 // len(blank))
+    text = f'token = "{SECRET[:12]}" + "{SECRET[12:]}", "{gap}x", \'{gap}+{gap}|\n"{gap}'
+    assert any(SECRET in view.text for view in readings(text, DEFAULT).views)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-_STRETCH_BYTES = 1024
+_STRETCH_BYTES = 256
 _INNER = bytes(range(0x80, 0xC0))
 """The bytes of UTF-8 that begin no character (RFC 3629 section 3)."""
 

@@ -27,6 +27,9 @@ _SAMPLES_CHARS = (256, 8192)
 """What is not text at its beginning is none: a look at a little of it, then at more."""
 _MIN_WRAPPED = 40
 """The shortest line of wrapped base64; encoders break at 64 or 76 characters (RFC 1421, RFC 2045)."""
+_GLANCE_CHARS = 64
+_CONTROLS_MAX = 1
+_UNCONTROLLED = bytes({*range(0x20, 0x7F), *b"\0\t\r\n", *range(0x80, 0x100)})
 _STANDARD = str.maketrans("-_", "+/")
 _BLANK = re.compile(r"[^A-Za-z0-9+/]+")
 _DIGIT = re.compile(r"[A-Za-z0-9+/]")
@@ -69,11 +72,14 @@ def _base64_spots(view: View, name: str, first: int, limits: Limits) -> Iterator
         if end > last:
             last = _end(text, end)
             refused.clear()
-        tried = [(start, last), (start, end)]
         # Binary data hold a place in every few kB by chance. All of one run that lie whole groups apart belong to the same bytes,
-        # which are looked at once.
+        # which are looked at once; after that, text has to begin at the place itself.
         if start % _GROUP_CHARS not in refused:
-            tried.insert(0, (start - _aligned(text, done, start), last))
+            tried = [(start - _aligned(text, done, start), last), (start, last), (start, end)]
+        elif _goes_on(text[start : min(start + _GLANCE_CHARS, last)]):
+            tried = [(start, last), (start, end)]
+        else:
+            tried = [(start, end)]
         for low, high in dict.fromkeys(tried):
             spot = _base64_spot(text, low, high, limits)
             if spot is not None:
@@ -81,6 +87,15 @@ def _base64_spots(view: View, name: str, first: int, limits: Limits) -> Iterator
                 done = high
                 break
             refused.add(start % _GROUP_CHARS)
+
+
+def _goes_on(beginning: str) -> bool:
+    """Whether what begins like text stays free of control characters for a little; an eighth of random bytes are some."""
+    try:
+        data = binascii.a2b_base64(beginning.translate(_STANDARD))
+    except binascii.Error:
+        return True  # it ends here, in the midst of a group
+    return len(data.translate(None, _UNCONTROLLED)) <= _CONTROLS_MAX
 
 
 def _aligned(text: str, done: int, start: int) -> int:

@@ -104,5 +104,7 @@ def _is_text(text: str) -> bool:
     unknown = sample.count("\ufffd")
     if unknown > most:
         return False
-    odd = sum(not char.isprintable() for char in sample.translate(_COMMON) if char != "\ufffd")
-    return unknown + odd <= most
+    rest = sample.translate(_COMMON)
+    if not rest.isprintable():
+        unknown += sum(rest.count(char) for char in set(rest) if not char.isprintable())
+    return unknown <= most
