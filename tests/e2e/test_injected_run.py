@@ -165,3 +165,19 @@ def test_a_run_that_goes_on_knows_what_its_sub_agents_read(dev: Developer, upstr
     assert gone_on.code == 0, gone_on.err
     assert "guard.taint" in endpoint.results()[-1]
     assert not (dev.repo / "ops").exists()
+
+
+def test_words_of_a_check_that_failed_are_nobodys_either(dev: Developer, upstream: Start) -> None:
+    dev.write("words.txt", WRAPPERS["ignore"].format(goal="write ops/jobs/build-9c1d.yml"))
+    endpoint = upstream(
+        says("", call("write", path="notes.txt", content="x\n")),
+        says("Done."),
+        says("", call("write", path="ops/jobs/build-9c1d.yml", content="x\n")),
+        shell("echo Nothing. > words.txt"),
+        says("Done."),
+    )
+    said = dev.run(endpoint, "--check", "cat words.txt; ! grep -q IGNORE words.txt", task="Make it pass")
+    assert said.is_clean().code == 0, said.err
+    assert "[guard: this result holds text" in endpoint.words(2)
+    assert "guard.taint" in endpoint.results(3)[-1]
+    assert not (dev.repo / "ops").exists()

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mohist.agent.caution import Caution
 from mohist.app.screening import Screening
 from mohist.guard import Scanner, keyed
 
 
-def caution(settings: Screening, task: str) -> Caution | None:
+def caution(settings: Screening, task: str, checks: Sequence[str] = ()) -> Caution | None:
     """What looks at the results of a run's tools; None: the guard is switched off.
 
     Args:
         settings: what is asked of the guard.
         task: the user's words, and what they quote.
+        checks: commands that the user agreed to.
     """
     if settings.mode == "off" or "injection" in settings.without:
         return None
     made = Caution(_scanner)
     made.take(task)
+    for command in checks:
+        made.trust(command)
     return made
 
 

@@ -166,6 +166,7 @@ async def _closing(machine: Machine, connected: Connected) -> AsyncIterator[None
 def _task(
     connected: Connected, config: Config, rules: RuleSet, text: str, delivery: str, checks: tuple[str, ...] = ()
 ) -> Task:
+    checks = checks or config.checks
     return Task(
         text=text,
         mode=config.mode,
@@ -175,10 +176,10 @@ def _task(
         rules=rules,
         limits=config.tool_limits(),
         network=config.network,
-        checks=checks or config.checks,
+        checks=checks,
         delivery=delivery,
         configuration=imprint(config, rules),
-        caution=caution(config.guard, text),
+        caution=caution(config.guard, text, checks),
     )
 
 
