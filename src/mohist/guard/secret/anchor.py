@@ -13,7 +13,7 @@ ANCHORS: Mapping[str, str] = {
     "mohist.connection-password": r"(?i);\s?(?:password|pwd)\s?=",
     "mohist.discord-bot-token": r"[\w-]{14}\.[\w-]{6}\.[\w-]{6}",
     # 772 names are more than Hyperscan takes; the kind of key, and two digits near the beginning of its value, are rare enough.
-    "mohist.service-key": r"""(?i)(?:secret|private|access|key|token|api|auth)\\?["'`]?(?:\s{0,4}(?:=>|:{0,3}=|[:,>])\s{0,4}|\s{1,4}|-)\\?["'`]?[0-9a-z_+/.-]{0,26}[0-9][a-z_+/-]{0,8}[0-9][0-9a-z_+/-]{2}""",
+    "mohist.service-key": r"""(?i)(?:secret|private|access|key|token)\\?["'`]?(?:\s{0,4}(?:=>|:{0,3}=|[:,>])\s{0,4}|\s{1,4}|-)\\?["'`]?[0-9a-z_+/.-]{0,26}[0-9][a-z_+/-]{0,8}[0-9][0-9a-z_+/-]{2}""",
     "mohist.azure-workflow-url": r"(?:logic\.azure\.com|powerplatform\.com)(?::443)?/",
     "mohist.k3s-token": r"::(?:server|node):",
     "mohist.mattermost-webhook": r"/hooks/[a-z0-9]{26}",
