@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from time import perf_counter_ns, thread_time_ns
 
 from mohist.guard.block import Block
 from mohist.guard.cache import Cache, Key
-from mohist.guard.detector import Detector, Matcher
+from mohist.guard.detector import Detector, Match, Matcher
 from mohist.guard.errors import GuardLimitError
 from mohist.guard.finding import Digest, Finding, Found, shown
 from mohist.guard.limit import DEFAULT, Limits
@@ -19,6 +19,7 @@ TOO_DEEP = "reading.too-deep"
 """The rule of a finding that says: here is an encoding within more encodings than are undone."""
 UNREAD = "unread.nested"
 """Its data class."""
+_NONE: Mapping[str, Sequence[Match]] = {}
 
 
 class _Room:
@@ -87,6 +88,8 @@ class Scanner:
         self, detectors: Sequence[Detector], matcher: Matcher, digest: Digest, limits: Limits = DEFAULT
     ) -> None:
         self._detectors = detectors
+        # A request has hundreds of short texts, most of them with nothing in them: what is asked for each is asked once here.
+        self._rows = [(detector.name, detector.detect, not detector.patterns) for detector in detectors]
         self._matcher = matcher
         self._digest = digest
         self._limits = limits
@@ -113,7 +116,8 @@ class Scanner:
             if findings is None:
                 findings = new.get(key)
             if findings is None:
-                findings = new[key] = merged(self._block(block, room))
+                held = self._block(block, room)
+                findings = new[key] = merged(held) if held else ()
             if findings:
                 room.take_findings(len(findings))
             found.append(Found(block, findings))
@@ -124,7 +128,7 @@ class Scanner:
     def _version(self) -> tuple[tuple[str, str], ...]:
         return tuple((detector.name, detector.version) for detector in self._detectors)
 
-    def _block(self, block: Block, room: _Room) -> Iterable[Finding]:
+    def _block(self, block: Block, room: _Room) -> Collection[Finding]:
         reading = readings(block.text, self._limits)
         findings: dict[tuple[str, int, int], Finding] = {}
         for view in reading.views:
@@ -132,11 +136,11 @@ class Scanner:
             matches = self._matcher.matches(view)
             if matches:
                 room.take_matches(sum(len(places) for ours in matches.values() for places in ours.values()))
-            for detector in self._detectors:
-                ours = matches.get(detector.name, {})
-                if detector.patterns and not ours:
+            for name, detect, is_always_asked in self._rows:
+                ours = matches.get(name, _NONE)
+                if not (ours or is_always_asked):
                     continue
-                for hit in detector.detect(view, block, ours):
+                for hit in detect(view, block, ours):
                     start, end = view.place(hit.start, hit.end)
                     # The plain reading comes first: what it shows needs no other one.
                     if (hit.rule, start, end) not in findings:
@@ -144,7 +148,7 @@ class Scanner:
                             raise room.too_many_findings()
                         value = view.text[hit.start : hit.end]
                         findings[hit.rule, start, end] = Finding(
-                            detector=detector.name,
+                            detector=name,
                             rule=hit.rule,
                             data_class=hit.data_class,
                             start=start,

@@ -70,8 +70,11 @@ class HyperscanMatcher:
     def matches(self, view: View) -> Mapping[str, Mapping[str, Sequence[Match]]]:
         """See `mohist.guard.Matcher`."""
         data = view.data
+        candidates = self._candidates(data)
+        if not candidates and not self._refused:
+            return {}
         reading = Reading(view, self._matches_max)
-        for index, ends in self._candidates(data).items():
+        for index, ends in candidates.items():
             expression = self._expressions[index]
             if reading.passes(expression):
                 reading.confirm(expression, _windows(ends, expression, len(data)))

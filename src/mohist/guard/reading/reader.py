@@ -57,6 +57,9 @@ def readings(text: str, limits: Limits) -> Reading:
         GuardLimitError: what it decodes to is larger than the limits allow.
     """
     plain = View(text)
+    first = fired(plain)
+    if not first:
+        return Reading((plain,))
     views = [plain]
     deep: list[View] = []
     seen = {text}
@@ -65,7 +68,7 @@ def readings(text: str, limits: Limits) -> Reading:
     for depth in range(limits.max_layers + 1):
         following: list[View] = []
         for view in layer:
-            for name, start in fired(view).items():
+            for name, start in (first if view is plain else fired(view)).items():
                 if depth == limits.max_layers and name not in _HIDING:
                     continue
                 made = _DECODERS[name](view, start, limits)

@@ -125,8 +125,18 @@ _SEARCHES = {name: _compiled(expression) for name, expression in EXPRESSIONS.ite
 @cache
 def _any_of(names: tuple[str, ...]) -> _Search:
     """Searches for several at once; each is a group of its own, and where it begins is all that counts."""
-    shortest = (_OPEN_END.sub(r"{\1}", EXPRESSIONS[name]) for name in names)
-    return _compiled("|".join(f"({expression})" for expression in shortest))
+    return _compiled("|".join(f"({_shortest(name)})" for name in names))
+
+
+def _shortest(name: str) -> str:
+    """What matches where an encoding begins, as little as tells it."""
+    return _OPEN_END.sub(r"{\1}", EXPRESSIONS[name])
+
+
+@cache
+def _whether_any() -> _Search:
+    """Searches for all of them without saying which one it is: most texts hold none, and a search with a group for each costs twice."""
+    return _compiled("|".join(f"(?:{_shortest(name)})" for name in _TOGETHER))
 
 
 def fired(view: View) -> dict[str, int]:
@@ -140,8 +150,8 @@ def fired(view: View) -> dict[str, int]:
         if at >= 0:
             _look(data, name, max(at - _LOOK_BEHIND_BYTES, 0), found)
     # Each byte is read once: where one is found, the search goes on for the others from there.
-    start, names = 0, _TOGETHER
-    while names:
+    start, names = _whether_any()(data, 0)[0][0], _TOGETHER
+    while names and start >= 0:
         spans = _any_of(names)(data, start)
         start = spans[0][0]
         if start < 0:
