@@ -83,6 +83,7 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
     key = _Key()  # of the last lines without a gap
     done = -1  # up to where the parent is in the view; -1: nothing yet
     stop = -1  # where the line around the last spot ends, or as much of it as is taken
+    line_end = -1
     for start, end, meant, locate in spots:
         if start < done:
             continue
@@ -104,19 +105,26 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
         if start > low:
             at.append(length)
             pieces.append((low, start, True))
-            parts.append(text[low:start])
-            key.add(parts[-1])
+            between = text[low:start]
+            parts.append(between)
+            if key.tail or _DASH in between:
+                key.add(between)
             length += start - low
         if meant:
             at.append(length)
             pieces.append((start, end, locate))
             parts.append(meant)
-            key.add(meant)
+            if key.tail or _DASH in meant:
+                key.add(meant)
             length += len(meant)
         done = end
+        if end > line_end:
+            line_end = text.find("\n", end)
+            if line_end < 0:
+                line_end = len(text)
         stop = end + AFTER_CHARS
-        line_end = text.find("\n", end, stop)
-        stop = min(stop, len(text)) if line_end < 0 else line_end
+        if line_end < stop:
+            stop = line_end
     if done < 0:
         return None
     if key.goes_on(text[done:stop]):
@@ -132,23 +140,21 @@ def redraw(view: View, via: str, spots: Iterable[Spot]) -> View | None:
 class _Key:
     """Whether lines that come piece by piece end within a key: its first line was there, and its last one was not."""
 
-    __slots__ = ("_is_open", "_tail")
+    __slots__ = ("_is_open", "tail")
 
     def __init__(self) -> None:
         self._is_open = False
-        self._tail = ""
+        self.tail = ""
         """Of what came, as much as may be the beginning of a mark; empty where no dash is in it."""
 
     def add(self, piece: str) -> None:
-        """What follows."""
-        if not self._tail and _DASH not in piece:
-            return  # most pieces: no mark ends in it, none begins
+        """What follows; needn't be told where neither a tail nor a dash is there, since no mark ends or begins then."""
         self._is_open = self.goes_on(piece)
-        tail = (self._tail + piece[-_TAIL_CHARS:])[-_TAIL_CHARS:]
-        self._tail = tail if _DASH in tail else ""
+        tail = (self.tail + piece[-_TAIL_CHARS:])[-_TAIL_CHARS:]
+        self.tail = tail if _DASH in tail else ""
 
     def goes_on(self, piece: str) -> bool:
         """Whether they would, with this behind them."""
-        lines = self._tail + piece
+        lines = self.tail + piece
         begin, end = lines.rfind(_BEGIN), lines.rfind(_END)
         return self._is_open if begin < 0 and end < 0 else begin > end
