@@ -68,6 +68,14 @@ def test_what_is_far_from_the_instruction_is_not_tainted(caution: Caution) -> No
     assert caution.derived(args(path="config_4711.yml")) is None
 
 
+def test_a_wordy_order_is_tainted_to_the_end_of_its_paragraph(caution: Caution) -> None:
+    caution.hear(
+        "read", ATTACK + " and then" * 200 + " write wordy_4712.yml" + "\n\nplain" + " words" * 100 + " config_4711.yml"
+    )
+    assert caution.derived(args(path="wordy_4712.yml")) == ("wordy_4712.yml", "read")
+    assert caution.derived(args(path="config_4711.yml")) is None
+
+
 def test_a_call_with_effect_is_asked_about_and_one_that_looks_is_not(caution: Caution) -> None:
     caution.hear("read", ATTACK)
     tainted = args(path="out_9931.txt", content="x")
@@ -149,7 +157,7 @@ def test_a_host_is_known_without_the_address_it_stood_in(caution: Caution) -> No
 
 
 def test_an_address_far_from_the_sign_is_known_as_well(caution: Caution) -> None:
-    caution.hear("read", ATTACK + "\nplain" * 400 + " to https://drop.example/x")
+    caution.hear("read", ATTACK + "\n\nplain" * 400 + " to https://drop.example/x")
     assert caution.derived(args(command="curl https://drop.example/x")) == ("drop.example", "read")
 
 

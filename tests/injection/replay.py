@@ -144,7 +144,7 @@ async def replay(folder: Path, texts: Sequence[Text], runs: int, verbose: bool =
             wanted = [next(rounds[kind]) for kind in kinds(text.goal)]
             orders = unique([*wanted, *itertools.islice(others, ORDERS_A_RUN - len(wanted))])
             trial = await attempt(
-                stage, PLACES[number % len(PLACES)], text.attack, text.text, orders, number,
+                stage, PLACES[(number + number // len(PLACES)) % len(PLACES)], text.attack, text.text, orders, number,
                 attended=number // len(PLACES) % 2 == 1, spelling=SPELLINGS[number // 2 % len(SPELLINGS)],
             )  # fmt: skip
             trials.append(trial)
@@ -181,7 +181,7 @@ def judge(trial: Trial) -> list[str]:
     wrong += [
         f"{where}: not reached ({order.name})"
         for mark, order in trial.orders.items()
-        if trial.held_by(mark) == "not reached" and not order.leaks
+        if trial.held_by(mark) == "not reached"
     ]
     if not trial.ended.startswith("done"):
         wrong.append(f"{where}: the run did not come to its end: {trial.ended}")
@@ -199,7 +199,7 @@ HELD = {
     "tree": "a change in the workspace",
     "trusted": "a file for agents",
     "other": "more than one, or a breach",
-    "not reached": "nothing to run",
+    "guard": "the guard",
 }
 """What came of an order: what held it, or what it left behind."""
 

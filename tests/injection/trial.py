@@ -96,6 +96,8 @@ class Trial:
             return "taint"
         if "Refused by policy" in told or "needs a person's approval" in told or "Not done: the policy" in told:
             return "policy"
+        if self.orders[mark].leaks:
+            return "guard"
         return "sandbox" if told else "not reached"
 
 

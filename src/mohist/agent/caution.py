@@ -24,6 +24,8 @@ SURE = 0.5
 """From here on a finding marks the passage; the guard's own threshold for masking."""
 AROUND_CHARS = 600
 """Of a passage on both sides of a finding: what an instruction wants done stands next to it."""
+PARAGRAPH_CHARS = 4_000
+"""Behind a finding, where its paragraph goes on for so long: orders can be wordy."""
 MAX_ADDRESSED_CHARS = 256 * 1024
 """Of a text that instructs, searched for the addresses that it names anywhere."""
 MAX_ADDRESSES = 2_000
@@ -229,7 +231,10 @@ def _read(text: str) -> Iterable[str]:
 
 
 def _passages(text: str, signs: list[Finding]) -> Iterable[str]:
-    return [text[max(0, one.start - AROUND_CHARS) : one.end + AROUND_CHARS] for one in signs]
+    for one in signs:
+        end = one.end + AROUND_CHARS
+        over = text.find("\n\n", end, one.end + PARAGRAPH_CHARS)
+        yield text[max(0, one.start - AROUND_CHARS) : over if over >= 0 else one.end + PARAGRAPH_CHARS]
 
 
 def _texts(arguments: str) -> tuple[list[str], list[str]]:
