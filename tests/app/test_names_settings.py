@@ -78,6 +78,16 @@ def test_a_pipeline_without_spacy_names_the_extra(tmp_path: Path, monkeypatch: p
         load_pipeline(str(tmp_path))
 
 
+def test_a_module_without_a_file_is_not_looked_for_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.cfg").write_text("", "utf-8")
+    (tmp_path / "meta.json").write_text("{}", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GuardDataError, match="There is no folder and no installed package 'sys'"):
+        load_pipeline("sys")
+
+
 def test_what_is_in_force_names_the_model() -> None:
     assert "names by 'en_core_web_sm'" in guard.describe(Screening(names_model="en_core_web_sm"))
 
