@@ -127,10 +127,15 @@ def _add_repeated(
 
 def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
     """Where a value stands; one that is a plain word only where it stands alone."""
-    inside = len(value) >= _CERTAIN_CHARS and _DIGIT.search(value)
-    pattern = re.escape(value) if inside else rf"(?<![^\W_]){re.escape(value)}(?![^\W_])"
-    for found in re.finditer(pattern, text):
-        yield found.span()
+    inside = len(value) >= _CERTAIN_CHARS and _DIGIT.search(value) is not None
+    start = text.find(value)
+    while start >= 0:
+        end = start + len(value)
+        if inside or not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
+            yield start, end
+            start = text.find(value, end)
+        else:
+            start = text.find(value, start + 1)
 
 
 def _merged(text: str, spans: Sequence[_Span]) -> list[_Span]:
