@@ -83,9 +83,9 @@ class Page:
         folded = head.lower()
         self.features = [
             _BY_ENDING.get(ending, 0.0), float(len(text).bit_length()), 1000.0 * len(candidates) / (len(text) + 200),
-            *(float(word in lower) for word in PATH_WORDS),
+            *[1.0 if word in lower else 0.0 for word in PATH_WORDS],
             head.count(";\n") / lines, head.count("{\n") / lines, head.count('":') / lines, head.count(": ") / lines, head.count("<") / lines,
-            *(float(mark in folded) for mark in _MARKS),
+            *[1.0 if mark in folded else 0.0 for mark in _MARKS],
         ]  # fmt: skip
 
 
@@ -123,9 +123,9 @@ def features(candidate: Candidate, page: Page) -> list[float]:
         _KIND_CODES[candidate.kind], float(len(key)), float(key.isupper()), float("_" in key), float("-" in key), float("." in key), float(not key.isupper() and not key.islower()),
         float(len(key) - ends), float(key.count("_") + key.count("-") + key.count(".")), sum(others), *others, float(len(candidate.tail)), float(candidate.tail.count(" ")),
         code(_OPERATOR_CODES, candidate.operator), _QUOTE_CODES.get(candidate.quote, 6.0), code(_NET_CODES, candidate.net), float(candidate.order), code(_AFTER_CODES, behind[:1]), code(_AFTER_CODES, after[:1]),
-        float(len(low_wrap)), *(float(wrap in low_wrap) for wrap in _WRAPS), float(low_value in low_key), float(low_key in low_value), float(len(candidate.prefix)),
+        float(len(low_wrap)), *[1.0 if wrap in low_wrap else 0.0 for wrap in _WRAPS], float(low_value in low_key), float(low_key in low_value), float(len(candidate.prefix)),
         float(len(line) - len(line.lstrip())), float(len(before)), float(len(rest)), float(len(_FURTHER.findall(rest[:60]))), float(line.count('"') + line.count("'")), float(line.count("=")), code(_AFTER_CODES, before[-1:]),
-        *(float(word in low_before) for word in _BEFORE),
+        *[1.0 if word in low_before else 0.0 for word in _BEFORE],
         float(page.values[value]), float(page.keys[key]), float(page.key_values[key]), float(page.shapes[shape(value[:64])]), page.shapes[shape(value[:64])] / len(page.values), float(page.lengths[len(value)]),
-        *(float(word in about) for word in FIXTURE_WORDS), *(float(word in near) for word in NEAR_WORDS),
+        *[1.0 if word in about else 0.0 for word in FIXTURE_WORDS], *[1.0 if word in near else 0.0 for word in NEAR_WORDS],
     ]  # fmt: skip

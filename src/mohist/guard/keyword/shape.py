@@ -35,6 +35,7 @@ PAIR_CODES = bytes(
 )  # fmt: skip
 _RUNS = re.compile(r"(.)(?=\1)", re.DOTALL)
 """All but the last character of each run; taking it out is several times faster than putting one in the place of all."""
+_STRETCHES = re.compile(r"a+|A+|0+|[^aA0]+")
 WORDS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{3,}")
 _FORMS = tuple(
     re.compile(expression)
@@ -111,7 +112,7 @@ class Language:
         seen = [pairs[left * ALPHABET + right] for left, right in itertools.pairwise(codes)]
         return (
             sum(seen) / (10 * len(seen)),
-            sum(rarity > 90 for rarity in seen) / len(seen),
+            sum([rarity > 90 for rarity in seen]) / len(seen),
             sum(seen[-4:]) / (10 * len(seen[-4:])),
         )
 
@@ -150,7 +151,7 @@ def features(value: str, language: Language) -> list[float]:
     classes = head.translate(_CLASSES)
     lower, upper, digit, space = classes.count("a"), classes.count("A"), classes.count("0"), classes.count(" ")
     runs = len(_RUNS.sub("", classes))
-    longest = max((len(run) for run in re.findall(r"a+|A+|0+|[^aA0]+", classes)), default=0)
+    longest = max(map(len, _STRETCHES.findall(classes)), default=0)
     letters = set(head)
     entropy = 0.0
     for letter in letters:
@@ -164,9 +165,9 @@ def features(value: str, language: Language) -> list[float]:
         float(min(len(value), 400)), log2(len(value) + 1), lower / size, upper / size, digit / size, (size - lower - upper - digit - space) / size, float(space),
         float(runs), runs / size, float(longest), len(letters) / size, entropy, mean, rare, last,
         sum(map(len, known)) / size, float(len(words)), float(len(known)),
-        float(sum(word in folded for word in _STRONG)), float(sum(word in folded for word in _WEAK)), float(sum(word in folded for word in REFERENCES)),
+        float(sum([word in folded for word in _STRONG])), float(sum([word in folded for word in _WEAK])), float(sum([word in folded for word in REFERENCES])),
         float("aA0- ".find(classes[:1])), float("aA0- ".find(classes[-1:])),
     ]  # fmt: skip
     out += [1.0 if form.match(head) else 0.0 for form in _FORMS]
-    out += [float(sign in head) for sign in _SIGNS]
+    out += [1.0 if sign in head else 0.0 for sign in _SIGNS]
     return out

@@ -20,10 +20,6 @@ _WORDS = re.compile(r"[A-Za-z_]{2,24}|[^\sA-Za-z_0-9]")
 _PREVIOUS_MAX_CHARS = 120
 
 
-def _hash(sign: str) -> int:
-    return crc32(sign.encode("utf-8", "replace")) % TABLE
-
-
 def _value(candidate: Candidate) -> Iterator[str]:
     value = candidate.value[:_VALUE_MAX_CHARS]
     form = shape(value)
@@ -77,9 +73,5 @@ def _near(candidate: Candidate, page: Page) -> Iterator[str]:
 
 def tokens(candidate: Candidate, page: Page) -> tuple[list[int], ...]:
     """By group, places in the table; a place may come more than once."""
-    return (
-        [_hash(sign) for sign in _value(candidate)],
-        [_hash(sign) for sign in _key(candidate, page)],
-        [_hash(sign) for sign in _line(candidate, page)],
-        [_hash(sign) for sign in _near(candidate, page)],
-    )
+    groups = (_value(candidate), _key(candidate, page), _line(candidate, page), _near(candidate, page))
+    return tuple([[crc32(sign.encode("utf-8", "replace")) % TABLE for sign in signs] for signs in groups])
