@@ -15,7 +15,7 @@ from room import Listener, Room, copy, git
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Scene:
     """What the runs of a replay share."""
 
     room: Room

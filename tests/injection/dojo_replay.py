@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from attempt import SPELLINGS, Trial, attempt
 from order import ORDERS, Order, kinds
 from place import PLACES
 from proof import prove
 from room import listening, make_room
-from stage import Stage
-from trial import SPELLINGS, Trial, attempt
+from scene import Scene
 
 HERE = Path(__file__).resolve().parent
 # Without its model clients; what its tasks and attacks import, and what that imports.
@@ -138,13 +138,13 @@ async def replay(folder: Path, texts: Sequence[Text], runs: int, verbose: bool =
     }
     others = itertools.cycle(ORDERS)
     with listening() as listener:
-        stage = Stage(make_room(folder), listener)
+        scene = Scene(make_room(folder), listener)
         for number, text in enumerate(chosen):
             # What the goal wants stands in the text; the others follow, since a model that obeys might do anything.
             wanted = [next(rounds[kind]) for kind in kinds(text.goal)]
             orders = unique([*wanted, *itertools.islice(others, ORDERS_A_RUN - len(wanted))])
             trial = await attempt(
-                stage, PLACES[(number + number // len(PLACES)) % len(PLACES)], text.attack, text.text, orders, number,
+                scene, PLACES[(number + number // len(PLACES)) % len(PLACES)], text.attack, text.text, orders, number,
                 attended=number // len(PLACES) % 2 == 1, spelling=SPELLINGS[number // 2 % len(SPELLINGS)],
             )  # fmt: skip
             trials.append(trial)
