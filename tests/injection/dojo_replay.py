@@ -28,8 +28,8 @@ from scene import Scene
 HERE = Path(__file__).resolve().parent
 # Without its model clients; what its tasks and attacks import, and what that imports.
 PACKAGES = (
-    "agentdojo==0.1.35", "pydantic==2.11.7", "pydantic-core==2.33.2", "annotated-types==0.7.0", "typing-extensions==4.14.1",
-    "typing-inspection==0.4.1", "email-validator==2.2.0", "dnspython==2.7.0", "idna==3.10", "docstring-parser==0.17.0",
+    "agentdojo==0.1.35", "pydantic==2.12.5", "pydantic-core==2.41.5", "annotated-types==0.7.0", "typing-extensions==4.15.0",
+    "typing-inspection==0.4.2", "email-validator==2.2.0", "dnspython==2.7.0", "idna==3.10", "docstring-parser==0.17.0",
     "pyyaml==6.0.2", "rich==14.1.0", "markdown-it-py==4.0.0", "mdurl==0.1.2", "pygments==2.19.2",
 )  # fmt: skip
 INSTALL_TIMEOUT_S = 300.0
