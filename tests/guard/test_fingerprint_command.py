@@ -104,6 +104,18 @@ def test_public_code_takes_its_part_out(home: Path, repository: Path) -> None:
     assert detector.runs(OTHER.encode())
 
 
+def test_an_index_of_the_format_before_says_what_to_remove_and_what_was_in_it(home: Path, repository: Path) -> None:
+    path = fingerprint_path(home)
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(Path(__file__).with_name("data").joinpath("fingerprints-1.bin").read_bytes())
+    path.chmod(0o600)
+    with pytest.raises(MohistError, match="sample") as caught:
+        register(str(repository), "--name", "heap")
+    assert f"Remove {path}" in caught.value.mend
+    path.unlink()
+    assert register(str(repository), "--name", "heap") == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -140,13 +140,17 @@ class Index:
         return content + sha256(content).digest()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Index:
+    def from_bytes(cls, content: bytes, path: str = "the file") -> Index:
         """Reads what `to_bytes` wrote.
 
+        Args:
+            content: whole.
+            path: where it was kept, for a person.
+
         Raises:
-            GuardDataError: it is damaged, or of another format.
+            GuardDataError: it is damaged, or of another format: what a hash of then is now can't be told.
         """
-        fresh = "Register the repositories anew: mohist guard register PATH --name NAME."
+        fresh = f"Remove {path}, and register the repositories anew: mohist guard register PATH --name NAME."
         head = len(MAGIC) + 4
         if len(content) < head + 32 or not content.startswith(MAGIC) or sha256(content[:-32]).digest() != content[-32:]:
             raise GuardDataError("The index of fingerprints is damaged.", fresh)
@@ -154,7 +158,11 @@ class Index:
         try:
             header = json.loads(content[head : head + size])
             if header["format"] != FORMAT or header["parameters"] != _PARAMETERS:
-                raise GuardDataError("The index of fingerprints was written by another version of Mohist.", fresh)
+                held = ", ".join(str(row["name"]) for row in header["repositories"]) or "none"
+                raise GuardDataError(
+                    f"The index of fingerprints was written by another version of Mohist. Registered in it: {held}.",
+                    fresh,
+                )
             rows: list[dict[str, Any]] = header["repositories"]
             lengths = [row[stream] for row in [*rows, header["public"]] for stream in ("exact", "shape")]
             at = head + size

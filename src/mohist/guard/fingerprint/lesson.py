@@ -93,9 +93,7 @@ def learn(name: str, data_class: str, sources: Iterable[Source], *, but: tuple[K
             skipped.append(source.path)
     exact, shape = commonplace().own(*_keys(own))
     if but is not None:
-        import numpy as np
-
-        exact, shape = exact[~np.isin(exact, but[0])], shape[~np.isin(shape, but[1])]
+        exact, shape = _without(exact, but[0]), _without(shape, but[1])
     if not len(exact):
         raise GuardRuleError(
             f"There is nothing in {name!r} that it could be recognised by.",
@@ -120,6 +118,17 @@ def public(sources: Iterable[Source]) -> tuple[Keys, Keys]:
     return _keys(
         source.data for source in sources if b"\0" not in source.data[:8192] and len(source.data) <= FILE_MAX_BYTES
     )
+
+
+def _without(keys: Keys, others: Keys) -> Keys:
+    """The keys that are not among others, which are sorted."""
+    import numpy as np
+
+    if not len(others):
+        return keys
+    at = np.minimum(np.searchsorted(others, keys), len(others) - 1)
+    own: Keys = keys[others[at] != keys]
+    return own
 
 
 def _keys(texts: Iterable[bytes]) -> tuple[Keys, Keys]:

@@ -37,7 +37,7 @@ def read_index(path: Path) -> Index:
         raise GuardDataError(f"The index of fingerprints {str(path)!r} may be changed by others.", "chmod 600 it.")
     if len(content) > FILE_MAX_BYTES:
         raise GuardDataError(f"The index of fingerprints {str(path)!r} is larger than {FILE_MAX_BYTES} bytes.")
-    return Index.from_bytes(content)
+    return Index.from_bytes(content, str(path))
 
 
 def write_index(path: Path, index: Index) -> None:
