@@ -289,12 +289,17 @@ def _shipped_with_anchors() -> list[Pattern]:
     return [pattern for pattern in [*patterns, *injection_detector().patterns] if pattern.anchor]
 
 
+def _thinned(expression: str) -> str:
+    """With a few of each long list of words: making examples of a thousand takes a minute, and says no more."""
+    return re.sub(r"(?:\|[^()|]+(?=\|)){20,}", lambda found: "|" + "|".join(found[0].split("|")[1::30]), expression)
+
+
 @pytest.mark.parametrize("pattern", _shipped_with_anchors(), ids=lambda pattern: pattern.name)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_each_match_of_a_shipped_expression_holds_its_anchor(pattern: Pattern, data: st.DataObject) -> None:
     flags = re.ASCII | (re.IGNORECASE if pattern.ignore_case else 0)
-    written = re.sub(r"\(\?P<\w+>", "(?:", pattern.expression).replace(r"\z", r"\Z")
+    written = re.sub(r"\(\?P<\w+>", "(?:", _thinned(pattern.expression)).replace(r"\z", r"\Z")
     text = data.draw(
         st.from_regex(re.compile(written, flags), fullmatch=True, alphabet=st.characters(max_codepoint=126))
     )
