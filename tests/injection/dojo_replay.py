@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 PACKAGES = (
     "agentdojo==0.1.35", "pydantic==2.12.5", "pydantic-core==2.41.5", "annotated-types==0.7.0", "typing-extensions==4.15.0",
     "typing-inspection==0.4.2", "email-validator==2.2.0", "dnspython==2.7.0", "idna==3.10", "docstring-parser==0.17.0",
-    "pyyaml==6.0.2", "rich==14.1.0", "markdown-it-py==4.0.0", "mdurl==0.1.2", "pygments==2.19.2",
+    "pyyaml==6.0.3", "rich==14.1.0", "markdown-it-py==4.0.0", "mdurl==0.1.2", "pygments==2.19.2",
 )  # fmt: skip
 INSTALL_TIMEOUT_S = 300.0
 ORDERS_A_RUN = 9
