@@ -27,7 +27,7 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 _NAMES: Final = ("AGENTS.md", "CLAUDE.md")
 _RULE_FOLDERS: Final = (".qoder/rules", ".trae/rules")
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
-_IMPORT = re.compile(r"^\s*(?:[-*]\s+)?@[\w~./-]+[./][\w./-]*\s*$")
+_IMPORT = re.compile(r"^\s*+(?:[-*]\s++)?@[\w~./-](?=[\w~-]*+[./])[\w~./-]*+\s*+$")
 
 
 @dataclass(frozen=True, slots=True)

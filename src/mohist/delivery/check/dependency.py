@@ -16,8 +16,14 @@ from mohist.delivery.check.shelf import Known, Shelf
 from mohist.delivery.state import Finding
 
 _PEP508 = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?:@\s*(\S+)|([^;#\\]*))")
-_GO_REQUIRE = re.compile(r"^\s*(?:require\s+)?([\w.-]+\.[\w.-]+/\S+)\s+(v\S+)(\s*//\s*indirect)?", re.MULTILINE)
-_GO_REPLACE = re.compile(r"^\s*(?:replace\s+)?(\S+)(?:\s+v\S+)?\s+=>\s+(\S+)(?:\s+(v\S+))?", re.MULTILINE)
+# A module's name begins with a host, which has a dot. Runs are taken whole: a change's author may have written anything.
+_GO_REQUIRE = re.compile(
+    r"^[ \t]*+(?:require[ \t]++)?((?=[^\s/.]++\.[^\s/])[\w.-]++/\S++)[ \t]++(v\S++)([ \t]*+//[ \t]*+indirect)?",
+    re.MULTILINE,
+)
+_GO_REPLACE = re.compile(
+    r"^[ \t]*+(?:replace[ \t]++)?(\S++)(?:[ \t]++v\S++)?[ \t]++=>[ \t]++(\S++)(?:[ \t]++(v\S++))?", re.MULTILINE
+)
 _GO_SUM = re.compile(r"^(\S+) (v\S+?)(?:/go\.mod)? h1:", re.MULTILINE)
 _YARN = re.compile(r'^"?(@?[^@\s"]+)@[^\n]*:\n\s+version:?\s+"?([^"\n]+)', re.MULTILINE)
 _TOLD = 12
