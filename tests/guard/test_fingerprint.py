@@ -25,7 +25,7 @@ from mohist.guard.fingerprint import (
 from mohist.guard.fingerprint.commonplace import Commonplace, commonplace
 from mohist.guard.fingerprint.lesson import its_own, without_licence
 from mohist.guard.fingerprint.stretch import chunks
-from mohist.guard.fingerprint.token import CHUNK_BYTES, SEPARATOR, tokens
+from mohist.guard.fingerprint.token import CHUNK_BYTES, OVERLAP_BYTES, SEPARATOR, tokens
 
 SEED = 20261123
 GOLDEN, OLD_GOLDEN = (Path(__file__).with_name("data") / f"fingerprints-{number}.bin" for number in (2, 1))
@@ -192,6 +192,15 @@ def test_a_damaged_list_of_commonplaces_is_refused(spoilt: bytes) -> None:
         Commonplace.from_bytes(spoilt)
 
 
+def test_a_repository_is_not_known_by_commonplaces() -> None:
+    boilerplate = Source("a.py", Path(__file__).with_name("data").joinpath("boilerplate.txt").read_bytes())
+    learnt = learn("with", "source.restricted", [CLASSIFIED[0], boilerplate]).repository
+    exact, shape = commonplace().own(learnt.exact, learnt.shape)
+    assert (len(exact), len(shape)) == (len(learnt.exact), len(learnt.shape))
+    every = public([CLASSIFIED[0], boilerplate])
+    assert len(learnt.exact) + len(learnt.shape) < len(every[0]) + len(every[1])
+
+
 def test_everybodys_code_is_shipped_as_a_list() -> None:
     text = Path(__file__).with_name("data").joinpath("boilerplate.txt").read_bytes()
     exact, shape = public([Source("a.py", text)])
@@ -207,6 +216,13 @@ def test_a_table_that_repeats_itself_is_nobodys() -> None:
     )
     other = "".join(f'    ("key{at}", "other{at}"),\n' for at in range(300))
     assert hits(f"X = (\n{other})\n", fingerprint_detector(Index([learnt.repository]))) == []
+
+
+def test_rows_that_repeat_themselves_have_no_shape() -> None:
+    rows = "".join(f"    ({at}, name{at}, other{at * 7}),\n" for at in range(300))
+    assert len(public([Source("a.py", rows.encode())])[1]) == 0
+    same = "    name,\n" * 300
+    assert [len(keys) for keys in public([Source("a.py", same.encode())])] == [0, 0]
 
 
 def test_the_licence_at_a_files_head_is_everybodys() -> None:
@@ -241,6 +257,31 @@ def test_a_long_text_is_looked_at_to_its_end() -> None:
     filler = "some words that nobody registered, again and again\n" * (3 * CHUNK_BYTES // 50)
     (hit,) = hits(f"{filler}{LINES}")
     assert hit.start >= len(filler) - 2
+
+
+@pytest.mark.parametrize("before", [20, 300, 900, OVERLAP_BYTES + 40])
+def test_a_part_that_two_chunks_share_is_found_whole(before: int) -> None:
+    (alone,) = DETECTOR.runs(LINES.encode())
+    filler = b"- " * (CHUNK_BYTES // 2)
+    (run,) = DETECTOR.runs(filler[: CHUNK_BYTES - before] + b"\n" + LINES.encode() + filler[:5000])
+    assert (run.exact, run.shape, run.end - run.start) == (alone.exact, alone.shape, alone.end - alone.start)
+
+
+def test_changed_lines_do_not_make_two_parts_of_one() -> None:
+    rows = LINES.splitlines(keepends=True)
+    first, second = "".join(rows[:18]), "".join(rows[18:])
+    near, far = "words of another hand, " * (300 // 23), "words of another hand, " * (900 // 23)
+    assert len(hits(first)) == len(hits(second)) == len(hits(f"{first}{near}\n{second}")) == 1
+    assert len(hits(f"{first}{far}\n{second}")) == 2
+
+
+def test_short_pieces_here_and_there_are_no_part() -> None:
+    rows = LINES.splitlines(keepends=True)
+    pieces = ["".join(rows[at : at + 2]) for at in range(0, len(rows), 2)]
+    assert not any(hits(piece * 2) for piece in pieces)
+    filler = "".join(f"word{at} of another hand, " for at in range(8))
+    assert len(filler) > 150
+    assert hits(f"\n{filler}\n".join(pieces)) == []
 
 
 def test_hashes_are_the_same_wherever_a_text_stands() -> None:
