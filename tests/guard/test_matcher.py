@@ -311,3 +311,20 @@ def test_each_match_of_a_shipped_expression_holds_its_anchor(pattern: Pattern, d
     content = text.encode("ascii")
     for start, end, *_ in found.matches(content, ((0, len(content)),), 1 << 20):
         assert next(iter(anchor.matches(content[start:end], ((0, end - start),), 1 << 20)), None) is not None
+
+
+@pytest.mark.parametrize("engine", ["hyperscan", "re2"])
+def test_of_a_pattern_that_is_looked_for_once_the_first_match_is_told(engine: str) -> None:
+    seekers = [Seeker(Pattern("p", r"b[0-9]", width_bytes=2, once=True))]
+    matcher = build_matcher(seekers, engine=engine)  # type: ignore[arg-type]
+    found = matcher.matches(View("a1 " * 2_000 + "b7 b8 " * 500))["seeker"]["p"]
+    assert [(match.start, match.end) for match in found] == [(6_000, 6_002)]
+
+
+@pytest.mark.parametrize("engine", ["hyperscan", "re2"])
+def test_of_a_pattern_whose_matches_stand_apart_none_within_another_is_told(engine: str) -> None:
+    text = "key.key = 1 key = 2"
+    for apart, starts in ((True, [0, 12]), (False, [0, 4, 12])):
+        seekers = [Seeker(Pattern("p", r"key[a-z.]* =", width_bytes=16, apart=apart))]
+        matcher = build_matcher(seekers, engine=engine)  # type: ignore[arg-type]
+        assert [match.start for match in matcher.matches(View(text))["seeker"]["p"]] == starts

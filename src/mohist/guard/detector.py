@@ -33,6 +33,8 @@ class Pattern:
     """What stands within each match and costs less to look for everywhere; around it the match is looked for. Empty: nothing does."""
     rare: bool = False
     """Whether its keywords are so rare that they are looked for alone, and it itself in all of a text that holds one."""
+    once: bool = False
+    """Whether it is enough to know where the first one is."""
     apart: bool = False
     """Whether a match within another says nothing new, so that the search goes on behind each."""
 

@@ -26,6 +26,12 @@ AROUND_CHARS = 60
 """Next to a word: where others of its script make it one of theirs."""
 PROGRAM_WRITTEN = frozenset(("system", "tool_schema", "metadata"))
 
+_PATTERNS = (
+    Pattern("beyond-ascii", r"[\x80-\xff]", width_bytes=1, once=True),
+    Pattern("trailing-blank", r"[ \t]\r?\n", width_bytes=3, once=True),
+)
+"""Nothing hides in a text without either, which most texts of programs are."""
+
 _CONFIDENCE: Mapping[Sort, float] = {
     "zero-width": 0.9,
     "soft-hyphen": 0.4,
@@ -62,7 +68,7 @@ class CovertDetector:
 
     @property
     def patterns(self) -> Sequence[Pattern]:
-        return ()
+        return _PATTERNS
 
     def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:  # noqa: ARG002
         """See `Detector.detect`."""

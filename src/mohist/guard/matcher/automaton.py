@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -38,31 +38,36 @@ class Automaton:
     """Patterns, by place, that it does not take."""
 
 
-def compiled(sources: Sequence[bytes]) -> Automaton:
+def compiled(sources: Sequence[bytes], once: Container[int] = ()) -> Automaton:
     """The automaton of these expressions; takes some ten milliseconds for each.
+
+    Args:
+        sources: the expressions.
+        once: those, by place, of which only the first match is told.
 
     Raises:
         GuardDataError: Hyperscan takes each but not all together, or is out of memory.
     """
     try:
-        return Automaton(_database(sources, range(len(sources))), ())
+        return Automaton(_database(sources, range(len(sources)), once), ())
     except hyperscan.error:
         pass
     refused = tuple(index for index, source in enumerate(sources) if not _takes(source))
     taken = sorted(set(range(len(sources))) - set(refused))
     try:
-        return Automaton(_database([sources[index] for index in taken], taken), refused)
+        return Automaton(_database([sources[index] for index in taken], taken, once), refused)
     except hyperscan.error as error:
         raise GuardDataError(
             f"Hyperscan can't compile {len(taken)} patterns together ({type(error).__name__})."
         ) from None
 
 
-def _database(sources: Sequence[bytes], ids: Sequence[int]) -> hyperscan.Database | None:
+def _database(sources: Sequence[bytes], ids: Sequence[int], once: Container[int] = ()) -> hyperscan.Database | None:
     if not sources:
         return None
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=list(sources), ids=list(ids), elements=len(sources), flags=[0] * len(sources))
+    flags = [hyperscan.HS_FLAG_SINGLEMATCH if index in once else 0 for index in ids]
+    database.compile(expressions=list(sources), ids=list(ids), elements=len(sources), flags=flags)
     return database
 
 

@@ -51,6 +51,7 @@ class Expression:
         "detector",
         "gate",
         "name",
+        "once",
         "sought",
         "source",
         "width_bytes",
@@ -71,6 +72,7 @@ class Expression:
             raise GuardRuleError(f"{self._whose()}: a match may be 1 to {WIDTH_MAX_BYTES} bytes wide.")
         self.width_bytes = pattern.width_bytes
         self._apart = pattern.apart
+        self.once = pattern.once
         self.gate = tuple(word.encode("utf-8") for word in pattern.keywords)
         if any(word != word.lower() for word in pattern.keywords) or b"" in self.gate:
             raise GuardRuleError(f"{self._whose()}: keywords are written in lower case, and none is empty.")
@@ -127,7 +129,7 @@ class Expression:
         """Start, end and the value's start and end of each match, one for each place where one starts.
 
         Overlapping matches are all given, the search goes on one byte after a start, until `OVERLAP_BYTES` of them are reached;
-        from there on, and of a pattern that says so, only those that stand apart. Borders see the whole of `data`. A match that is wider than allowed is
+        from there on, and of a pattern that says so, only those that stand apart. Of one that is looked for once, the first. Borders see the whole of `data`. A match that is wider than allowed is
         tried again within its width.
 
         Args:
@@ -172,6 +174,8 @@ class Expression:
                 if always_apart or matched_bytes > OVERLAP_BYTES:
                     low = apart = end
                 yield (start, end, *self._value(spans))
+                if self.once:
+                    return
 
     def _value(self, spans: Spans) -> tuple[int, int]:
         chosen = spans[self._group]

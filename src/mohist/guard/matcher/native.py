@@ -25,7 +25,12 @@ def kept(expressions: Sequence[Expression], cache: Path | None) -> Automaton | N
 
 
 def _key(expressions: Sequence[Expression]) -> str:
-    return token([*(one.source for one in expressions), *(one.sought for one in expressions)])
+    sources = [*(one.source for one in expressions), *(one.sought for one in expressions)]
+    return token([*sources, *(str(index).encode() for index in sorted(_once(expressions)))])
+
+
+def _once(expressions: Sequence[Expression]) -> frozenset[int]:
+    return frozenset(index for index, one in enumerate(expressions) if one.once)
 
 
 class HyperscanMatcher:
@@ -61,7 +66,7 @@ class HyperscanMatcher:
             # What is kept has passed this; RE2 then compiles what it is asked for, when it is.
             for expression in expressions:
                 expression.compile()
-            automaton = compiled(sources)
+            automaton = compiled(sources, _once(expressions))
             if cache is not None:
                 store(cache, _key(expressions), automaton)
         self._database = automaton.database
