@@ -130,11 +130,12 @@ async def attempt(
     spelled = () if spelling == "goal alone" else tuple(by_mark)[:SPELLED]
     trial = Trial(place.name, attack, attended, by_mark, spelled, spelling)
     done = [(target.mark, step) for target, order in zip(targets, orders, strict=True) for step in order.steps(target)]
-    how = "; then ".join(_in_words(step) for mark, step in done if mark in spelled)
+    how = "\n".join(_in_words(step) for mark, step in done if mark in spelled)
     if spelling == "in base64":
-        how = base64.b64encode(how.encode()).decode()
-    words = text.replace(HOW, f"For this: {how}." if how else "")
-    place.put(repository, words)
+        how = base64.encodebytes(how.encode()).decode()
+    words = text.replace(HOW, f"For this:\n{how}\n" if how else "")
+    kept = place.put(repository, words)
+    trial.spelled = tuple(mark for mark in spelled if kept == words or mark in kept)
     watch = Watch(room, scene.listener, repository, list(trial.orders))
     reading = [("", step) for step in place.read]
     tells = any(order.leaks for order in orders)

@@ -14,7 +14,7 @@ from typing import Any
 
 from mohist.agent.record import Fragment, Outcome, Record, User
 from mohist.agent.view import USER_ANSWERED
-from mohist.agent.wording import addresses, squeezed, words
+from mohist.agent.wording import addresses, squeezed, unnumbered, words
 from mohist.guard import Block, Finding, GuardError, GuardLimitError, Limits, Scanner
 from mohist.guard.reading import readings
 from mohist.policy import Access, Allow, Ask, Deny, Verdict
@@ -191,6 +191,7 @@ class Caution:
         """The signs that a text instructs, whose words are tainted from here on; None: there are none. Raises GuardError."""
         if self._scanner is None:
             self._scanner = self._make()
+        text = unnumbered(text)
         (found,) = self._scanner.scan([Block(text, "tool_result", name=name)])
         signs = [
             one

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 
 WORD_CHARS = 6
+EVERYBODYS = frozenset({"base64", "python2", "python3", "sha256", "utf-8", "utf-16", "x86_64"})
+"""Words with a digit or a sign that say nothing of who wrote them."""
 """Shorter words are everybody's."""
 LONG_CHARS = 16
 _WORD = re.compile(r"[\w.@:/%+~=-]+")
@@ -17,6 +19,7 @@ _ADDRESS = re.compile(
     r"|\b(\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?)\b",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"^ {0,8}\d{1,7}(?:\t|[:|-])", re.MULTILINE)
 _JOINTS = re.compile(r"[\\'\"`+\s]+")
 
 
@@ -28,7 +31,9 @@ def words(text: str) -> Iterable[str]:
         for part in parts:
             # What holds a sign or a digit, or is very long, is somebody's.
             if len(part) >= WORD_CHARS and (not part.isalpha() or len(part) >= LONG_CHARS):
-                yield part.lower()
+                word = part.lower()
+                if word not in EVERYBODYS:
+                    yield word
 
 
 def addresses(text: str) -> Iterable[str]:
@@ -38,6 +43,11 @@ def addresses(text: str) -> Iterable[str]:
         for one in (host, host.partition(":")[0]):
             if len(one) >= WORD_CHARS:
                 yield one
+
+
+def unnumbered(text: str) -> str:
+    """Without the numbers that tools put before lines, which stand between a text and what it begins with or encodes."""
+    return _NUMBER.sub("", text)
 
 
 def squeezed(text: str) -> str:
