@@ -134,6 +134,15 @@ def test_what_a_repository_repeats_is_its_own() -> None:
     assert hits(text.decode("utf-8"), fingerprint_detector(Index([learnt.repository])))
 
 
+def test_what_a_repository_repeats_is_everybodys_where_commonplaces_are_not_known() -> None:
+    rows = LINES.splitlines(keepends=True)
+    repeated, single = "".join(rows[:20]), "".join(rows[20:])
+    files = [Source(f"a{at}.zig", f"{repeated}{single if at == 0 else ''}".encode()) for at in range(4)]
+    detector = fingerprint_detector(Index([learn("copies", "source.restricted", files).repository]))
+    assert not hits(repeated, detector)
+    assert hits(single, detector)
+
+
 def test_texts_looked_at_together_show_what_each_shows_alone() -> None:
     texts = ["Grüße aus Köln:\n" + LINES, "", LINES, "short", *excerpts(10, 20), "x = 1\n" * 200, f"{LINES}é"]
     together = DETECTOR.detect_all([View(text) for text in texts])

@@ -22,6 +22,11 @@ FILE_MAX_BYTES = 2_000_000
 """A larger file is made by a program: data, a bundle, a lock."""
 LINE_MAX_BYTES = 2_000
 """On average; longer lines are minified or data."""
+GATHERED = (".py", ".pyi")
+"""Ends of the names of files in the languages whose commonplaces are shipped."""
+SHARED_EXACT_MIN, SHARED_SHAPE_MIN = 4, 2
+"""In other languages a stretch of words in that many files of one repository is taken for everybody's, and a shape that two files have:
+without it 5.4 % of other projects' files in JavaScript were hit, with it 0.9 %, and of ten lines 6 to 11 % less is found."""
 _NOT_ITS_OWN = re.compile(
     r"(?:^|/)(?:node_modules|vendor|third_party|thirdparty|\.venv|site-packages|dist|licenses?)/|(?:^|/)(?:licen[cs]e|copying|notice|authors|changelog|unlicense)[^/]*$"
     r"|\.(?:lock|min\.js|min\.css|map|svg|po|pot|csv|tsv|ipynb)$|(?:^|/)(?:package-lock\.json|go\.sum|pnpm-lock\.yaml)$",
@@ -73,7 +78,7 @@ def learn(name: str, data_class: str, sources: Iterable[Source], *, but: tuple[K
     """Makes a repository's fingerprint.
 
     Left out: stretches that repeat themselves, and what everybody writes (`commonplace`). What stands in several files of a
-    repository is its own all the same.
+    repository is its own all the same; but in languages whose commonplaces nobody gathered it counts as everybody's.
 
     Args:
         name: what findings call it.
@@ -84,14 +89,18 @@ def learn(name: str, data_class: str, sources: Iterable[Source], *, but: tuple[K
     Raises:
         GuardRuleError: there is nothing in it to be recognised by.
     """
+    import numpy as np
+
     skipped: list[str] = []
-    own: list[bytes] = []
+    gathered: list[bytes] = []
+    others: list[bytes] = []
     for source in sources:
         if its_own(source.path, source.data):
-            own.append(without_licence(source.data))
+            (gathered if source.path.endswith(GATHERED) else others).append(without_licence(source.data))
         else:
             skipped.append(source.path)
-    exact, shape = commonplace().own(*_keys(own))
+    rare = _rare(others)
+    exact, shape = commonplace().own(*(np.union1d(row, rare[at]) for at, row in enumerate(_keys(gathered))))
     if but is not None:
         exact, shape = _without(exact, but[0]), _without(shape, but[1])
     if not len(exact):
@@ -99,7 +108,7 @@ def learn(name: str, data_class: str, sources: Iterable[Source], *, but: tuple[K
             f"There is nothing in {name!r} that it could be recognised by.",
             "Register a folder with source files that git tracks, each longer than a few lines.",
         )
-    return Learnt(Repository(name, data_class, len(own), exact, shape), tuple(skipped))
+    return Learnt(Repository(name, data_class, len(gathered) + len(others), exact, shape), tuple(skipped))
 
 
 @cache
@@ -118,6 +127,20 @@ def public(sources: Iterable[Source]) -> tuple[Keys, Keys]:
     return _keys(
         source.data for source in sources if b"\0" not in source.data[:8192] and len(source.data) <= FILE_MAX_BYTES
     )
+
+
+def _rare(texts: Iterable[bytes]) -> tuple[Keys, Keys]:
+    """The keys of texts without those that several of them have."""
+    import numpy as np
+
+    found = [_keys([text]) for text in texts]
+    rows: list[Keys] = []
+    for at, shared_min in enumerate((SHARED_EXACT_MIN, SHARED_SHAPE_MIN)):
+        keys, counts = np.unique(
+            np.concatenate([np.zeros(0, dtype=np.uint64), *(one[at] for one in found)]), return_counts=True
+        )
+        rows.append(keys[counts < shared_min])
+    return rows[0], rows[1]
 
 
 def _without(keys: Keys, others: Keys) -> Keys:
