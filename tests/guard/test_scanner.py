@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.scanning import BrokenMatcher, Finder, SlowMatcher
-from mohist.guard import Block, Finding, GuardError, GuardLimitError, Limits, Scanner, keyed
+from mohist.guard import Block, Finding, GuardError, GuardLimitError, Hit, Limits, Match, Scanner, View, keyed
 from mohist.guard.merge import merged
 
 TOKEN = "tkn_" + "a1" * 10
@@ -194,3 +196,53 @@ def test_more_places_to_judge_than_may_be_in_one_call_are_an_error_before_any_is
 def test_a_call_that_takes_too_long_is_an_error() -> None:
     with pytest.raises(GuardLimitError, match="took more than 0 ms"):
         scanner(Finder(r"tkn_\w+"), limits=Limits(max_call_ms=0)).scan([Block("text"), Block("more")])
+
+
+class Joint:
+    """Looks at all views at once; has no patterns."""
+
+    name = version = "joint"
+    patterns = ()
+
+    def __init__(self, expression: str) -> None:
+        self.expression = expression
+        self.calls: list[int] = []
+
+    def detect(self, view: View, block: Block, matches: Mapping[str, Sequence[Match]]) -> Iterable[Hit]:
+        return self.detect_all([view])[0]
+
+    def detect_all(self, views: Sequence[View]) -> Sequence[Sequence[Hit]]:
+        self.calls.append(len(views))
+        return [[self._hit(found) for found in re.finditer(self.expression, view.text)] for view in views]
+
+    def _hit(self, found: re.Match[str]) -> Hit:
+        return Hit("joint.rule", "secret.token", found.start(), found.end(), 0.9)
+
+
+def test_a_detector_that_looks_at_many_together_is_asked_once_a_call_for_what_is_new() -> None:
+    joint = Joint(r"tkn_\w+")
+    engine = Scanner([joint], SlowMatcher([]), DIGEST)
+    texts = [f"x {TOKEN} {number}" for number in range(3)]
+    encoded = f"y = '{base64.b64encode(texts[0].encode()).decode()}'"
+    blocks = [Block(text) for text in (*texts, texts[0], "nothing", encoded)]
+    found = engine.scan(blocks)
+    assert [[one.rule for one in each.findings] for each in found] == [["joint.rule"]] * 4 + [[], ["joint.rule"]]
+    assert joint.calls == [6]  # five texts, one of them in two readings
+    assert [each.findings for each in engine.scan(blocks)] == [each.findings for each in found]
+    assert joint.calls == [6]
+
+
+def test_what_is_found_together_is_one_finding_with_what_was_found_alone() -> None:
+    alone, joint = Finder(r"tkn_\w+", rule="alone.rule"), Joint(r"tkn_\w+ end")
+    (found,) = Scanner([alone, joint], SlowMatcher([alone]), DIGEST).scan([Block(f"x {TOKEN} end")])
+    [finding] = found.findings
+    assert (finding.start, finding.end) == (2, 2 + len(TOKEN) + 4)
+    assert {finding.rule, *finding.also} == {"alone.rule", "joint.rule"}
+
+
+def test_findings_that_are_found_together_are_counted() -> None:
+    joint = Joint("a")
+    engine = Scanner([joint], SlowMatcher([]), DIGEST, Limits(max_findings=3))
+    engine.scan([Block("a b"), Block("a a")])
+    with pytest.raises(GuardLimitError, match="More than 3 findings"):
+        engine.scan([Block("a b c"), Block("a a a")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from mohist.guard.block import Block
 from mohist.guard.view import View
@@ -91,6 +91,15 @@ class Detector(Protocol):
             block: what it is a reading of.
             matches: of this detector's patterns in the view, by name, in order; not asked at all where patterns were given and none matched.
         """
+        ...
+
+
+@runtime_checkable
+class JointDetector(Detector, Protocol):
+    """One without patterns that looks at many views together for less than at each alone."""
+
+    def detect_all(self, views: Sequence[View]) -> Sequence[Sequence[Hit]]:
+        """What `detect` would find in each view, in the order of the views."""
         ...
 
 

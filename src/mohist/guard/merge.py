@@ -46,7 +46,9 @@ class _Kept:
             other = self.findings[number]
             end = max(other.end, finding.end) if number + 1 == last else self._starts[number + 1]
             start = min(other.start, finding.start) if number == first else other.start
-            also = other.also if finding.rule in (other.rule, *other.also) else (*other.also, finding.rule)
+            also = tuple(
+                rule for rule in dict.fromkeys((*other.also, finding.rule, *finding.also)) if rule != other.rule
+            )
             self.findings[number] = replace(other, start=start, end=end, also=also)
             self._starts[number] = start
 

@@ -7,7 +7,7 @@ from time import perf_counter_ns, thread_time_ns
 
 from mohist.guard.block import Block
 from mohist.guard.cache import Cache, Key
-from mohist.guard.detector import Detector, Match, Matcher
+from mohist.guard.detector import Detector, Hit, JointDetector, Match, Matcher
 from mohist.guard.errors import GuardLimitError
 from mohist.guard.finding import Digest, Finding, Found, shown
 from mohist.guard.limit import DEFAULT, Limits
@@ -88,8 +88,11 @@ class Scanner:
         self, detectors: Sequence[Detector], matcher: Matcher, digest: Digest, limits: Limits = DEFAULT
     ) -> None:
         self._detectors = detectors
+        self._joint = [(one.name, one.detect_all) for one in detectors if isinstance(one, JointDetector)]
         # A request has hundreds of short texts, most of them with nothing in them: what is asked for each is asked once here.
-        self._rows = [(detector.name, detector.detect, not detector.patterns) for detector in detectors]
+        self._rows = [
+            (one.name, one.detect, not one.patterns) for one in detectors if not isinstance(one, JointDetector)
+        ]
         self._matcher = matcher
         self._digest = digest
         self._limits = limits
@@ -110,25 +113,31 @@ class Scanner:
         keys = [self._cache.key(block) for block in looked_at]
         known = self._cache.look_up(keys)
         new: dict[Key, tuple[Finding, ...]] = {}
-        found = []
+        views: list[tuple[Key, View]] = []
         room = _Room(self._limits)
         for block, key, findings in zip(looked_at, keys, known, strict=True):
-            if findings is None:
-                findings = new.get(key)
-            if findings is None:
-                held = self._block(block, room)
-                findings = new[key] = merged(held) if held else ()
-            if findings:
-                room.take_findings(len(findings))
-            found.append(Found(block, findings))
+            if findings is None and key not in new:
+                held, read = self._block(block, room)
+                new[key] = merged(held) if held else ()
+                if self._joint:
+                    views += [(key, view) for view in read]
+            kept = new[key] if findings is None else findings
+            if kept:
+                room.take_findings(len(kept))
+        if views:
+            self._together(views, new, room)
         if new:
             self._cache.keep(new.items())
-        return found
+        return [
+            Found(block, new[key] if findings is None else findings)
+            for block, key, findings in zip(looked_at, keys, known, strict=True)
+        ]
 
     def _version(self) -> tuple[tuple[str, str], ...]:
         return tuple((detector.name, detector.version) for detector in self._detectors)
 
-    def _block(self, block: Block, room: _Room) -> Collection[Finding]:
+    def _block(self, block: Block, room: _Room) -> tuple[Collection[Finding], Sequence[View]]:
+        """What the detectors find that look at each view alone, and the views."""
         reading = readings(block.text, self._limits)
         findings: dict[tuple[str, int, int], Finding] = {}
         for view in reading.views:
@@ -141,28 +150,45 @@ class Scanner:
                 if not (ours or is_always_asked):
                     continue
                 for hit in detect(view, block, ours):
-                    start, end = view.place(hit.start, hit.end)
-                    # The plain reading comes first: what it shows needs no other one.
-                    if (hit.rule, start, end) not in findings:
-                        if len(findings) >= room.findings:
-                            raise room.too_many_findings()
-                        value = view.text[hit.start : hit.end]
-                        findings[hit.rule, start, end] = Finding(
-                            detector=name,
-                            rule=hit.rule,
-                            data_class=hit.data_class,
-                            start=start,
-                            end=end,
-                            confidence=hit.confidence,
-                            shown=shown(value),
-                            value_digest=self._digest(value),
-                            via=view.via,
-                            note=hit.note,
-                        )
+                    self._add(findings, name, view, hit, room)
         for view in reading.too_deep:
             finding = self._unread(view, block)
             findings.setdefault((finding.rule, finding.start, finding.end), finding)
-        return findings.values()
+        return findings.values(), reading.views
+
+    def _together(self, views: Sequence[tuple[Key, View]], new: dict[Key, tuple[Finding, ...]], room: _Room) -> None:
+        """Adds what is found by the detectors that look at all views at once."""
+        more: dict[Key, dict[tuple[str, int, int], Finding]] = {}
+        for name, detect_all in self._joint:
+            room.check_time()
+            for (key, view), hits in zip(views, detect_all([view for _, view in views]), strict=True):
+                for hit in hits:
+                    self._add(more.setdefault(key, {}), name, view, hit, room)
+        for key, findings in more.items():
+            before = len(new[key])
+            new[key] = merged([*new[key], *findings.values()])
+            room.take_findings(max(len(new[key]) - before, 0))
+
+    def _add(self, findings: dict[tuple[str, int, int], Finding], name: str, view: View, hit: Hit, room: _Room) -> None:
+        start, end = view.place(hit.start, hit.end)
+        # The plain reading comes first: what it shows needs no other one.
+        if (hit.rule, start, end) in findings:
+            return
+        if len(findings) >= room.findings:
+            raise room.too_many_findings()
+        value = view.text[hit.start : hit.end]
+        findings[hit.rule, start, end] = Finding(
+            detector=name,
+            rule=hit.rule,
+            data_class=hit.data_class,
+            start=start,
+            end=end,
+            confidence=hit.confidence,
+            shown=shown(value),
+            value_digest=self._digest(value),
+            via=view.via,
+            note=hit.note,
+        )
 
     def _unread(self, view: View, block: Block) -> Finding:
         start, end = view.place(0, len(view.text))
