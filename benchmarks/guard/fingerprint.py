@@ -2,7 +2,7 @@
 
     python -m benchmarks.guard.fingerprint FOLDER --classified NAME [NAME ...]
 
-FOLDER holds source archives or wheels (.tar.gz, .whl) of Python projects. Those whose name begins with one of the NAMEs are
+FOLDER holds source archives or wheels (.tar.gz, .whl) of Python projects, or archives of npm (.tgz; JavaScript outside dist/). Those whose name begins with one of the NAMEs are
 registered; the files of the others must not be hit. With --teach, half of the latter, by a hash of their path, are taught as public
 code, and the other half is tried. All excerpts count, also those that could be anybody's: imports, tables. Prints one table; excerpts
 and renamings are drawn with a fixed seed. Projects that scripts/update_commonplace.py learnt from say nothing here about false hits.
@@ -20,7 +20,7 @@ import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from mohist.guard import View
@@ -35,28 +35,31 @@ from mohist.guard.fingerprint import (
     public,
 )
 from mohist.guard.fingerprint.detector import HITS_MIN
+from mohist.guard.fingerprint.token import KEYWORDS
 
 SEED = 20261123
 WORD = re.compile(r"[A-Za-z_]\w*")
+PYTHON, SCRIPT = re.compile(r".+\.py"), re.compile(r"(?!.*(?:/dist/|\.min\.)).+\.[cm]?js")
 
 
 def sources(archive: Path) -> Iterator[Source]:
-    """The Python files of an archive."""
+    """The Python files of an archive, or its JavaScript."""
+    wanted = SCRIPT if archive.suffix == ".tgz" else PYTHON
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as opened:
             for name in opened.namelist():
-                if name.endswith(".py"):
+                if wanted.fullmatch(name):
                     yield Source(name, opened.read(name))
     else:
         with tarfile.open(archive) as packed:
             for member in packed:
-                if member.isfile() and member.name.endswith(".py") and (stream := packed.extractfile(member)):
+                if member.isfile() and wanted.fullmatch(member.name) and (stream := packed.extractfile(member)):
                     yield Source(member.name, stream.read())
 
 
-def renamed(text: str, share: float, draw: random.Random) -> str:
-    """The text with a share of its names changed, each everywhere to the same other."""
-    names = sorted({word for word in WORD.findall(text) if not keyword.iskeyword(word)})
+def renamed(text: str, share: float, draw: random.Random, fixed: Container[str]) -> str:
+    """The text with a share of its names changed, each everywhere to the same other; `fixed` are no names."""
+    names = sorted({word for word in WORD.findall(text) if word not in fixed})
     new = {
         name: f"{draw.choice('abcdefgh')}{name[::-1]}_{draw.randrange(99)}" for name in names if draw.random() < share
     }
@@ -80,7 +83,8 @@ def main() -> int:
     parser.add_argument("--hits-min", type=int, default=HITS_MIN)
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
-    archives = sorted([*args.folder.glob("*.tar.gz"), *args.folder.glob("*.whl")])
+    archives = sorted(path for pattern in ("*.tar.gz", "*.whl", "*.tgz") for path in args.folder.glob(pattern))
+    fixed = KEYWORDS if any(path.suffix == ".tgz" for path in archives) else keyword.kwlist
     index, ours = Index(), list[Source]()
     taught, clean = list[Source](), list[Source]()
     everybodys = library()
@@ -109,7 +113,7 @@ def main() -> int:
                 tried += 1
                 indented = "".join(f"        {row.lstrip()}\n" for row in text.splitlines()) if tried % 2 else text
                 around = draw.choice(clean).data.decode("utf-8", "replace")[:3000]
-                data = f"{around}\n\n{renamed(indented, share, draw)}\n\nthanks\n".encode()
+                data = f"{around}\n\n{renamed(indented, share, draw, fixed)}\n\nthanks\n".encode()
                 found += any(run.end > len(around.encode()) for run in detector.runs(data))
             print(f"{lines:3d} lines, {share:.0%} of the names changed: {found / tried:.3f}")
     hit = [source.path for source in clean if detector.runs(source.data)]
