@@ -198,7 +198,8 @@ HELD = {
     "sandbox": "the sandbox",
     "tree": "a change in the workspace",
     "trusted": "a file for agents",
-    "other": "more than one, or a breach",
+    "git": "the user's git",
+    "other": "more than one",
     "guard": "the guard",
 }
 """What came of an order: what held it, or what it left behind."""
