@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -144,13 +145,14 @@ class Scan:
             file.seek(0)
             self.stream(STANDARD_INPUT, file)
 
-    def file(self, path: Path, name: str) -> None:
+    def file(self, path: str | Path, name: str) -> None:
         """Looks at a file on disk; a link, a pipe and the like are none."""
-        if path.is_symlink() or not path.is_file():
-            return
         try:
-            with path.open("rb") as stream:
-                self.stream(name, stream)
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                with open(path, "rb") as stream:
+                    self.stream(name, stream)
+        except FileNotFoundError:
+            pass  # git lists what was removed from the folder, too
         except OSError as error:
             self._unread(Unread(name, f"can't be read: {error.strerror or type(error).__name__}"))
 
@@ -162,7 +164,7 @@ class Scan:
             everything: ignored files too.
         """
         for inner in _files(folder, everything=everything):
-            self.file(folder / inner, f"{name}/{inner}" if name else inner)
+            self.file(f"{folder}/{inner}", f"{name}/{inner}" if name else inner)
 
     def staged(self, folder: Path, index: Path | None) -> None:
         """Looks at what the next commit of the repository at `folder` would bring in."""
@@ -267,8 +269,9 @@ async def _listed(root: Path) -> list[str]:
 def _walked(folder: Path) -> Iterator[str]:
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS)
+        inner = os.path.relpath(where, folder)
         for name in sorted(files):
-            yield Path(where, name).relative_to(folder).as_posix()
+            yield name if inner == "." else f"{inner}/{name}"
 
 
 def check_paths(paths: Iterable[str]) -> None:
