@@ -4,6 +4,7 @@
 """
 
 from mohist.guard.personal.detector import PersonalDetector, personal_detector
-from mohist.guard.personal.model import Named, NameDetector, NameModel
+from mohist.guard.personal.model import NameDetector
+from mohist.guard.personal.named import Named, NameModel
 
 __all__ = ["NameDetector", "NameModel", "Named", "PersonalDetector", "personal_detector"]

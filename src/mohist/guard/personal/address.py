@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-if TYPE_CHECKING:
-    from mohist.guard.personal.model import Named
+from mohist.guard.personal.named import Named
 
 _Kind = Literal["place", "street", "loose", "unit", "box", "number", "region", "word"]
 

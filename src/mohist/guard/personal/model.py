@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import thread_time_ns
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal
 
 import xxhash
 
@@ -17,6 +17,7 @@ from mohist.guard.detector import Hit, Match, Pattern
 from mohist.guard.errors import GuardError, GuardLimitError
 from mohist.guard.limit import DEFAULT, Limits
 from mohist.guard.personal.address import addresses
+from mohist.guard.personal.named import Named, NameModel
 from mohist.guard.personal.person import Context, persons
 from mohist.guard.personal.prose import Passage, prose
 from mohist.guard.view import View
@@ -39,31 +40,7 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 Failure = Literal["closed", "noted"]
 
 
-class Named(NamedTuple):
-    """What a model took for a name, a place or an address; `start` and `end` in characters."""
-
-    start: int
-    end: int
-    sort: Literal["name", "place", "address"]
-    """A "place" is what an address may be made of: a town, a street, a building."""
-    confidence: float = 1.0
-    """How sure the model is; 1 where it doesn't tell. What is reported is no surer than the form of a name allows."""
-
-
 Answer = tuple[Named, ...]
-
-
-class NameModel(Protocol):
-    """A company's own recogniser of names and addresses; none is shipped."""
-
-    @property
-    def version(self) -> str:
-        """Changes with every change of what it finds."""
-        ...
-
-    def named(self, text: str) -> Iterable[Named]:
-        """All names and places in a text of a few lines; may be called from several threads."""
-        ...
 
 
 class NameDetector:

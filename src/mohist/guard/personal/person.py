@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from mohist.guard.personal.model import Named
+from mohist.guard.personal.named import Named
 
 FULL: Final = 0.7
 """Two names or more, or a name in a script without cases."""

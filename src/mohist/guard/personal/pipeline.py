@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from mohist.guard.errors import GuardDataError
-from mohist.guard.personal.model import Named
+from mohist.guard.personal.named import Named
 
 SORTS: Final[Mapping[str, Literal["name", "place", "address"]]] = {
     **dict.fromkeys(("PERSON", "PER", "PERSNAME", "PRS", "PS", "NAME"), "name"),
