@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,9 @@ IDENTIFIERS = frozenset({"UUID", "Nonce", "Salt", "AWS S3 Bucket", "Firebase Dom
 FIXED = frozenset({"PEM Private Key", "JWK", "JSON Web Token", "NKEY Seed", "AWS Client ID", "AWS Multi", "Google Multi", "URL Credentials", "Twilio Credentials", "MailGun API Key", "Tencent WeChat API App ID", "Salesforce Credentials", "Google API Key", "Slack Token", "Github Token", "Stripe Credentials", "Azure Access Token"})  # fmt: skip
 """Categories with a format of their own; the others are found by a word beside the value."""
 FILE_MAX_BYTES = 4_000_000
+TEXT_MAX_CHARS = 1_000_000
+SOURCE = frozenset({".py", ".js", ".ts", ".go", ".rs", ".java", ".c", ".h", ".md", ".toml", ".yaml", ".yml", ".json", ".txt", ".sh", ".cfg"})  # fmt: skip
+"""Suffixes of what stands in a source tree as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +96,15 @@ def clean(folder: Path) -> Iterator[Source]:
         if "\0" not in text:
             relative = path.relative_to(folder)
             yield Source(relative.parts[0], relative.as_posix(), text)
+
+
+def texts(folder: Path, suffixes: Collection[str] = SOURCE) -> Iterator[tuple[Path, str]]:
+    """UTF-8 texts of a tree by suffix, in the order of their paths; empty and very long ones are left out."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in suffixes and path.is_file():
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+            if 0 < len(text) <= TEXT_MAX_CHARS:
+                yield path, text

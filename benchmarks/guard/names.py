@@ -16,10 +16,12 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from corpus import SOURCE, texts
 
 from mohist.guard import Block, Hit, Limits, View
 from mohist.guard.personal import NameDetector
@@ -27,8 +29,7 @@ from mohist.guard.personal.pipeline import load_pipeline
 from mohist.guard.personal.prose import prose
 
 MASKING = 0.5
-FILE_MAX_CHARS = 1_000_000
-SUFFIXES = {".py", ".js", ".ts", ".go", ".rs", ".java", ".c", ".h", ".md", ".rst", ".toml", ".yaml", ".yml", ".json", ".txt", ".sh", ".cfg", ".ini", ".html", ""}  # fmt: skip
+SUFFIXES = SOURCE | {".rst", ".ini", ".html", ""}
 ADDRESS_LABELS = frozenset({"STREET_ADDRESS", "ZIP_CODE", "GPE"})
 NAME_LABELS = frozenset({"PERSON", "TITLE"})
 NEVER = Limits(max_names_chars=10**9, max_names_ms=10**7)
@@ -107,24 +108,12 @@ def score(detector: NameDetector, samples: Sequence[dict[str, Any]]) -> None:
         print(one.line(f"{sort}, {'all' if not least else f'from {least} on'}"))
 
 
-def files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Texts of a tree, in the order of their paths."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in SUFFIXES and path.is_file():
-            try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError):
-                continue
-            if 0 < len(text) <= FILE_MAX_CHARS:
-                yield path, text
-
-
 def survey(detector: NameDetector, folder: Path, *, each: bool) -> None:
     """Prints what is found in sources, and what that costs."""
     found: Counter[tuple[str, float]] = Counter()
     size = shown = 0
     gate_s = model_s = 0.0
-    for path, text in files(folder):
+    for path, text in texts(folder, SUFFIXES):
         size += len(text)
         started = time.process_time()
         shown += sum(len(passage.text) for passage in prose(text))

@@ -18,10 +18,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import hyperscan
+from corpus import texts
 
 from mohist.app.detector import detectors
 from mohist.app.screening import Screening
@@ -33,21 +34,7 @@ from mohist.guard.secret import secret_detector
 REQUEST_CHARS = 200_000
 TEXTS = 480
 TURN_CHARS = 10_000
-FILE_MAX_CHARS = 1_000_000
-SUFFIXES = {".py", ".js", ".ts", ".go", ".rs", ".java", ".c", ".h", ".md", ".toml", ".yaml", ".yml", ".json", ".txt", ".sh", ".cfg"}  # fmt: skip
 Row = tuple[str, Callable[[Sequence[str]], object]]
-
-
-def files(folder: Path) -> Iterator[str]:
-    """Texts of a tree, in the order of their paths."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in SUFFIXES and path.is_file():
-            try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError):
-                continue
-            if 0 < len(text) <= FILE_MAX_CHARS:
-                yield text
 
 
 def pieces(texts: Iterable[str], total_chars: int, count: int) -> list[str]:
@@ -164,10 +151,11 @@ def main() -> int:
 
 
 def measure(folder: Path, cache: Path, rounds: int, tree_mb: float) -> int:
-    texts = pieces(files(folder), REQUEST_CHARS + TURN_CHARS, TEXTS + TEXTS * TURN_CHARS // REQUEST_CHARS)
-    request, more = texts[:TEXTS], texts[TEXTS:]
+    found = (text for _, text in texts(folder))
+    cut = pieces(found, REQUEST_CHARS + TURN_CHARS, TEXTS + TEXTS * TURN_CHARS // REQUEST_CHARS)
+    request, more = cut[:TEXTS], cut[TEXTS:]
     tree: list[str] = []
-    for text in files(folder):
+    for _, text in texts(folder):
         tree.append(text)
         if sum(map(len, tree)) > tree_mb * 1e6:
             break

@@ -149,6 +149,19 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
     assert [(one.path, one.grave) for one, _ in tree.report.unread] == [("closed", True)]
 
 
+def test_a_file_in_a_folder_that_can_not_be_entered_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").write_text(TOKEN, encoding="utf-8")
+
+    def refused(path: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    tree = scan()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", refused)
+        tree.file(str(tmp_path / "closed"), "closed")
+    assert [(one.path, one.why) for one, _ in tree.report.unread] == [("closed", "can't be read: Permission denied")]
+
+
 def test_what_stands_in_an_encoding_is_placed_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("first\nvalue: " + base64.b64encode(TOKEN.encode()).decode() + "\n", encoding="utf-8")
     tree = scan()

@@ -190,8 +190,10 @@ def work(order: dict[str, Any]) -> int:
             with suppress(MohistError):
                 statuses = engine.status(step)
         told = {key: [status.state, status.result, status.error] for key, status in statuses.items()}
-        (folder / "told.new").write_text(json.dumps(told), encoding="utf-8")
-        (folder / "told.new").rename(folder / "told")
+        # A name of its own: two workers may see the end of the same work at the same moment.
+        fresh = folder / f"told.{os.getpid()}"
+        fresh.write_text(json.dumps(told), encoding="utf-8")
+        fresh.rename(folder / "told")
     if order.get("sweeps"):
         sweep(engine, folder, stop)
     elif order.get("stays"):

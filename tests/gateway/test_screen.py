@@ -6,11 +6,14 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes.screen import LIKELY, SURE, Made, screen
 from mohist.gateway.call import Principal
 from mohist.gateway.guard import Block, Destination, Outbound, Part, Pass, Replace
 from mohist.gateway.screen import ScreenSettings
+from mohist.gateway.screen.mask import _places
 from mohist.guard.ruling import Rule
 
 VENDOR = Destination("main", "acme", "us", "", False)
@@ -193,6 +196,12 @@ def test_a_repeated_word_is_masked_where_it_stands_alone() -> None:
     body = read_result("mail ann@corp.example or joann@corp.example.org", system="to ann@corp.example.")
     content = json.dumps(sent(made, asked(body)))
     assert "ann@corp.example" not in content
+
+
+@given(text=st.text("aé1_ .", max_size=60), value=st.text("aé1_", min_size=1, max_size=4))
+def test_a_plain_word_is_found_elsewhere_where_no_letter_or_digit_touches_it(text: str, value: str) -> None:
+    alone = re.compile(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])")
+    assert list(_places(text, value)) == [found.span() for found in alone.finditer(text)]
 
 
 def test_another_session_does_not_get_it() -> None:

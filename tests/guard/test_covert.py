@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from mohist.guard import Block, Hit, Source, View
 from mohist.guard.covert import canonical, covert_detector, payloads, strip
 from mohist.guard.covert.lookalike import letters, skeleton, table
+from mohist.guard.matcher import build_matcher
 
 SEED = 20261123
 DETECTOR = covert_detector()
+MATCHERS = [build_matcher([DETECTOR], engine=engine) for engine in ("hyperscan", "re2")]
 
 
 def hits(text: str, source: Source = "user") -> list[Hit]:
-    return list(DETECTOR.detect(View(text), Block(text, source), {}))
+    """As the engine asks: only where one of the detector's patterns stands in the text."""
+    found, same = (dict(matcher.matches(View(text))) for matcher in MATCHERS)
+    assert found == same
+    return list(DETECTOR.detect(View(text), Block(text, source), found["covert"])) if found else []
 
 
 def classes(text: str, source: Source = "user") -> set[str]:
@@ -159,6 +164,7 @@ def test_blanks_at_line_ends_that_spell_are_found() -> None:
     assert classes(spelled, "tool_result") == {"covert.blanks"}
     on_and_off = "".join(f"line {at}{' ' * draw.randrange(2)}\n" for at in range(80))
     assert classes(on_and_off, "system") == {"covert.blanks"}
+    assert classes(spelled.replace("\n", "\r\n"), "system") == {"covert.blanks"}
 
 
 def test_one_habit_at_line_ends_is_nothing() -> None:

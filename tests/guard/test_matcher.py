@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import re2
@@ -328,3 +329,11 @@ def test_of_a_pattern_whose_matches_stand_apart_none_within_another_is_told(engi
         seekers = [Seeker(Pattern("p", r"key[a-z.]* =", width_bytes=16, apart=apart))]
         matcher = build_matcher(seekers, engine=engine)  # type: ignore[arg-type]
         assert [match.start for match in matcher.matches(View(text))["seeker"]["p"]] == starts
+
+
+def test_what_was_kept_for_a_pattern_that_is_looked_for_once_serves_no_other(tmp_path: Path) -> None:
+    for once, starts in ((True, [0]), (False, [0, 300])):
+        seekers = [Seeker(Pattern("p", r"b[0-9]", width_bytes=2, once=once))]
+        matcher = build_matcher(seekers, engine="hyperscan", cache=tmp_path / "kept")
+        found = matcher.matches(View("b1" + "-" * 298 + "b2"))["seeker"]["p"]
+        assert [match.start for match in found] == starts

@@ -135,6 +135,12 @@ def test_of_overlapping_findings_the_surest_counts_and_covers_all() -> None:
     assert set(only.also) == {"wide", "late"}
 
 
+def test_what_was_merged_before_keeps_its_rules() -> None:
+    before = merged([finding("sure", 0, 5, 0.7), finding("other", 0, 5, 0.5)])
+    (only,) = merged([*before, finding("surest", 0, 5, 0.9), finding("third", 2, 5, 0.6)])
+    assert (only.rule, only.also) == ("surest", ("sure", "other", "third"))
+
+
 def test_of_equally_sure_findings_the_plainest_counts_then_the_widest() -> None:
     (only,) = merged([finding("short", 5, 9, 0.9), finding("wide", 5, 10, 0.9)])
     assert (only.rule, only.also) == ("wide", ("short",))

@@ -22,8 +22,10 @@ from attempt import SPELLINGS, Trial, attempt
 from order import ORDERS, Order, kinds
 from place import PLACES
 from proof import prove
-from room import listening, make_room
+from room import make_room
 from scene import Scene
+
+from fakes.listener import listening
 
 HERE = Path(__file__).resolve().parent
 # Without its model clients; what its tasks and attacks import, and what that imports.

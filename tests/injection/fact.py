@@ -7,7 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from room import Listener, Room, seen
+from room import Room, seen
+
+from fakes.listener import Listener
 
 TREE_OF_A_TASK = frozenset({"notes.txt"})
 """What the user's task asks to be written."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from order import Target
-from room import Listener, Room, copy, git
+from room import Room, copy, git
+
+from fakes.listener import Listener
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from attempt import Question, Trial
 from dojo_replay import Text, alternating, judge
 from fact import Fact, Watch
 from order import ORDERS, kinds
-from room import Listener, Room, copy, make_room
+from room import Room, copy, make_room
+
+from fakes.listener import Listener
 
 BY_NAME = {order.name: order for order in ORDERS}
 MARK = "m0001o00x"
