@@ -123,11 +123,11 @@ def listening(site: Site) -> Iterator[str]:
     thread = threading.Thread(target=anyio.run, args=(main,))
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(60)
         yield urls[0]
     finally:
         loop[0].call_soon_threadsafe(task[0].cancel)
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 

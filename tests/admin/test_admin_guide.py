@@ -49,7 +49,7 @@ def url(env: dict[str, str]) -> Iterator[str]:
             yield server.stdout.readline().strip()
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the guide's examples are written for curl")

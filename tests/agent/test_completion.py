@@ -43,7 +43,7 @@ async def answer(sandbox: FakeSandbox, *codes: int) -> None:
 
 
 async def checked(made: CompletionGate, sandbox: FakeSandbox, named: list[str], *codes: int) -> str:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(answer, sandbox, *codes)
             return await made(named, lambda _: None)

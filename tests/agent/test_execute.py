@@ -202,7 +202,7 @@ async def test_cancelled_in_the_middle_a_call_lets_go_first_and_then_says_cancel
         return Result("never")
 
     rig = make_rig(tools=[FakeTool("shell", act, Access(effect="unknown")), FakeTool("look", act)])
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(rig.executor().execute, [call("shell", 1), call("look", 2)])
             await begun.wait()

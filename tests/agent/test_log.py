@@ -179,7 +179,7 @@ def test_a_writer_killed_anywhere_loses_nothing_it_had_written(tmp_path: Path) -
             last = int(child.stdout.readline())
         child.kill()
         said = [int(line) for line in child.stdout.read().split("\n")[:-1] if line]
-        child.wait(30)
+        child.wait(60)
         child.stdout.close()
         last = max([last, *said])
         with RunLog.resume(folder, FakeClock()) as log:
@@ -197,7 +197,7 @@ def test_a_lock_is_held_by_one_and_freed_by_its_death(tmp_path: Path) -> None:
     with pytest.raises(TreeBusyError):
         RunLog.resume(folder, FakeClock())
     child.kill()
-    child.wait(30)
+    child.wait(60)
     child.stdout.close()
     RunLog.resume(folder, FakeClock()).close()
 

@@ -82,7 +82,7 @@ async def seen(bench: Bench, size_bytes: int, job_id: str = "j1") -> Job:
     """Waits until the run has taken in so much output."""
     job = bench.jobs.get(job_id)
     assert job is not None
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while job.size_bytes < size_bytes:
             await anyio.lowlevel.checkpoint()
     return job
@@ -308,7 +308,7 @@ async def test_only_a_command_that_says_so_may_change_the_repository(bench: Benc
     async with anyio.create_task_group() as group:
         for number, command in enumerate(("git add a.txt", "python commit.py")):
             group.start_soon(bench.run, command)
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 while len(sandbox.processes) <= number:
                     await anyio.lowlevel.checkpoint()
             newest(bench).end(0)

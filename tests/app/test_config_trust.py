@@ -117,5 +117,5 @@ def test_many_writers_lose_nothing(path: Path, tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert {entry.root for entry in TrustStore(path, FakeClock()).listed()} == set(roots)

@@ -16,7 +16,7 @@ from mohist.delivery.errors import BookError
 from mohist.delivery.machine import advance
 from mohist.delivery.state import Delivery, Facts, Gate, Move
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_a_file_that_is_not_understood_is_told_and_ends_no_worker(
         stop = anyio.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(expiring, office, stop)
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while "looked through" not in caplog.text:  # noqa: ASYNC110 (a log tells of no change)
                     await anyio.sleep(0.01)
             stop.set()

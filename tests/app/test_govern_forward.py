@@ -23,7 +23,7 @@ from mohist.provider.failure import REFUSED_HEADER
 from mohist.provider.mount import Mount
 
 KEY = "mhk-of-the-run"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from mohist.app.govern.inlet import Inlet
 from mohist.app.govern.pipe import Pipes
 from mohist.gateway.asgi import Receive, Scope, Send
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 async def carried(folder: Path, command: list[str], given: bytes | None, sink: int, errors: int) -> int:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from mohist.app.govern.restore import packed, unpacked
 from mohist.app.govern.terminal import Modes, Terminal
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

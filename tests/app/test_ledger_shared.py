@@ -161,7 +161,7 @@ def test_a_machine_that_is_running_sees_another_ones_erasure(machines: Machines)
     kept = Content("words", "text/plain", b"words", subject=who)
     index = running_b.append(Draft("run.prompt", "run:b", who, contents=(kept,))).index
     erase(machines.a, who, "asked", "admin")
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 60
     vault = machines.b.vault()
     while vault.key_ids(who):
         assert time.monotonic() < end_s
@@ -215,7 +215,7 @@ def test_servers_on_two_machines_enter_what_happens_and_one_of_them_signs_it(mac
     waiting = [one.submit(Draft("tool.intent", f"run:{n}", "m")) for n in range(20) for one in opened]
     assert sorted(one.result(30).index for one in waiting) == list(range(3, 43))
     archive = machines.a.archive()
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 60
     while (newest := archive.newest()) is None or newest.checkpoint.size < 43:
         assert time.monotonic() < end_s
     archive.close()

@@ -12,7 +12,7 @@ from mohist.app.presence import is_there, make_once
 
 def test_of_two_that_make_it_at_once_one_wins_and_nothing_is_left_beside(tmp_path: Path) -> None:
     path = tmp_path / "state" / "some.key"
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=60)
 
     def content(word: bytes) -> bytes:
         meeting.wait()
@@ -22,7 +22,7 @@ def test_of_two_that_make_it_at_once_one_wins_and_nothing_is_left_beside(tmp_pat
     for maker in makers:
         maker.start()
     for maker in makers:
-        maker.join(10)
+        maker.join(60)
     assert path.read_bytes() in (b"one", b"two")
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]

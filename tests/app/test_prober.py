@@ -10,7 +10,7 @@ import pytest
 from mohist.app.prober import Prober
 
 pytestmark = pytest.mark.enable_socket
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 def asked_of(answer: bytes, times: int = 3) -> Prober:

@@ -131,7 +131,7 @@ class Desk:
             out, err = child.communicate(timeout=self.limit_s)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
-            out, err = child.communicate(timeout=10)
+            out, err = child.communicate(timeout=60)
             err += f"\n(killed after {self.limit_s:.0f} s)".encode()
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -52,13 +52,13 @@ class LineTap:
         self._ending = True
         with contextlib.suppress(OSError), socket.create_connection(self._listener.getsockname()):
             pass  # wakes the listener
-        self._threads[0].join(5)
+        self._threads[0].join(60)
         self._listener.close()
         for end in self._ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         for thread in self._threads[1:]:
-            thread.join(5)
+            thread.join(60)
         for end in self._ends:
             end.close()
 

@@ -25,7 +25,7 @@ class NameServer:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        self._thread.join(5)
+        self._thread.join(60)
         self._socket.close()
 
     def _serve(self) -> None:

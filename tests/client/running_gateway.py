@@ -16,7 +16,7 @@ from typing import Any
 
 PREFIX = os.environ.get("MOHIST_CLIENT_PREFIX", "")
 """Where the clients are installed; read before the tests' environment is emptied."""
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 DIALECTS = ("openai-chat", "openai-responses", "anthropic-messages")
 
 

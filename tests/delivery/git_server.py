@@ -75,7 +75,7 @@ class GitServer:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _serve(self, handler: BaseHTTPRequestHandler, root: Path) -> None:
         address = urlsplit(handler.path)

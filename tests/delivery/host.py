@@ -69,7 +69,7 @@ class Sshd:
             self.process = subprocess.Popen(
                 self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        end_s = time.monotonic() + 20
+        end_s = time.monotonic() + 60
         while not self._answers():
             said = (self.folder / "log").read_text(encoding="utf-8")
             if self.process.poll() is not None:
@@ -94,12 +94,12 @@ class Sshd:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(60)
 
     def stop(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 def _children(pid: int) -> list[int]:

@@ -85,7 +85,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Host]:
     yield Host(tmp_path, target)
     with anyio.CancelScope(shield=True):
         await target.end()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while target._kept():  # noqa: ASYNC110 - another process's end
                 await anyio.sleep(0.02)
 

@@ -466,7 +466,7 @@ def test_two_at_once_come_one_after_the_other(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert failures == []
     assert (stores[0].get("last").turn, stores[0].get("last").revision) == (20, 20)
     assert [note.number for note in stores[0].notes("delivery-1")] == list(range(1, 22))

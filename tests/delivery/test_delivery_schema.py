@@ -142,7 +142,7 @@ def test_a_fresh_postgresql_is_brought_up_by_several_at_once(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert failures == []
 
 

@@ -33,7 +33,7 @@ from mohist.delivery.engine.runner import IDLE_LIMIT
 from mohist.delivery.errors import BookError, EngineError, LostError
 from mohist.gateway.address import Address
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 TEMPORAL = pytest.param("temporal", marks=pytest.mark.enable_socket)
 Start = Callable[..., Engine]
 

@@ -77,7 +77,7 @@ class FakeForge:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(10)
+        self.thread.join(60)
 
     def answer(self, method: str, address: Any, body: Any) -> tuple[int, Any]:
         path = unquote(address.path)

@@ -260,7 +260,7 @@ async def test_a_connection_lost_in_the_middle_of_the_restart_is_made_again(link
 
     async def cut_in_the_middle() -> None:
         assert linked.link is not None
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not began.exists():  # noqa: ASYNC110 - written by a process on the host
                 await anyio.sleep(0.02)
         linked.link.cut()
@@ -401,7 +401,7 @@ async def test_what_a_killed_deployer_began_on_the_host_ends_before_it_is_begun_
     await host.target.prepare(facts)
     async with anyio.create_task_group() as group:
         group.start_soon(host.target.activate, facts)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not trace.exists():  # noqa: ASYNC110 - written by a process on the host
                 await anyio.sleep(0.02)
         group.cancel_scope.cancel()

@@ -63,7 +63,7 @@ async def open_door(tmp_path: Path, clock: FakeClock, most_open: int = 20, **lim
 
     async with anyio.create_task_group() as group, httpx2.AsyncClient() as client:
         group.start_soon(listen, door, settings, told)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await ready.wait()
         try:
             yield Room(heard[0], firings, woken, client)
@@ -142,7 +142,7 @@ async def test_a_body_is_bounded_in_size_and_in_time(tmp_path: Path, clock: Fake
         host, _, port = room.url.removeprefix("http://").partition(":")
         async with await anyio.connect_tcp(host, int(port)) as slow:
             await slow.send(b"POST /hooks/issues HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc")
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 assert (await slow.receive()).startswith(b"HTTP/1.1 408")
         assert room.firings.newest(trigger().ident) == []
 
@@ -161,7 +161,7 @@ async def test_an_address_that_is_taken_is_waited_for(
             await anyio.lowlevel.checkpoint()
             assert not ready.is_set()
             held.close()
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 await ready.wait()
             group.cancel_scope.cancel()
         firings.close()

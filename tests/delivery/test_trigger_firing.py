@@ -34,7 +34,7 @@ def race(*bodies: Callable[[], object]) -> None:
     start = threading.Barrier(len(bodies))
 
     def run(body: Callable[[], object]) -> None:
-        start.wait(30)
+        start.wait(60)
         try:
             body()
         except BaseException as error:

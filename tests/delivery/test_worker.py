@@ -19,7 +19,7 @@ from mohist.delivery.order import cancel
 from mohist.delivery.state import SEGMENTS, Delivery, Gate, SegmentName
 from mohist.delivery.worker import run_worker, sweep
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def delivery(delivery_id: str) -> Delivery:

@@ -61,7 +61,7 @@ def test_an_effect_interrupted_by_a_kill_is_told_as_unknown_and_not_repeated(dev
     child = dev.start("run", "--model", endpoint.model, "do it")
     until(dev.running, "the sleeper")
     child.kill()
-    child.wait(20)
+    child.wait(60)
     until(lambda: not dev.running(), "the orphan to die", 5)
     assert dev.kinds()[-1] == "intent"
     assert "open" in dev.mohist("runs", "list").out
@@ -101,7 +101,7 @@ def test_a_run_killed_at_any_record_goes_on_and_no_effect_happens_twice(dev: Dev
             log = until(lambda runs=runs: dev.logs()[runs:], "the log")[0]
             until(lambda log=log, count=count: log.read_bytes().count(b"\n") >= count, f"{count} records")
             child.kill()
-            child.wait(20)
+            child.wait(60)
             answered = log.read_bytes().count(b'"kind":"assistant"')
             if b'"kind":"ended"' in log.read_bytes():
                 continue

@@ -136,7 +136,7 @@ def opened(
         )
 
 
-def until(fact: Callable[[], bool], limit_s: float = 10.0) -> None:
+def until(fact: Callable[[], bool], limit_s: float = 60.0) -> None:
     """Waits for `fact`, asked again and again."""
     end_s = time.monotonic() + limit_s
     while not fact():

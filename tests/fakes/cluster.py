@@ -126,7 +126,7 @@ class FakeCluster:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(10)
+        self.thread.join(60)
 
     def answer(self, method: str, address: str, body: Any, content_type: str) -> tuple[int, dict[str, Any]]:
         parts = urlsplit(address)

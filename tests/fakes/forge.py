@@ -87,7 +87,7 @@ class FakeForge:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def git(self, *args: str) -> str:
         who = ("-c", "user.name=forge", "-c", "user.email=forge@example.invalid")

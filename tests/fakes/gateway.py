@@ -26,7 +26,7 @@ from mohist.provider.price import PriceRow, Tier
 from mohist.provider.tariff import Tariff
 
 PRICE = PriceRow((Tier(0, 1_000_000, 100_000, 1_250_000, 2_000_000, 4_000_000),), "test", "2026-01-01")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """No test waits longer for one thing."""
 
 

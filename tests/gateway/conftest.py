@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from fakes.gateway import PATIENCE_S
 from fakes.postgres import Postgres
+from mohist.gateway import keeper
 from mohist.gateway.address import Address, file_address, home_address
 from mohist.gateway.store import Store
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that others keep busy can take longer for a slice than a call waits for it."""
+    monkeypatch.setattr(keeper, "WAIT_S", PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

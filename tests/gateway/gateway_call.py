@@ -49,7 +49,7 @@ def price(model: str, usage: Usage) -> int | None:
     return None if model == "unpriced" else usage.prompt_tokens + usage.output_tokens
 
 
-def until(fact: Callable[[], bool], limit_s: float = 10.0) -> float:
+def until(fact: Callable[[], bool], limit_s: float = 60.0) -> float:
     """Waits for `fact`; seconds it took."""
     start_s = time.monotonic()
     while not fact():

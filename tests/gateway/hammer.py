@@ -13,7 +13,9 @@ from pathlib import Path
 
 from gateway_call import price, record
 
+from fakes.gateway import PATIENCE_S
 from mohist.base import SystemClock
+from mohist.gateway import keeper as patience
 from mohist.gateway.address import URL_VARIABLE, home_address
 from mohist.gateway.call import Gatekeeper, Principal, Refusal, Reservation, Wait
 from mohist.gateway.keeper import Keeper
@@ -54,6 +56,7 @@ class Hammer:
 
 
 async def main(home: str, url: str, secret: str, name: str) -> None:
+    patience.WAIT_S = PATIENCE_S
     keeper: Keeper | Resident
     if secret:
         keeper = Keeper(home_address(Path(home), {}, url), price, SystemClock(), poll_s=0.05)

@@ -194,7 +194,7 @@ async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on():
     async with Upstream([GOOD]) as upstream, gateway([Route("m", (at(upstream.url),))]) as gate:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {gate.keeper.key}\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gate.url.rpartition(":")[2]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             writer.write(f"{head}expect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n".encode())
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             writer.write(body)

@@ -141,7 +141,7 @@ async def test_results_that_can_not_be_entered_are_said_once_and_stop_nothing(ke
 
     async with Upstream(replies) as upstream, serving(kept, upstream, tell=tell) as running:
         assert (await running.post(CHAT, BODY)).status == 200
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await said.wait()
         kept.refuses = False
         assert (await running.post(CHAT, BODY)).status == 200

@@ -154,7 +154,7 @@ def open_at_once(what: Address | Path) -> None:
 
     def open_it() -> None:
         try:
-            start.wait(10)
+            start.wait(60)
             Store(what).close()
         except BaseException as error:
             failures.append(error)
@@ -163,7 +163,7 @@ def open_at_once(what: Address | Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert failures == []
 
 

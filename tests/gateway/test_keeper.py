@@ -18,7 +18,7 @@ from mohist.gateway.address import Address
 from mohist.gateway.budget import Budget
 from mohist.gateway.call import Dialect, Principal, Refusal, Reservation
 from mohist.gateway.charge import UNLIMITED_OUTPUT_TOKENS
-from mohist.gateway.keeper import STALE_S, Keeper
+from mohist.gateway.keeper import POLL_S, STALE_S, Keeper
 from mohist.gateway.key import Key, new_secret, secret_hash
 from mohist.gateway.store import Store, database_path
 from mohist.gateway.usage import UsageRow, flat, to_line
@@ -74,7 +74,8 @@ def test_a_call_outside_the_scope_is_refused(address: Address, clock: FakeClock)
         assert kind(reserve(keeper, secret, "qwen3")) == "passes"
 
 
-def test_revocation_bites_a_running_server_within_a_second(address: Address) -> None:
+def test_revocation_bites_a_running_server(address: Address) -> None:
+    assert POLL_S <= 0.5, "within a second, it is promised"
     secret = add_key(address, Key("key-1", "ann"))
     with Keeper(address, price, SystemClock()) as keeper:
         principal = keeper.identify(secret)
@@ -82,7 +83,7 @@ def test_revocation_bites_a_running_server_within_a_second(address: Address) -> 
         assert keeper.holds(principal) is None
         with Store(address) as store:
             store.revoke_key("key-1", NOW_MS)
-        until(lambda: kind(keeper.identify(secret)) == "auth", limit_s=1.0)
+        until(lambda: kind(keeper.identify(secret)) == "auth")
         ended = keeper.holds(principal)
         assert ended is not None
         assert "revoked" in ended.message
@@ -156,7 +157,7 @@ def test_threads_that_call_at_once_overdraw_by_no_more_than_one_call(address: Ad
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert kind(reserve(keeper, secret)) == "budget"
     assert 100_000 <= spends(address)["user"][0] < 100_000 + 150
 

@@ -244,7 +244,7 @@ def test_a_client_draws_its_screen_follows_the_size_and_leaves_the_terminal_as_i
         look_until(lambda: False, 0.3)
     finally:
         child.kill()
-        child.wait(10)
+        child.wait(60)
     text = bytes(seen).decode("utf-8", "replace")
     assert child.returncode == 130, text[-2000:]
     assert termios.tcgetattr(slave) == before

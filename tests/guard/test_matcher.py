@@ -164,7 +164,7 @@ def test_several_threads_may_search_at_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert results == [300] * 8
 
 

@@ -183,7 +183,7 @@ def test_what_was_on_its_way_when_the_writer_died_stands_before_what_came_after(
     monkeypatch.setattr(sharing, "_into", lambda *_: taken.release())
     waiting = [second.submit(draft(number)) for number in (2, 3, 4)]
     for _ in waiting:
-        assert taken.acquire(timeout=10)
+        assert taken.acquire(timeout=60)
     monkeypatch.undo()
     link = second._link
     assert link is not None
@@ -379,7 +379,7 @@ def test_an_erasure_during_an_export_shows_a_content_whole_or_not_at_all(tmp_pat
     begun = threading.Event()
 
     def erase() -> None:
-        begun.wait(20)
+        begun.wait(60)
         for number in reversed(range(30, 60)):
             vault.erase(f"person:{number}")
 

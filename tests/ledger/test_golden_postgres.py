@@ -90,7 +90,7 @@ def test_several_that_open_a_fresh_database_at_once_agree(running_postgres: Post
 
     def open_it() -> None:
         try:
-            start.wait(10)
+            start.wait(60)
             PostgresLog(address, ORIGIN).close()
         except BaseException as error:
             failures.append(error)
@@ -99,7 +99,7 @@ def test_several_that_open_a_fresh_database_at_once_agree(running_postgres: Post
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert failures == []
     assert PostgresLog.named(address) == ORIGIN
 

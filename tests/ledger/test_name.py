@@ -40,7 +40,7 @@ def test_many_at_once_are_all_remembered(tmp_path: Path) -> None:
     start = threading.Barrier(8)
 
     def work(number: int) -> None:
-        start.wait(10)
+        start.wait(60)
         for each in range(100):
             names.pseudonym("session", f"{number}/{each}")
 
@@ -48,7 +48,7 @@ def test_many_at_once_are_all_remembered(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     names.close()
     assert len(rows(tmp_path / "names.db")) == 800
 
@@ -73,7 +73,7 @@ def test_what_could_not_be_written_is_said_and_written_with_the_next(
         first = names.pseudonym("person", "ada")
         writing = names._writing
         if writing is not None:
-            writing.join(10)
+            writing.join(60)
     assert "can't be remembered" in caplog.text
     assert "ada" not in caplog.text
     with other:

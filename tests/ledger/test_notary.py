@@ -277,7 +277,7 @@ def test_it_goes_on_by_itself_until_it_is_closed(world: World) -> None:
 
     notary._archive.__class__ = Told
     notary.start(interval_s=0.01)
-    assert done.wait(10)
+    assert done.wait(60)
     world.write(3)
     notary.close()
     assert world.witness.newest is not None
@@ -308,7 +308,7 @@ def test_while_nothing_comes_that_is_entered_and_witnessed_too(world: World) -> 
             twice.set()
 
     notary.start(interval_s=0.01, heartbeat_s=60, beat=beat)
-    assert twice.wait(10)
+    assert twice.wait(60)
     notary.close()
     assert beats == [3, 4]
     assert world.witness.newest is not None
@@ -329,7 +329,7 @@ def test_nothing_is_entered_for_silence_while_entries_come(world: World) -> None
 
     notary._archive.__class__ = Told
     notary.start(interval_s=0.01, heartbeat_s=60, beat=lambda: beats.append(1))
-    assert signed.wait(10)
+    assert signed.wait(60)
     notary.close()
     assert beats == []
 

@@ -107,7 +107,7 @@ def owner(tmp_path: Path) -> Iterator[Owner]:
         yield Owner(world, foreign)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 def test_a_witness_of_others_cosigns_what_an_auditor_then_accepts(owner: Owner) -> None:

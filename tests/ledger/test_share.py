@@ -109,7 +109,7 @@ def test_what_was_lost_with_the_link_is_entered_once(
 
     monkeypatch.setattr(module, "_answer", unanswered)
     waiting = second.submit(draft(2))
-    assert answered.wait(10)
+    assert answered.wait(60)
     assert not waiting.done()
     monkeypatch.undo()
     first.close()

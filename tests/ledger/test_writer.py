@@ -64,12 +64,12 @@ def test_what_queues_up_during_a_flush_shares_the_next(
     def slow(log: Log, batch: list[module.Ready]) -> list[Receipt]:
         batches.append(len(batch))
         flushing.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return write(log, batch)
 
     monkeypatch.setattr(Log, "write", slow)
     first = writer.submit(draft(0))
-    assert flushing.wait(10)
+    assert flushing.wait(60)
     rest = [writer.submit(draft(number)) for number in range(1, 100)]
     go_on.set()
     assert [one.result(10).index for one in [first, *rest]] == list(range(100))
@@ -83,12 +83,12 @@ def test_a_bad_draft_costs_only_its_own_caller(tmp_path: Path, writer: Writer, m
 
     def slow(log: Log, batch: list[module.Ready]) -> list[Receipt]:
         flushing.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return write(log, batch)
 
     monkeypatch.setattr(Log, "write", slow)
     first = writer.submit(draft(0))
-    assert flushing.wait(10)
+    assert flushing.wait(60)
     good = writer.submit(draft(1))
     bad = writer.submit(Draft("tool.result", "run:a", "model:m", data={"large": "x" * 20_000}))
     after = writer.submit(draft(2))

@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append({"path": self.path} | {name.lower(): value for name, value in self.headers.items()})
-        self.server.gate.wait(20)
+        self.server.gate.wait(60)
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
             self.send_header(name, value)

@@ -108,7 +108,7 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 
 async def asked(provider: Any, request: Request = REQUEST) -> list[Delta]:
     """All deltas of one call; closes the provider."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         try:
             deltas = [delta async for delta in provider.stream(request)]
         finally:
@@ -207,12 +207,12 @@ async def test_cancelling_hangs_up_and_raises_nothing_else(dialect):
     async with Upstream([Reply(wire, stall_at=len(wire) - 60)]) as upstream:
         provider = dialect.provider(upstream.url)
         got: list[Delta] = []
-        with anyio.CancelScope() as scope, anyio.fail_after(20):
+        with anyio.CancelScope() as scope, anyio.fail_after(60):
             async with closing(provider.stream(REQUEST)) as stream:
                 async for delta in stream:
                     got.append(delta)
                     scope.cancel()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await upstream.hung_up.wait()
         await provider.aclose()
     assert got
@@ -227,7 +227,7 @@ async def test_leaving_the_stream_early_hangs_up(dialect):
         async with closing(provider.stream(REQUEST)) as stream:
             async for _ in stream:
                 break
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await upstream.hung_up.wait()
         await provider.aclose()
 

@@ -12,7 +12,7 @@ import pytest
 
 from mohist.provider.mount import Mount
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @asynccontextmanager

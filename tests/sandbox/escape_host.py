@@ -85,7 +85,7 @@ def _echo(ends: ExitStack) -> int:
     def end() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
             last.sendto(b"end", address)
-        thread.join(5)
+        thread.join(60)
 
     ends.callback(end)
     return int(address[1])

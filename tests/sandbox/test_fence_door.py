@@ -483,11 +483,11 @@ while True:
 
         profile = Profile(workspace, **{**profile_of, "extra_readable": TOOLCHAIN}, fence=fence)
         process = await sandbox.launch([PYTHON, "-I", "-S", "-c", code], cwd=workspace, profile=profile)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not (workspace / "up").exists():
                 await anyio.lowlevel.checkpoint()
     async with process:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             said = b"".join([chunk async for chunk in process.output()])
     assert said in (b"ConnectionRefusedError\n", b"ConnectionResetError\n")
 

@@ -58,7 +58,7 @@ async def test_a_stream_arrives_while_it_is_sent(sandbox: Bubblewrap, workspace:
             async with stream:
                 await stream.receive()
                 await stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\none...\n\r\n")
-                with anyio.fail_after(20):
+                with anyio.fail_after(60):
                     while not (workspace / "seen").exists():
                         await anyio.lowlevel.checkpoint()
                 await stream.send(b"4\r\ntwo\n\r\n0\r\n\r\n")

@@ -42,7 +42,7 @@ def zombies() -> list[str]:
 
 
 async def until(condition) -> None:
-    with anyio.fail_after(15):
+    with anyio.fail_after(60):
         while not condition():
             await anyio.sleep(0.01)
 
@@ -112,7 +112,7 @@ async def test_an_unknown_program_is_told_like_a_shell_does(
 async def test_a_grandchild_that_holds_the_pipe_does_not_hang_the_wait(
     sandbox: Bubblewrap, profile: Profile, workspace: Path
 ) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         done = await run(sandbox, ["sh", "-c", "sleep 600 & echo started"], cwd=workspace, profile=profile)
     assert done.output == b"started\n"
     assert done.exit.code == 0

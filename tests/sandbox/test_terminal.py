@@ -35,7 +35,7 @@ class Screen:
 
     async def until(self, text: bytes) -> bytes:
         """Waits for `text`; what came before it."""
-        with anyio.move_on_after(20):
+        with anyio.move_on_after(60):
             while text not in self.said:
                 await anyio.wait_readable(self.near)
                 self.said += os.read(self.near, 65536)
@@ -45,7 +45,7 @@ class Screen:
 
     async def until_in_front(self, other_than: int) -> None:
         """Waits until other processes than the shell are in front: it starts them first, and then hands the terminal over."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while self.front == other_than:
                 await anyio.lowlevel.checkpoint()
 
@@ -162,7 +162,7 @@ async def test_a_terminal_that_is_hung_up_ends_the_tree(
     async with await shell(sandbox, workspace, profile, screen) as process:
         near = os.dup(screen.far)  # keeps the number taken
         os.close(screen.near)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await process.wait()
         screen.near = near
 

@@ -93,7 +93,7 @@ async def test_what_is_no_http_is_told(raw: bytes) -> None:
     model = Model(SCRIPT)
     async with line(model) as stream:
         await stream.send(raw)
-        with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+        with anyio.fail_after(60), pytest.raises(anyio.EndOfStream):
             await stream.receive()
     assert model.sent == []
     assert len(model.garbled) == 1
