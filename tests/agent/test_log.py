@@ -31,6 +31,7 @@ from mohist.agent.record import (
     Kept,
     Outcome,
     PreImage,
+    Reached,
     Record,
     User,
     from_json,
@@ -52,6 +53,7 @@ def some_records() -> list[Record]:
         Outcome("c1", "edit", "done", NASTY, written=(FileChange("/w/a", None, "e" * 64, 0o644),)),
         Found((FileChange("/w/c", "d" * 64, None),)),
         Fragment("t", "x", lasting=True),
+        Reached("pypi.org", 443, "through", "", 2, 300, 4000),
     ]
 
 

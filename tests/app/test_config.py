@@ -172,6 +172,11 @@ def test_a_project_has_no_say_in_what_commands_may_read_even_when_it_is_trusted(
         ('mode = "auto"', 'mode = "ask"', "mode", "ask"),
         ("", 'network = "full"', "network", "none"),
         ('network = "full"', 'network = "none"', "network", "none"),
+        ('network = "full"', 'network = "fenced"', "network", "fenced"),
+        ('network = "fenced"', 'network = "full"', "network", "fenced"),
+        ("", 'network = "fenced"', "network", "none"),
+        ('allow_hosts = ["pypi.org"]', 'allow_hosts = ["pypi.org", "a.example"]', "allow_hosts", ("pypi.org",)),
+        ("", 'allow_private_hosts = ["a.example"]', "allow_private_hosts", ()),
         ("", 'sandbox = "landlock"', "sandbox", "bubblewrap"),
         ('sandbox = "landlock"', 'sandbox = "bubblewrap"', "sandbox", "bubblewrap"),
         ("max_turns = 10", "max_turns = 11", "max_turns", 10),
@@ -186,6 +191,21 @@ def test_a_project_only_tightens(place: Place, user: str, project: str, key: str
     if trusted:
         place.trust_it()
     assert getattr(place.load(), key) == held
+
+
+def test_a_company_has_the_last_word_on_hosts(place: Place) -> None:
+    place.say("managed", 'network = "fenced"\nallow_hosts = ["pypi.org"]\nallow_private_hosts = []')
+    flags = {"network": "full", "allow_hosts": ["*.example"], "allow_private_hosts": ["mirror.example"]}
+    config = place.load(flags=flags)
+    assert (config.network, config.allow_hosts, config.allow_private_hosts) == ("fenced", ("pypi.org",), ())
+    assert place.load(flags={"network": "none"}).network == "none"
+
+
+@pytest.mark.parametrize("host", ["", "no host", "pypi.org:", "pypi.org:0", "*.10.0.0.1", "https://pypi.org", "*"])
+def test_what_names_no_host_is_refused(place: Place, host: str) -> None:
+    place.say("user", f'allow_hosts = ["{host}"]')
+    with pytest.raises(ConfigError, match="allow_hosts"):
+        place.load()
 
 
 def test_what_a_project_may_not_loosen_is_explained(place: Place) -> None:

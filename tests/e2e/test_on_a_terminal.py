@@ -227,5 +227,5 @@ def test_a_reader_that_goes_away_does_not_stop_the_run(
 FIELDS = {
     "type", "run_id", "status", "summary", "detail", "model", "mode", "sandbox", "network", "workspace", "branch",
     "turns", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_microusd", "diff_stat",
-    "evidence", "denied", "exit_code",
+    "evidence", "denied", "reached", "exit_code",
 }  # fmt: skip

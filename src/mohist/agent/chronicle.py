@@ -15,7 +15,19 @@ from typing import Protocol
 from mohist.agent.attribution import WHOLE, blob_id, encoded, trace_record, written_lines
 from mohist.agent.errors import LogError
 from mohist.agent.log import Entry, RunLog
-from mohist.agent.record import Assistant, Check, Ended, FileChange, Grant, Header, Intent, Outcome, Undone, User
+from mohist.agent.record import (
+    Assistant,
+    Check,
+    Ended,
+    FileChange,
+    Grant,
+    Header,
+    Intent,
+    Outcome,
+    Reached,
+    Undone,
+    User,
+)
 from mohist.base import sha256_hex
 from mohist.ledger import Content, Draft, Receipt, Value
 
@@ -123,6 +135,8 @@ class RunChronicle:
                     "where": record.where,
                 }
                 self._later(self._draft("verdict", key, data=data))
+            case Reached():
+                self._later(self._reach(record, key))
             case Undone():
                 self._later(
                     self._draft("attribution", key, data={"undone": len(record.restored), "kept": len(record.kept)})
@@ -218,6 +232,15 @@ class RunChronicle:
         }
         about = {"parent": header.parent_run} if header.parent_run else {}
         return self._draft("run.open", key, about=about, data=data)
+
+    def _reach(self, record: Reached, key: str) -> Draft:
+        verdict = "deny" if record.outcome == "refused" else "allow"
+        data: dict[str, Value] = {"verdict": verdict, "what": "network", "outcome": record.outcome, "code": record.code}
+        data |= {"port": record.port, "attempts": record.attempts}
+        data |= {"sent_bytes": record.sent_bytes, "received_bytes": record.received_bytes}
+        # A name can be made to hold anything, so it stands in no entry itself.
+        host = Content("asked", "text/plain", record.host.encode("utf-8", "replace"), self._person, self._keep)
+        return self._draft("verdict", key, data=data, contents=(host,))
 
     def _draft(
         self,

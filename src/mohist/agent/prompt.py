@@ -50,6 +50,7 @@ def environment(
     dirty: Sequence[str],
     mode: str,
     network: str,
+    hosts: Sequence[str],
     checks: Sequence[str],
     attended: bool,
 ) -> str:
@@ -62,7 +63,8 @@ def environment(
         branch: checked-out branch or short commit.
         dirty: paths with uncommitted changes.
         mode: permission mode.
-        network: `none` or `full`.
+        network: `none`, `fenced` or `full`.
+        hosts: what a fenced network leads to.
         checks: commands that must hold before the run is done.
         attended: somebody can be asked.
     """
@@ -72,7 +74,13 @@ def environment(
         lines.append(f"The user has uncommitted changes, keep them: {shown}.")
     rest = "asked about" if attended else "refused, since nobody can be asked"
     lines.append(f"Mode: {mode}. {explain(mode, rest)}")
-    lines.append("Network: none." if network == "none" else "Network: open.")
+    if network == "fenced":
+        named = ", ".join(hosts) or "no host at all"
+        lines.append(
+            f"Network: {named}, by the proxy that HTTP_PROXY and HTTPS_PROXY name; all else is refused, and trying again does not help."
+        )
+    else:
+        lines.append("Network: none." if network == "none" else "Network: open.")
     if checks:
         lines.append("Agreed checks, run when you call done: " + "; ".join(checks))
     return "\n".join(lines)

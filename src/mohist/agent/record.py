@@ -1,7 +1,7 @@
 """The durable facts of a run, one line of its log each.
 
 Record = Header | Kept | User | Assistant | Intent | Outcome | Found | Fragment | Pruned | Summary | Grant | Check
-       | Undone | Ended
+       | Reached | Undone | Ended
 
 A record is never changed. What the model sees is a pure function of them (`view`); what a person
 can undo is found in the `written` of the outcomes.
@@ -42,6 +42,9 @@ class Header:
     """Set when the run works in a worktree of its own."""
     parent_run: str = ""
     """Set on the log of a sub-agent."""
+    allow_hosts: tuple[str, ...] = ()
+    """What commands may reach where `network` is `fenced`, as it was said."""
+    allow_private_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,23 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A host that commands asked for: without a count when it is first let through or refused, and once more, counted, at the end."""
+
+    host: str
+    port: int
+    """0: its name was asked for."""
+    outcome: str
+    """`asked`: let through, and not over yet; `through`, `refused`, `failed`."""
+    code: str = ""
+    """Why it was refused, or failed."""
+    attempts: int = 0
+    sent_bytes: int = 0
+    """Outwards."""
+    received_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Undone:
     """A person took the run's changes back; `kept` are files that had been changed since, left alone."""
 
@@ -202,6 +222,7 @@ Record = (
     | Summary
     | Grant
     | Check
+    | Reached
     | Undone
     | Ended
 )

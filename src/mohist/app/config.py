@@ -29,7 +29,7 @@ from mohist.base import StatePaths, canonical_json, sha256_hex
 from mohist.policy import MODES, Mode
 from mohist.provider.price import PriceRow, Tier
 from mohist.provider.resolution import Endpoint
-from mohist.sandbox import Network
+from mohist.sandbox import Way
 
 MANAGED_FILE = Path("/etc/mohist/mohist.toml")
 PROJECT_FILE = Path(".mohist/mohist.toml")
@@ -45,6 +45,8 @@ STRICTER_HOLDS = "a stricter value holds"
 OVERRIDDEN = "overridden"
 USED = "used"
 
+_NETWORKS: tuple[Way, ...] = ("full", "fenced", "none")
+"""The stricter, the later."""
 _SHELL_LIMITS = ("parallel_calls", "shell_soft_timeout_s", "shell_hard_timeout_s", "check_timeout_s")
 
 
@@ -126,7 +128,11 @@ class Config:
     model: str | None
     """None: nobody named one."""
     mode: Mode
-    network: Network
+    network: Way
+    allow_hosts: tuple[str, ...]
+    """What commands may reach where it is `fenced`."""
+    allow_private_hosts: tuple[str, ...]
+    """The same, which may lie at private addresses."""
     sandbox: SandboxName
     max_turns: int
     max_cost_microusd: int | None
@@ -275,7 +281,7 @@ def _strictness(key: str, value: Any) -> float:
     if key == "mode":
         return -MODES.index(value)
     if key == "network":
-        return -("none", "full").index(value)
+        return _NETWORKS.index(value)
     if key == "sandbox":
         return -get_args(SandboxName).index(value)
     return -value if value is not None else -float("inf")
@@ -290,6 +296,8 @@ def _config(
         model=values["model"],
         mode=values["mode"],
         network=values["network"],
+        allow_hosts=tuple(values["allow_hosts"]),
+        allow_private_hosts=tuple(values["allow_private_hosts"]),
         sandbox=values["sandbox"],
         max_turns=values["max_turns"],
         max_cost_microusd=None if cost is None else _micro(cost),

@@ -69,15 +69,6 @@ async def examine(env: Mapping[str, str]) -> list[Finding]:
         machine.close()
     findings.append(await to_thread.run_sync(_gateway_policy, machine.paths.home))
     findings.append(await to_thread.run_sync(_ledger, machine.paths.home, env))
-    findings += [
-        Finding(
-            "not there yet",
-            "network rules",
-            "weak",
-            "the network of commands is off or open; an allow-list is `mohist govern`'s",
-            needed=False,
-        ),
-    ]
     return findings
 
 

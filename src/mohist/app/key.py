@@ -49,6 +49,9 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             Key("model", TRUST, "MOHIST_MODEL"),
             Key("mode", TIGHTEN, "MOHIST_MODE"),
             Key("network", TIGHTEN, "MOHIST_NETWORK"),
+            # A repository must not open a way out of the sandbox.
+            Key("allow_hosts", OWNER),
+            Key("allow_private_hosts", OWNER),
             Key("sandbox", TIGHTEN, "MOHIST_SANDBOX"),
             Key("max_turns", TIGHTEN, "MOHIST_MAX_TURNS"),
             Key("max_cost_usd", TIGHTEN, "MOHIST_MAX_COST_USD"),
@@ -110,6 +113,8 @@ def defaults() -> dict[str, Any]:
         "model": None,
         "mode": "auto",
         "network": "none",
+        "allow_hosts": [],
+        "allow_private_hosts": [],
         "sandbox": "bubblewrap",
         "max_turns": _RUN.max_turns,
         "max_cost_usd": None,

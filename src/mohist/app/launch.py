@@ -98,9 +98,7 @@ async def _resume(machine: Machine, request: Launch) -> RunResult:
     private = machine.paths.home / "git" / machine.ids.new("tree")
     workspace = await Workspace.open(root, private)
     try:
-        config, rules = settings(
-            machine, workspace.root, {"mode": header.mode, "network": header.network} | _given(request.flags)
-        )
+        config, rules = settings(machine, workspace.root, _held(header) | _given(request.flags))
         _refuse_weaker(config, header)
         machine = machines.confined_by(machine, config.sandbox, config.readable)
         # A model is bound to its run: another one would not fit the prefix, so it must be named to be changed.
@@ -176,11 +174,23 @@ def _task(
         rules=rules,
         limits=config.tool_limits(),
         network=config.network,
+        allow_hosts=config.allow_hosts,
+        allow_private_hosts=config.allow_private_hosts,
         checks=checks,
         delivery=delivery,
         configuration=imprint(config, rules),
         caution=caution(config.guard, text, checks),
     )
+
+
+def _held(header: Header) -> dict[str, Any]:
+    """What a run that is resumed goes on with unless something else is said."""
+    return {
+        "mode": header.mode,
+        "network": header.network,
+        "allow_hosts": list(header.allow_hosts) or None,
+        "allow_private_hosts": list(header.allow_private_hosts) or None,
+    }
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def opening(machine: Machine, task: Task, workspace: Workspace, dirty: Sequence[
         dirty=dirty,
         mode=task.mode,
         network=task.network,
+        hosts=task.hosts,
         checks=task.checks,
         attended=machine.approve is not None,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from mohist.agent.loop import totals
 from mohist.agent.record import Check, Ended, EndStatus, Header, Record
+from mohist.app.reach import Place, places
 from mohist.base import ExitCode
 
 EXIT_CODES: dict[EndStatus, ExitCode] = {
@@ -59,6 +60,8 @@ class RunResult:
     evidence: tuple[Evidence, ...]
     denied: tuple[str, ...]
     """Calls that policy refused or nobody could approve."""
+    reached: tuple[Place, ...]
+    """What its commands asked for, where the network was `fenced`."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -100,4 +103,5 @@ def conclude(records: Sequence[Record], ended: Ended, diff_stat: Sequence[str], 
             for c in newest.values()
         ),
         tuple(denied),
+        places(records),
     )

@@ -7,7 +7,7 @@ the record) -> loop -> ending logged -> result. Whatever way it ends, no process
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from mohist.app.ending import cancel_on_signal, ending_of
 from mohist.app.evidence import enter_run
 from mohist.app.machine import Machine
 from mohist.app.opening import opening
+from mohist.app.outlet import Outlet, network_line, outlet_of
 from mohist.app.result import RunResult, conclude
 from mohist.app.task import Task
 from mohist.app.toolbox import file_tools
@@ -85,6 +86,8 @@ async def start(machine: Machine, task: Task, workspace: Workspace, branch: str 
             network=task.network,
             checks=task.checks,
             branch=branch,
+            allow_hosts=task.allow_hosts,
+            allow_private_hosts=task.allow_private_hosts,
         )
         session.log = held.enter_context(RunLog.create(folder, header, machine.clock))
         enter_run(machine.evidence, session.log, task.delivery, task.configuration)
@@ -125,7 +128,9 @@ class _Session:
 
     log: RunLog
 
-    def __init__(self, machine: Machine, task: Task, workspace: Workspace, folder: Path) -> None:
+    def __init__(
+        self, machine: Machine, task: Task, workspace: Workspace, folder: Path, outlet: Outlet | None = None
+    ) -> None:
         self.machine = machine
         self.task = task
         self.workspace = workspace
@@ -136,6 +141,7 @@ class _Session:
         self.jobs: Jobs | None = None
         self.dirty: list[str] | None = None
         """Paths that differed from the base when the run was opened; None: it was resumed, so nobody has looked."""
+        self.outlet = outlet or outlet_of(machine, task, workspace.root)
         self.ctx = ToolContext(
             workspace=workspace.root,
             cwd=workspace.root,
@@ -144,6 +150,7 @@ class _Session:
                 workspace=workspace.root,
                 extra_readable=(*workspace.readable, *machine.readable),
                 network=task.network,
+                fence=self.outlet.fence if self.outlet is not None else None,
                 git_writable=task.mode == "full",
                 # Compiled files would litter the user's tree and show up as changes.
                 env={"PYTHONDONTWRITEBYTECODE": "1", **QUIET_GIT},
@@ -190,7 +197,10 @@ class _Session:
         )
         ended = Ended("cancelled", "", "The run was cancelled.")
         try:
-            async with anyio.create_task_group() as group:
+            async with AsyncExitStack() as stack:
+                if self.outlet is not None:
+                    await stack.enter_async_context(self.outlet.open(self.log.append))
+                group = await stack.enter_async_context(anyio.create_task_group())
                 group.start_soon(cancel_on_signal, group.cancel_scope)
                 self.jobs = Jobs(
                     group, machine.sandbox, self.ctx.spill, machine.clock, self.task.settings.shell_hard_timeout_s
@@ -321,6 +331,7 @@ class _Session:
             ),
             self.workspace,
             self.folder,
+            self.outlet,
         )
         child.jobs, child.grants, child.children = self.jobs, self.grants, self.children
         with RunLog.create(folder, header, self.machine.clock, blobs=self.log.blobs) as log:
@@ -407,8 +418,7 @@ class _Session:
         ]
 
     def _sandbox_line(self) -> str:
-        network = "no network" if self.task.network == "none" else "NETWORK OPEN (--network full)"
-        return f"{self.machine.sandbox_line}, {network}"
+        return f"{self.machine.sandbox_line}, {network_line(self.task)}"
 
 
 def _price_known(task: Task) -> None:

@@ -15,12 +15,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mohist.app.errors import ConfigError
 from mohist.app.guard_table import GuardRuleTable, GuardTable
+from mohist.app.host import host_rule
 from mohist.app.key import LIMITS, SERVER_KEY_ENV, SandboxName, defaults
 from mohist.app.ledger_table import LedgerTable
+from mohist.base import MohistError
 from mohist.policy import Mode
 from mohist.provider.quirk import QUIRKS
 from mohist.provider.resolution import nearest
-from mohist.sandbox import Network
+from mohist.sandbox import Rules, Way
 
 _DEFAULTS = defaults()
 
@@ -59,6 +61,14 @@ def _folder(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    try:
+        Rules([host_rule(value, private=False)])
+    except MohistError as error:
+        raise ValueError(f"{error.what} {error.mend}") from error
+    return value
+
+
 def _headers(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         if not _HEADER_NAME.fullmatch(name) or any(ord(char) < 32 or ord(char) == 127 for char in text):
@@ -75,6 +85,7 @@ def _quirks(value: list[str]) -> list[str]:
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+HostName = Annotated[str, AfterValidator(_host)]
 Command = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -188,9 +199,19 @@ class SettingFile(_Table):
         _DEFAULTS["mode"],
         description="What the agent may do unasked, from strict to free: plan, ask, edit, auto, full.",
     )
-    network: Network = Field(
+    network: Way = Field(
         _DEFAULTS["network"],
-        description="Network of the commands that the agent runs.",
+        description="Network of the commands that the agent runs. `fenced`: through Mohist, to the hosts of `allow_hosts` and "
+        "`allow_private_hosts` alone; each host that is asked for is on the record. `full`: this machine's own.",
+    )
+    allow_hosts: list[HostName] = Field(
+        default_factory=list,
+        description="What commands may reach where the network is `fenced`: `HOST`, `*.HOST` (what lies below it), either with `:PORT`; "
+        "without one 80 and 443.",
+    )
+    allow_private_hosts: list[HostName] = Field(
+        default_factory=list,
+        description="The same for hosts that may lie at private addresses, such as a company's mirror.",
     )
     sandbox: SandboxName = Field(
         _DEFAULTS["sandbox"],

@@ -16,6 +16,7 @@ from mohist.agent.record import (
     Intent,
     Outcome,
     Pruned,
+    Reached,
     Summary,
     Undone,
     User,
@@ -37,7 +38,9 @@ def tell(entries: Sequence[Entry]) -> Iterator[str]:
 def _lines(entry: Entry) -> Iterator[str]:
     match entry.record:
         case Header() as header:
-            yield f"run {header.run_id}: model {header.model}, mode {header.mode}, network {header.network}"
+            named = ", ".join((*header.allow_hosts, *header.allow_private_hosts))
+            network = f"{header.network} ({named})" if named else header.network
+            yield f"run {header.run_id}: model {header.model}, mode {header.mode}, network {network}"
             yield f"in {header.workspace} at {header.base_commit[:12] or 'no commit'}; {header.sandbox}"
         case User(text):
             yield f"user: {text}"
@@ -68,6 +71,10 @@ def _lines(entry: Entry) -> Iterator[str]:
             yield f"a person allowed for this run: {tool} {covers}"
         case Check() as check:
             yield f"check in a {check.where}: {check.command} → exit code {check.exit_code}, output {check.output_sha256}"
+        case Reached(host, port, outcome, code) as reached:
+            place = f"network: {host}:{port}" if port else f"network: {host}"
+            counted = f", {reached.attempts} time(s), {reached.sent_bytes} bytes out, {reached.received_bytes} in"
+            yield f"{place} {outcome}{f' ({code})' if code else ''}{counted if reached.attempts else ''}"
         case Undone(restored, kept):
             yield f"undone: {len(restored)} file(s) restored, {len(kept)} kept"
         case Ended(status, summary, detail):

@@ -23,6 +23,7 @@ examples:
   mohist run "the date parser drops time zones, fix it"
   mohist run --check "pytest -q" --max-cost-usd 2 "make test_export pass"
   mohist run --mode plan "how would you split module app.py?"
+  mohist run --allow pypi.org --allow files.pythonhosted.org "add a dependency on httpx and use it"
   mohist run --worktree --output json "upgrade to the new API" | jq .status
   echo "fix the failing test" | mohist run -
 
@@ -47,7 +48,21 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="append", metavar="CMD", help="must pass in a clean copy before it is done; repeatable"
     )
-    parser.add_argument("--network", choices=("none", "full"), help="network of the commands it runs (default: none)")
+    parser.add_argument(
+        "--network", choices=("none", "fenced", "full"), help="network of the commands it runs (default: none)"
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        metavar="HOST",
+        help="with --network fenced, which it stands for: what commands may reach: HOST, *.HOST, HOST:PORT; repeatable",
+    )
+    parser.add_argument(
+        "--allow-private",
+        action="append",
+        metavar="HOST",
+        help="the same for a mirror at a private address; repeatable",
+    )
     parser.add_argument(
         "--sandbox",
         choices=("bubblewrap", "landlock"),
@@ -91,10 +106,23 @@ def main(args: argparse.Namespace) -> int:
 
 
 def flags(args: argparse.Namespace) -> dict[str, Any]:
-    """The options that are settings, by their key in `mohist.toml`."""
+    """The options that are settings, by their key in `mohist.toml`.
+
+    Raises ConfigError: two of them exclude each other.
+    """
+    named = bool(args.allow or args.allow_private)
+    if named and args.network not in (None, "fenced"):
+        from mohist.app.errors import ConfigError
+
+        raise ConfigError(
+            f"--allow names what commands may reach, and --network {args.network} leaves nothing to name.",
+            "Leave --network out.",
+        )
     return {
         "mode": args.mode,
-        "network": args.network,
+        "network": args.network or ("fenced" if named else None),
+        "allow_hosts": args.allow,
+        "allow_private_hosts": args.allow_private,
         "sandbox": args.sandbox,
         "max_turns": args.max_turns,
         "max_cost_usd": args.max_cost_usd,

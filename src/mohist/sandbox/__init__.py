@@ -32,7 +32,7 @@ from mohist.sandbox.fence import (
 from mohist.sandbox.git import Change, Git
 from mohist.sandbox.history import History, Introduced, Told, batches
 from mohist.sandbox.landlock import Landlock
-from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Profile, Sandbox
+from mohist.sandbox.process import Completed, Exit, Limits, Network, Process, Profile, Sandbox, Way
 from mohist.sandbox.remote import Remote, RemoteStore
 from mohist.sandbox.repository import Repository, find_repository
 from mohist.sandbox.run import run
@@ -81,6 +81,7 @@ __all__ = [
     "SandboxError",
     "Serve",
     "Told",
+    "Way",
     "batches",
     "find_repository",
     "find_toolchains",

@@ -23,6 +23,25 @@ class CheckShown(Protocol):
     def where(self) -> str: ...
 
 
+class PlaceShown(Protocol):
+    """What is shown of one host that was asked for."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def sent_bytes(self) -> int: ...
+    @property
+    def received_bytes(self) -> int: ...
+
+
 class ResultShown(Protocol):
     """What is shown of a result."""
 
@@ -60,6 +79,8 @@ class ResultShown(Protocol):
     def evidence(self) -> Sequence[CheckShown]: ...
     @property
     def denied(self) -> Sequence[str]: ...
+    @property
+    def reached(self) -> Sequence[PlaceShown]: ...
 
 
 def render(result: ResultShown, style: Style) -> str:
@@ -84,6 +105,8 @@ def render(result: ResultShown, style: Style) -> str:
         lines += ["", style("yellow", "no checks were agreed or named: nothing shows that the change is right")]
     if result.denied:
         lines += ["", "refused"] + [f"  {plain(item)}" for item in dict.fromkeys(result.denied)]
+    if result.reached:
+        lines += ["", "network"] + [f"  {_reached(place, style)}" for place in result.reached]
     if "weak" in result.sandbox:
         lines += ["", style("yellow", f"confined by {plain(result.sandbox)}")]
     if result.network == "full":
@@ -101,3 +124,15 @@ def render(result: ResultShown, style: Style) -> str:
         f"go on with it: mohist runs resume {result.run_id}" if result.status != "done" else "",
     ]
     return "\n".join(lines).rstrip()
+
+
+def _reached(place: PlaceShown, style: Style) -> str:
+    name = plain(f"{place.host}:{place.port}" if place.port else place.host)
+    if place.outcome == "refused":
+        return style("yellow", f"✗ {name}  refused" + (f", {place.refused} times" if place.refused > 1 else ""))
+    mark = style("green", "✓") if place.outcome == "through" else style("yellow", "✗")
+    counted = f"{place.attempts} connection(s), {place.sent_bytes:,} bytes out, {place.received_bytes:,} in"
+    # A process that was killed had no time to count.
+    return f"{mark} {name}  {counted if place.attempts else 'let through, not counted'}" + (
+        "" if place.outcome in ("through", "asked") else f", {place.outcome}"
+    )

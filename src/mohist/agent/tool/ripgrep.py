@@ -69,6 +69,7 @@ async def running(ctx: ToolContext, arguments: Sequence[str], reads: Sequence[Pa
         extra_writable=(),
         extra_readable=(*ctx.profile.extra_readable, rg, *reads),
         network="none",
+        fence=None,
     )
     argv = [str(rg), "--no-config", "--no-messages", "--color=never", *arguments]
     process = await ctx.sandbox.launch(argv, cwd=ctx.workspace, profile=profile)

@@ -8,15 +8,15 @@ from typing import Final
 from anyio.abc import ByteStream
 
 from mohist.app.errors import ConfigError
+from mohist.app.host import host_rule
 from mohist.sandbox import RefusedError
-from mohist.sandbox.fence import Asked, Decision, Refuse, Rule, Rules, Serve
+from mohist.sandbox.fence import Asked, Decision, Refuse, Rules, Serve
 
 HOST: Final = "gateway.internal"
 """Says nothing of the company, its machines or the time zone: clients are known to look at the name. `.internal` is never
 delegated (ICANN resolution 2024.07.29.06), so it can mean nobody else."""
 PORT: Final = 80
 URL: Final = f"http://{HOST}"
-_WEB: Final = (80, 443)
 
 Handler = Callable[[ByteStream, Asked], Awaitable[None]]
 
@@ -32,7 +32,9 @@ def decide(allow: Sequence[str], allow_private: Sequence[str], gateway: Handler)
     Raises:
         ConfigError: one of them names no host.
     """
-    rules = [_rule(word, private=False) for word in allow] + [_rule(word, private=True) for word in allow_private]
+    rules = [host_rule(word, private=False) for word in allow] + [
+        host_rule(word, private=True) for word in allow_private
+    ]
     if any(rule.host in (HOST, f"*.{HOST}") for rule in rules):
         raise ConfigError(f"{HOST!r} is the gateway itself.", "It is reached without being allowed.")
     try:
@@ -48,12 +50,3 @@ def decide(allow: Sequence[str], allow_private: Sequence[str], gateway: Handler)
         return Refuse("port", f"The gateway answers on port {PORT} only.")
 
     return judge
-
-
-def _rule(word: str, *, private: bool) -> Rule:
-    host, colon, port = word.rpartition(":")
-    if not colon or ":" in host:  # none, or an IPv6 address
-        return Rule(word, _WEB, private=private)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) <= 65_535):
-        raise ConfigError(f"--allow {word!r}: {port!r} is no port.", "Such as pypi.org or mirror.example.com:8443.")
-    return Rule(host, (int(port),), private=private)
