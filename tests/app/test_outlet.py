@@ -71,7 +71,7 @@ async def test_what_is_refused_is_told_once_and_counted() -> None:
         for _ in range(3):
             decision = way.decide(asked)
             assert isinstance(decision, Refuse)
-            way.record(over(asked, "refused", decision.code))
+            way.record(over(asked, "refused", decision.code, 1, 235))
     assert book.rows == [
         Reached("evil.example", 443, "refused", "not-listed"),
         Reached("evil.example", 443, "refused", "not-listed", 3),

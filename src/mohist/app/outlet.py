@@ -116,8 +116,9 @@ class Outlet:
                 place = f"{asked.host}:{asked.port}" if asked.port else asked.host
                 self._tell(f"network: {place} refused: {attempt.reason}")
         self._attempts[row] += 1
-        self._sent[row] += attempt.sent_bytes
-        self._received[row] += attempt.received_bytes
+        if attempt.outcome != "refused":  # what Mohist says of a refusal comes from nowhere
+            self._sent[row] += attempt.sent_bytes
+            self._received[row] += attempt.received_bytes
 
 
 def outlet_of(machine: Machine, task: Task, root: Path) -> Outlet | None:
