@@ -87,11 +87,13 @@ def test_the_model_is_told_what_it_can_reach_and_a_person_what_was_reached(
         assert f"Network: pypi.org, localhost:{mirror.port}, by the proxy" in json.dumps(received.json)
         return fetch(("localhost", mirror.port), ("localhost", 1))
 
-    endpoint = upstream(look, says("All done."))
+    endpoint = upstream(look, says("", call("search", pattern="hello")), says("All done."))
     said = dev.run(endpoint, "--allow", "pypi.org", "--allow-private", f"localhost:{mirror.port}")
     assert said.code == 0, said.err
     assert f"✓ localhost:{mirror.port}  1 connection(s), " in said.out
     assert "✗ localhost:1  refused" in said.out
+    # Looking for text needs no network, and has none.
+    assert "greet.py" in endpoint.results()[1]
 
 
 def test_it_is_entered_in_the_ledger_without_its_name(dev: Developer, upstream: Start, mirror: Listener) -> None:
@@ -148,8 +150,8 @@ def test_a_run_that_is_resumed_keeps_its_hosts(dev: Developer, upstream: Start, 
     rest = upstream(fetch(("localhost", mirror.port), ("example.com", 443)), says("All done."))
     said = dev.mohist("runs", "resume", "last", "once more", "--model", rest.model, "--output", "json")
     assert said.code == 0, said.err
-    rows = {row["host"]: (row["outcome"], row["attempts"]) for row in said.json["reached"]}
-    assert rows == {"localhost": ("through", 2), "example.com": ("refused", 1)}
+    rows = {row["host"]: (row["outcome"], row["attempts"], row["refused"]) for row in said.json["reached"]}
+    assert rows == {"localhost": ("through", 2, 0), "example.com": ("refused", 1, 1)}
 
 
 def test_a_repository_can_close_it_and_not_widen_it(dev: Developer, upstream: Start, mirror: Listener) -> None:
