@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,7 +21,7 @@ from mohist.base import SystemClock
 from mohist.gateway import clerk, lease
 from mohist.gateway.address import Address, file_address, home_address
 from mohist.gateway.budget import Budget
-from mohist.gateway.call import Refusal, Reservation
+from mohist.gateway.call import Principal, Refusal, Reservation, Wait
 from mohist.gateway.database import Session
 from mohist.gateway.errors import StoreError
 from mohist.gateway.journal import Journal
@@ -58,7 +60,14 @@ def away(address: Address, request: pytest.FixtureRequest, monkeypatch: pytest.M
     )  # patience with others that write, but for whom nobody needs to wait here
     if address.path is not None:
         path = address.path
-        return lambda: locked(path)
+
+        @contextmanager
+        def held() -> Iterator[None]:
+            with monkeypatch.context() as patch, locked(path):
+                patch.setattr(clerk, "_HELD_S", 0.0)
+                yield
+
+        return held
     server = request.getfixturevalue("running_postgres")
     return lambda: stopped(server)
 
@@ -118,6 +127,75 @@ def test_with_open_calls_go_on_without_the_database_and_are_counted_when_it_is_b
         until(lambda: keeper.trouble == "" and keeper.backlog == 0)
         assert kind(reserve(keeper, secret)) == "budget"
     assert spent(address, "key-1")[0] == 1_101 * 150
+
+
+class Turns:
+    """Counts how often the clerk worked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        work = clerk.Clerk._work
+
+        def counted(of: clerk.Clerk) -> None:
+            try:
+                work(of)
+            finally:
+                self.count += 1
+
+        monkeypatch.setattr(clerk.Clerk, "_work", counted)
+
+
+async def test_a_call_waits_for_others_that_write_and_passes_once_they_are_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clerk, "_BUSY_S", 0.05)
+    address, turns = file_address(tmp_path / "gateway.db"), Turns(monkeypatch)
+    secret = add_key(address, Key("key-1", "ann"), LIMIT)
+    with Keeper(address, price, SystemClock(), poll_s=0.02) as keeper:
+        who = keeper.identify(secret)
+        assert isinstance(who, Principal)
+        with locked(tmp_path / "gateway.db"):
+            answer = keeper.reserve(who, "openai-chat", "m", "", 100, 50)
+            assert isinstance(answer, Wait)
+            waiting = asyncio.ensure_future(answer.over())
+            before = turns.count
+            while turns.count < before + 5:  # noqa: ASYNC110 - a thread counts
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            assert keeper.trouble == ""
+        assert isinstance(await waiting, Reservation)
+
+
+def test_others_that_never_end_count_as_a_database_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clerk, "_BUSY_S", 0.01)
+    monkeypatch.setattr(clerk, "_HELD_S", 0.05)
+    address = file_address(tmp_path / "gateway.db")
+    secret = add_key(address, Key("key-1", "ann"), LIMIT)
+    with Keeper(address, price, SystemClock(), poll_s=0.02) as keeper:
+        with locked(tmp_path / "gateway.db"):
+            assert kind(reserve(keeper, secret)) == "unavailable"
+            assert "database is locked" in keeper.trouble
+        until(lambda: keeper.trouble == "")
+        assert kind(reserve(keeper, secret)) == "passes"
+
+
+def test_a_start_waits_for_others_that_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clerk, "_BUSY_S", 0.01)
+    address, turns = file_address(tmp_path / "gateway.db"), Turns(monkeypatch)
+    add_key(address, Key("key-1", "ann"), LIMIT)
+    keeper = Keeper(address, price, SystemClock())
+    starting = threading.Thread(target=keeper.start)
+    with locked(tmp_path / "gateway.db"):
+        starting.start()
+        until(lambda: turns.count >= 3)
+    starting.join(60)
+    assert keeper.trouble == ""
+    keeper.stop()
+    monkeypatch.setattr(clerk, "_START_S", 0.0)
+    with locked(tmp_path / "gateway.db"), pytest.raises(StoreError, match="locked"):
+        Keeper(address, price, SystemClock()).start()
 
 
 def test_a_slice_that_others_may_have_taken_is_used_no_more(

@@ -21,7 +21,7 @@ from typing import Final, Literal
 from mohist.base import Clock, MohistError
 from mohist.gateway import lease
 from mohist.gateway.address import Address
-from mohist.gateway.errors import EvictedError
+from mohist.gateway.errors import EvictedError, HeldError
 from mohist.gateway.journal import Orphan, held, orphans
 from mohist.gateway.pot import Hold, Pair, Pot, Pots, moving
 from mohist.gateway.rate import Rates
@@ -44,6 +44,10 @@ _IDLE_S: Final = 300.0
 _BATCH_BYTES: Final = 1 << 20
 # A server that hangs keeps a start or a stop so long at most; SQLite's other writers take turns meanwhile.
 _BUSY_S: Final = 1.0
+# After so long others that keep writing count as a database that is away. A call waits for its own time at most.
+_HELD_S: Final = 30.0
+# So long a start waits for them.
+_START_S: Final = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +116,7 @@ class Clerk:
         self._thread = threading.Thread(target=self._run, name="mohist-database", daemon=True)
         self._writer: Writer | None = None
         self._flushed_s = self._adopted_s = -inf
+        self._held_since_s = inf
         self._beat_s = -inf
         self._seen_beats: dict[str, tuple[int, float]] = {}
         self.trouble = ""
@@ -126,8 +131,15 @@ class Clerk:
             StoreError: it can't be used.
         """
         self._writer = writer
+        until_s = time.monotonic() + _START_S
         try:
-            self._work()
+            while True:
+                try:
+                    self._work()
+                    break
+                except HeldError:
+                    if time.monotonic() >= until_s:
+                        raise
         except BaseException:
             self._disconnect()
             raise
@@ -204,9 +216,14 @@ class Clerk:
         """Works; what failed."""
         try:
             self._work()
+        except HeldError as error:
+            # It works: whoever waits for room goes on waiting, and the connection stays.
+            self._held_since_s = min(self._held_since_s, time.monotonic())
+            return str(error) if time.monotonic() - self._held_since_s >= _HELD_S else self.trouble
         except Exception as error:  # noqa: BLE001 - the thread's boundary: it goes on with a fresh connection
             self._disconnect()
             return str(error) if isinstance(error, MohistError) else type(error).__name__
+        self._held_since_s = inf
         return ""
 
     def _work(self) -> None:

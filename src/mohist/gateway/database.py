@@ -25,6 +25,8 @@ from mohist.gateway.errors import StoreError
 
 BUSY_S: Final = 5.0
 _RETRY_S: Final = 0.01
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+"""PostgreSQL's word for a lock that was not given in time (appendix A of its manual)."""
 # A server that is gone is noticed within this time, not after the quarter of an hour that TCP takes by itself.
 _GONE_S: Final = 5
 
@@ -45,6 +47,8 @@ class Session:
 
     shown_as: ClassVar[str] = "The gateway's database"
     error: ClassVar[type[MohistError]] = StoreError
+    held_error: ClassVar[type[MohistError] | None] = None
+    """What is said where others write for longer than `busy_s`; None: `error`."""
 
     def __init__(self, address: Address | Path, *, busy_s: float = BUSY_S) -> None:
         self.address = file_address(address) if isinstance(address, Path) else address
@@ -104,7 +108,10 @@ class Session:
             said = str(cause).strip().split("\n", 1)[0] if told else type(error).__name__
             password = str(self.address.url.password or "")
             said = said.replace(password, "…") if password else said
-            raise self.error(f"{self.shown_as} {self.address.shown!r} can't be used: {said}.") from None
+            raise self._error_of(cause)(f"{self.shown_as} {self.address.shown!r} can't be used: {said}.") from None
+
+    def _error_of(self, cause: BaseException | None) -> type[MohistError]:
+        return (self.held_error if _is_held(cause) else None) or self.error
 
     def _file_engine(self) -> Engine:
         # The driver's own transactions begin too late and end too early
@@ -147,7 +154,8 @@ class Session:
                 raw.execute("PRAGMA synchronous = FULL")
                 raw.execute("PRAGMA foreign_keys = ON")
             except sqlite3.Error as error:
-                raise self.error(f"{self.shown_as} {self.address.shown!r} can't be used: {error}.") from None
+                told = f"{self.shown_as} {self.address.shown!r} can't be used: {error}."
+                raise self._error_of(error)(told) from None
         with self.transaction(write=False) as db:
             behind = self.is_behind(db)
         if behind:
@@ -171,9 +179,16 @@ class Session:
                     raw.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+                if not _is_held(error) or time.monotonic() >= until_s:
                     raise
                 time.sleep(_RETRY_S)
+
+
+def _is_held(cause: BaseException | None) -> bool:
+    """Whether it says that others write, and nothing else is wrong."""
+    if isinstance(cause, sqlite3.OperationalError):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(cause, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def _make_file(path: Path, session: Session) -> int:

@@ -12,6 +12,10 @@ class StoreError(MohistError):
     audience: Audience = "operator"
 
 
+class HeldError(StoreError):
+    """The database works, and others kept writing for longer than this waited."""
+
+
 class NotThereError(StoreError):
     """There is no such key or budget."""
 

@@ -22,7 +22,7 @@ from mohist.gateway.budget import Budget, Period, Spend, Subject, subjects_of
 from mohist.gateway.call import Principal
 from mohist.gateway.change import Action, Author, Enter, write_down
 from mohist.gateway.database import BUSY_S, Session
-from mohist.gateway.errors import ConflictError, NotThereError
+from mohist.gateway.errors import ConflictError, HeldError, NotThereError
 from mohist.gateway.key import Key, KeySecret
 from mohist.gateway.listing import Filter, Total, totals
 from mohist.gateway.schema import BUDGETS, KEY_SECRETS, KEYS, REPEATABLE, REVISION, SPEND
@@ -60,6 +60,8 @@ class Store(Session):
         author: whom changes are put down to.
         enter: enters each change in the ledger; None: nothing is entered.
     """
+
+    held_error = HeldError
 
     def __init__(
         self,
