@@ -76,7 +76,7 @@ async def test_what_is_refused_is_told_once_and_counted() -> None:
         Reached("evil.example", 443, "refused", "not-listed"),
         Reached("evil.example", 443, "refused", "not-listed", 3),
     ]
-    assert book.told == ["network: evil.example:443 refused: because not-listed"]
+    assert book.told == ["network: evil.example:443 refused: because not-listed --allow evil.example:443 lets it."]
 
 
 @pytest.mark.parametrize(

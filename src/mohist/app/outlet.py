@@ -23,6 +23,8 @@ MAX_PLACES: Final = 1_000
 the disk."""
 _Row = tuple[str, int, str, str]
 """Host, port, outcome, code."""
+_FLAGS: Final = {"not-listed": "--allow", "private-address": "--allow-private"}
+"""What a person can say against a refusal."""
 _OTHERS: Final[_Row] = ("(others)", 0, "refused", "places")
 
 
@@ -114,7 +116,10 @@ class Outlet:
                 row = _OTHERS
             elif new:
                 place = f"{asked.host}:{asked.port}" if asked.port else asked.host
-                self._tell(f"network: {place} refused: {attempt.reason}")
+                flag = _FLAGS.get(attempt.code)
+                self._tell(
+                    f"network: {place} refused: {attempt.reason}" + (f" {flag} {place} lets it." if flag else "")
+                )
         self._attempts[row] += 1
         if attempt.outcome != "refused":  # what Mohist says of a refusal comes from nowhere
             self._sent[row] += attempt.sent_bytes
