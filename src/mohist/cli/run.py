@@ -49,13 +49,15 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--check", action="append", metavar="CMD", help="must pass in a clean copy before it is done; repeatable"
     )
     parser.add_argument(
-        "--network", choices=("none", "fenced", "full"), help="network of the commands it runs (default: none)"
+        "--network",
+        choices=("none", "fenced", "full"),
+        help="network of the commands it runs (default: none, or fenced with --allow)",
     )
     parser.add_argument(
         "--allow",
         action="append",
         metavar="HOST",
-        help="with --network fenced, which it stands for: what commands may reach: HOST, *.HOST, HOST:PORT; repeatable",
+        help="commands reach this host, by a proxy that records it, and nothing that is not named: HOST, *.HOST, HOST:PORT; repeatable",
     )
     parser.add_argument(
         "--allow-private",
