@@ -13,10 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from mohist.base import Clock, MohistError
 from mohist.gateway import lease
@@ -27,10 +26,8 @@ from mohist.gateway.pot import Hold, Pair, Pot, Pots, moving
 from mohist.gateway.rate import Rates
 from mohist.gateway.store import Store, add_rows
 from mohist.gateway.usage import flat, from_lines
+from mohist.gateway.waiter import Outcome, Waiter
 from mohist.gateway.writer import Writer
-
-Outcome = Literal["filled", "short", "lost"]
-"""Whether pots were looked after: they were; nothing is left in one for the present; the database is away."""
 
 _FLUSH_EVERY_S: Final = 0.5
 # After a long absence much waits; what else is to be done must not.
@@ -48,26 +45,6 @@ _BUSY_S: Final = 1.0
 _HELD_S: Final = 30.0
 # So long a start waits for them.
 _START_S: Final = 10.0
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """A call that waits for room."""
-
-    pots: list[Pot]
-    needs: Pair
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Outcome]
-    seen: bool = False
-    """The database was asked on its behalf."""
-
-    def tell(self, outcome: Outcome) -> None:
-        def set_it() -> None:
-            if not self.future.done():
-                self.future.set_result(outcome)
-
-        with suppress(RuntimeError):  # its loop is closed: nobody waits
-            self.loop.call_soon_threadsafe(set_it)
 
 
 class Clerk:
@@ -110,7 +87,7 @@ class Clerk:
         self._revision = -1
         self.settled: dict[str, Hold] = {}
         """Calls on their way to the journal or in it; put there and taken out under the lock."""
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[Waiter] = []
         self._poke = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="mohist-database", daemon=True)
@@ -184,7 +161,7 @@ class Clerk:
         if self.trouble:
             return "lost"
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(pots, needs, loop, loop.create_future())
+        waiter = Waiter(pots, needs, loop, loop.create_future())
         with self._lock:
             self._waiters.append(waiter)
         self._poke.set()
@@ -316,11 +293,11 @@ class Clerk:
         journal.advance(len(data))
         return True
 
-    def _waiting(self) -> list[_Waiter]:
+    def _waiting(self) -> list[Waiter]:
         with self._lock:
             return list(self._waiters)
 
-    def _tell(self, waiters: Iterable[_Waiter], outcome: Outcome) -> None:
+    def _tell(self, waiters: Iterable[Waiter], outcome: Outcome) -> None:
         for waiter in waiters:
             waiter.tell(outcome)
 
