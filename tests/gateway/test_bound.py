@@ -48,7 +48,7 @@ async def test_a_client_that_goes_on_sending_a_header_line_by_line_is_turned_awa
 
 
 async def test_a_second_request_on_a_connection_has_the_same_bounds():
-    limits = ConnectionLimits(header_timeout_s=0.3, max_header_bytes=2000)
+    limits = ConnectionLimits(header_timeout_s=1.0, max_header_bytes=2000)
     request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
     async with gateway([], None, limits) as gate:
         async with gate.raw(request + b"\r\n") as talk:

@@ -428,7 +428,7 @@ async def test_headers_that_hide_another_one_never_reach_an_upstream(end):
 
 
 async def test_a_body_that_never_comes_is_given_up():
-    settings = DoorSettings(body_timeout_s=0.05)
+    settings = DoorSettings(body_timeout_s=1.0)
     async with Upstream([]) as upstream, gateway([Route("m", (at(upstream.url),))], settings) as gate:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {gate.keeper.key}\r\ncontent-length: 100\r\n\r\n"
         async with gate.raw(head.encode() + b'{"mod') as talk:

@@ -505,7 +505,7 @@ async def test_an_openai_answer_that_gave_its_finish_reason_is_whole_however_the
     wire = chat_wire("hi", done=False)
     reply = Reply(wire, **{key: len(wire) if value == -1 else value for key, value in fields.items()})
     async with Upstream([reply]) as upstream:
-        end = (await asked(OPENAI.provider(upstream.url, idle_s=0.3)))[-1]
+        end = (await asked(OPENAI.provider(upstream.url, idle_s=1.0)))[-1]
     assert end == Done("end", Usage(100, 0, 0, 7), "served-model")
 
 

@@ -581,7 +581,7 @@ async def test_bounds_hold(sandbox: Bubblewrap, workspace: Path) -> None:
         origin() as server,
         Fence(
             to_port(RULES, server.port), attempts.append, resolve=LOOPBACK,
-            limits=limited(connection_bytes=2000, head_s=0.5, head_bytes=2500),
+            limits=limited(connection_bytes=2000, head_s=1.5, head_bytes=2500),
         ) as fence,
     ):  # fmt: skip
         items = {
