@@ -134,6 +134,8 @@ async def test_what_can_not_be_written_down_is_not_let_through() -> None:
     way = outlet(Book(), *HOSTS)
     with pytest.raises(OSError, match="No space"):
         async with way.open(full):
+            with pytest.raises(OSError, match="No space"):
+                way.decide(connect("pypi.org"))
             way.decide(connect("pypi.org"))
 
 

@@ -147,6 +147,8 @@ def test_a_run_that_is_resumed_keeps_its_hosts(dev: Developer, upstream: Start, 
     where = f"localhost:{mirror.port}"
     endpoint = upstream(fetch(("localhost", mirror.port)), says("All done."))
     assert dev.run(endpoint, "--allow-private", where).code == 0
+    # What is set meanwhile is for runs that begin then.
+    (dev.home / "mohist.toml").write_text('allow_hosts = ["example.com"]\n', "utf-8")
     rest = upstream(fetch(("localhost", mirror.port), ("example.com", 443)), says("All done."))
     said = dev.mohist("runs", "resume", "last", "once more", "--model", rest.model, "--output", "json")
     assert said.code == 0, said.err

@@ -185,12 +185,13 @@ def _task(
 
 def _held(header: Header) -> dict[str, Any]:
     """What a run that is resumed goes on with unless something else is said."""
-    return {
-        "mode": header.mode,
-        "network": header.network,
-        "allow_hosts": list(header.allow_hosts) or None,
-        "allow_private_hosts": list(header.allow_private_hosts) or None,
-    }
+    held: dict[str, Any] = {"mode": header.mode, "network": header.network}
+    if header.network == "fenced":
+        held |= {
+            "allow_hosts": list(header.allow_hosts),
+            "allow_private_hosts": list(header.allow_private_hosts),
+        }
+    return held
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:

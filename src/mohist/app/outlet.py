@@ -99,9 +99,9 @@ class Outlet:
         if row not in self._known:
             if len(self._known) >= MAX_PLACES:
                 return False
-            self._known.add(row)
             assert self._append is not None, "nothing is asked of a fence that is not open"
             self._append(Reached(*row))
+            self._known.add(row)
         return True
 
     def record(self, attempt: Attempt) -> None:
