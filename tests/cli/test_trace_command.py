@@ -55,7 +55,7 @@ class Room:
         return self.git("rev-parse", "HEAD")
 
     def prompt(self, text: str) -> int:
-        who = self.evidence.name("person", "ada")
+        who = self.evidence.name("person", "lovelace")
         content = Content("prompt", "text/plain", text.encode(), who)
         return self.evidence.append(
             Draft("run.prompt", "run:run-1", "model:m", on_behalf_of=who, contents=(content,))
@@ -80,7 +80,7 @@ class Room:
                 "attribution",
                 "run:run-1",
                 "model:acme/m",
-                on_behalf_of=self.evidence.name("person", "ada"),
+                on_behalf_of=self.evidence.name("person", "lovelace"),
                 about=about,
                 data=data,
                 contents=(Content("trace", "application/json", encoded(record), "repository"),),
@@ -127,11 +127,11 @@ def greeting(room: Room) -> Room:
 def test_a_line_leads_to_its_run_its_prompt_and_its_approval(greeting: Room) -> None:
     shown = greeting("greet.py:2")
     assert "run-1, acme/m, edit" in shown
-    assert "asked     by ada" in shown
+    assert "asked     by lovelace" in shown
     assert "Greet people by name." in shown
     assert "approve   bob: merge" in shown
     (value,) = greeting.json("greet.py:2")
-    assert (value["run"], value["method"], value["person"], value["delivery"]) == ("run-1", "blob", "ada", "dlv-1")
+    assert (value["run"], value["method"], value["person"], value["delivery"]) == ("run-1", "blob", "lovelace", "dlv-1")
 
 
 def test_lines_of_which_nothing_is_known_are_unknown_and_nobodys(greeting: Room) -> None:
@@ -208,7 +208,7 @@ def test_a_summary_says_by_model_and_age_what_is_still_there(greeting: Room) -> 
 def test_lines_are_counted_by_person_only_where_that_is_switched_on(greeting: Room, tmp_path: Path) -> None:
     (tmp_path / "state" / "mohist.toml").write_text("[ledger]\npeople_statistics = true\n", encoding="utf-8")
     share = greeting.json("--summary", "--people")
-    assert share["people"]["ada"]["lines"] == 2
+    assert share["people"]["lovelace"]["lines"] == 2
 
 
 def test_commits_are_mapped_once_and_again_only_when_more_is_known(greeting: Room) -> None:
@@ -238,7 +238,7 @@ def test_notes_are_written_on_demand_read_by_git_and_leave_those_of_others_alone
         "id": "run-1",
         "model": "acme/m",
     }
-    assert "ada" not in note
+    assert "lovelace" not in note
     assert "example.org" not in note
     trace = json.loads(greeting.git("notes", "--ref=agent-trace", "show", "HEAD"))
     (told,) = trace["files"][0]["conversations"]
@@ -265,7 +265,7 @@ def test_a_statement_is_signed_names_commit_and_tree_and_its_digest_is_entered(g
     ]
     assert statement["predicate"]["runs"] == [{"run": "run-1", "lines": 2, "model": "acme/m"}]
     assert [one["kind"] for one in statement["predicate"]["decisions"]] == ["approval"]
-    assert "ada" not in b64decode(envelope["payload"]).decode()
+    assert "lovelace" not in b64decode(envelope["payload"]).decode()
     with pytest.raises(ReportError, match="No signature"):
         opened(envelope, ec.generate_private_key(ec.SECP256R1()).public_key())
     with pytest.raises(ReportError, match="No signature"):
