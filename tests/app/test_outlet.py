@@ -173,6 +173,15 @@ def test_a_killed_process_leaves_what_it_let_through_uncounted() -> None:
     assert (place.outcome, place.attempts) == ("asked", 0)
 
 
+def test_what_was_let_through_and_then_refused_for_its_address_counts_as_refused() -> None:
+    rows = [Reached("a", 443, "asked"), Reached("a", 443, "refused", "private-address")]
+    (place,) = places([*rows, Reached("a", 443, "refused", "private-address", 6)])
+    assert (place.outcome, place.attempts, place.refused) == ("refused", 6, 6)
+    # A later process that was killed leaves it open again.
+    (place,) = places([*rows, Reached("a", 443, "refused", "private-address", 6), rows[0]])
+    assert place.outcome == "asked"
+
+
 def test_the_most_open_comes_first() -> None:
     rows = [
         Reached("c", 443, "refused", "not-listed", 1),

@@ -32,7 +32,9 @@ def places(records: Iterable[Record]) -> tuple[Place, ...]:
     rows = []
     for (host, port), all_of in found.items():
         seen = {one.outcome for one in all_of}
-        if any(one.attempts for one in all_of if one.outcome != "refused"):
+        last = max((number for number, one in enumerate(all_of) if one.outcome == "asked"), default=0)
+        # What was counted after it says what became of it, a refusal of its address among others.
+        if any(one.attempts for one in all_of[last:]):
             seen.discard("asked")
         rows.append(
             Place(
